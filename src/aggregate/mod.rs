@@ -1,0 +1,2 @@
+//! Aggregation.
+pub mod group;

@@ -1,0 +1,2 @@
+//! The kernel and libpcap calls that no crate makes.
+pub mod libpcap;

@@ -1,0 +1,4 @@
+//! Flows.
+pub mod key;
+pub mod table;
+pub mod tcp;

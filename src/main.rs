@@ -1,0 +1,4 @@
+//! Start, run, exit code.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+fn main() {}

@@ -1,0 +1,2 @@
+//! Totals.
+pub mod totals;

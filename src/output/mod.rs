@@ -1,0 +1,4 @@
+//! Outputs.
+pub mod columns;
+pub mod json;
+pub mod text;
