@@ -1,1 +1,636 @@
-//! To be written.
+//! Frame → packet: link header, VLAN tags, IP, ports; super-frames into wire packets.
+//!
+//! A [`Packet`] is plain data and borrows nothing, so the frame's buffer may
+//! go back to the kernel as soon as `decode` returns. The common case
+//! (Ethernet, at most two tags, IPv4 or IPv6, TCP or UDP) runs through
+//! etherparse's header slices; everything rare leaves by a cold side door.
+//! Input is never trusted: a frame that cannot be understood becomes a packet
+//! with its bytes and the [`Reason`] why no flow takes it.
+//!
+//! Knows: link types, IP, TCP's and UDP's fixed headers, a fragment table that
+//! gives later fragments the ports of their first. Does not know: flows,
+//! connection state, clocks, interface names.
+//!
+//! Lengths come from the headers and the original length, never from what the
+//! snaplen left. Sources: RFC 791, 8200, 9293, 768, 792, 4443; IEEE 802.1Q;
+//! Linux include/uapi/linux/virtio_net.h (`gso_size`).
+
+mod fragment;
+mod headers;
+
+use crate::capture::{Direction, Frame, Lane, LinkId, LinkType};
+use crate::flow::key::{End, FlowKey};
+use crate::meter::loss::Reason;
+use etherparse::{Ipv4HeaderSlice, Ipv6HeaderSlice, TcpHeaderSlice};
+pub use fragment::FragmentTable;
+use headers::{Link, Network};
+pub use headers::{TAGS_MAX, VlanStacks};
+use std::net::IpAddr;
+use std::sync::Arc;
+
+/// IP protocol numbers that are told apart here.
+pub mod protocol {
+    /// ICMP (RFC 792).
+    pub const ICMP: u8 = 1;
+    /// TCP (RFC 9293).
+    pub const TCP: u8 = 6;
+    /// UDP (RFC 768).
+    pub const UDP: u8 = 17;
+    /// DCCP (RFC 4340).
+    pub const DCCP: u8 = 33;
+    /// ICMPv6 (RFC 4443).
+    pub const ICMP6: u8 = 58;
+    /// SCTP (RFC 9260).
+    pub const SCTP: u8 = 132;
+    /// UDP-Lite (RFC 3828).
+    pub const UDP_LITE: u8 = 136;
+}
+
+/// TCP flag bits as they stand in the header's 14th byte.
+pub mod tcp_flag {
+    /// No more data from the sender.
+    pub const FIN: u8 = 0x01;
+    /// Synchronise sequence numbers.
+    pub const SYN: u8 = 0x02;
+    /// Reset.
+    pub const RST: u8 = 0x04;
+    /// Push.
+    pub const PSH: u8 = 0x08;
+    /// The acknowledgement field counts.
+    pub const ACK: u8 = 0x10;
+}
+
+/// What kind of traffic a packet is, for the totals by protocol.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Class {
+    /// TCP over IPv4 or IPv6.
+    Tcp = 0,
+    /// UDP.
+    Udp = 1,
+    /// ICMP.
+    Icmp = 2,
+    /// ICMPv6.
+    Icmp6 = 3,
+    /// Any other IP protocol, and IP that could not be decoded further.
+    OtherIp = 4,
+    /// Not IP, or not decodable.
+    NotIp = 5,
+}
+
+/// Number of [`Class`]es.
+pub const CLASSES: usize = 6;
+
+/// What the flow table has to do with a packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// A TCP segment that moves state.
+    Tcp,
+    /// TCP that counts in packets and bytes only: an impossible header or
+    /// impossible flags, or a fragment behind the first.
+    TcpInert,
+    /// UDP.
+    Udp,
+    /// Any other IP protocol.
+    Other,
+    /// No flow takes it, for this reason; `key` means nothing.
+    Untracked(Reason),
+}
+
+/// One frame understood. Plain data.
+#[derive(Clone, Copy, Debug)]
+pub struct Packet {
+    /// Canonical 5-tuple within link group and VLAN.
+    pub key: FlowKey,
+    /// Nanoseconds since the epoch.
+    pub time_ns: u64,
+    /// Layer-2 bytes on the wire: every segment's headers, a stripped tag.
+    pub bytes: u64,
+    /// Bytes of the frame as captured before the snaplen, a stripped tag included.
+    pub frame_bytes: u32,
+    /// Layer-3 bytes of all segments.
+    pub ip_bytes: u64,
+    /// Bytes on the line: each segment padded to 60, plus FCS, preamble and gap (24).
+    pub line_bytes: u64,
+    /// TCP or UDP payload by the IP length.
+    pub payload: u32,
+    /// Wire packets that the frame stands for, at least 1.
+    pub segments: u32,
+    /// Bytes of headers that each segment repeats, a stripped tag included.
+    pub header_bytes: u16,
+    /// How many of them come before the IP header.
+    pub link_bytes: u16,
+    /// Payload of a full segment, 0 if the frame is one packet.
+    pub gso_size: u16,
+    /// TCP sequence number.
+    pub sequence: u32,
+    /// TCP acknowledgement number.
+    pub acknowledgement: u32,
+    /// TCP window field, unscaled.
+    pub window: u16,
+    /// Maximum segment size option of a SYN, 0 if there is none.
+    pub mss: u16,
+    /// TCP flags.
+    pub tcp_flags: u8,
+    /// Bytes of TCP options.
+    pub tcp_option_bytes: u8,
+    /// Interface and direction.
+    pub lane: Lane,
+    /// The sender is the key's second end.
+    pub reversed: bool,
+    /// Totals by protocol.
+    pub class: Class,
+    /// What the table does with it.
+    pub kind: Kind,
+    /// Ethertype of what is not IP, else 0.
+    pub ethertype: u16,
+    /// The source cannot tell super-frames (a file): the flow's MSS has to.
+    pub maybe_super: bool,
+    /// Fewer bytes were captured than the frame had.
+    pub truncated: bool,
+    /// `segments` rests on an assumed MSS.
+    pub estimated: bool,
+    /// A fragment (first or later).
+    pub fragment: bool,
+}
+
+impl Packet {
+    /// Takes the frame apart into segments of `size` payload bytes.
+    #[inline]
+    pub fn split(&mut self, size: u16, payload_of_frame: u32) {
+        if size == 0 || payload_of_frame <= size as u32 {
+            return;
+        }
+        let size = size as u32;
+        let segments = payload_of_frame.div_ceil(size);
+        let repeated = (segments - 1) as u64;
+        self.segments = segments;
+        self.gso_size = size as u16;
+        let header = self.header_bytes as u64;
+        self.bytes = self.frame_bytes as u64 + repeated * header;
+        self.ip_bytes += repeated * header.saturating_sub(self.link_bytes as u64);
+        let last = header + (payload_of_frame - (segments - 1) * size) as u64;
+        self.line_bytes = self.bytes + 60u64.saturating_sub(last) + 24 * segments as u64;
+    }
+}
+
+/// How an interface's direction is found where its frames do not tell.
+#[derive(Clone, Debug, Default)]
+pub enum DirectionRule {
+    /// The source tells, or nobody knows: what is not told is received.
+    #[default]
+    AsTold,
+    /// The monitored host's MAC address: what it sends is sent.
+    Mac([u8; 6]),
+    /// The monitored networks: what comes from them is sent.
+    Networks(Arc<[(IpAddr, u8)]>),
+}
+
+/// What decoding has to know of an interface.
+#[derive(Clone, Debug, Default)]
+pub struct LinkContext {
+    /// Link group, 0 to 127.
+    pub group: u8,
+    /// See [`DirectionRule`].
+    pub rule: DirectionRule,
+    /// Its frames come from a file, so super-frames are not marked.
+    pub from_file: bool,
+}
+
+/// Turns frames into packets. One per worker, or one for a set of files.
+pub struct Decoder {
+    links: Vec<LinkContext>,
+    fragments: FragmentTable,
+    stacks: VlanStacks,
+}
+
+impl Decoder {
+    /// `stacks` is shared by all decoders of a run.
+    pub fn new(links: Vec<LinkContext>, stacks: VlanStacks) -> Decoder {
+        Decoder { links, fragments: FragmentTable::new(), stacks }
+    }
+
+    /// Sets what is known of an interface; links that were not set are alone in group 0.
+    pub fn set_link(&mut self, link: LinkId, context: LinkContext) {
+        let link = link as usize;
+        if self.links.len() <= link {
+            self.links.resize(link + 1, LinkContext::default());
+        }
+        self.links[link] = context;
+    }
+
+    /// Understands one frame. Never fails: what cannot be understood is
+    /// [`Kind::Untracked`].
+    #[inline]
+    pub fn decode(&mut self, frame: &Frame<'_>) -> Packet {
+        let tag_bytes = if frame.stripped_tag.is_some() { 4 } else { 0 };
+        let frame_bytes = frame.len.saturating_add(tag_bytes);
+        let mut packet = blank(frame, frame_bytes);
+        let from_file = self.links.get(frame.link as usize).is_some_and(|l| l.from_file);
+        packet.maybe_super = from_file;
+        let outcome = match headers::link(frame) {
+            Ok(link) => self.network(frame, &mut packet, link),
+            Err(reason) => Err(reason),
+        };
+        if let Err(reason) = outcome {
+            packet.kind = Kind::Untracked(reason);
+        }
+        if let Some(context) = self.links.get(frame.link as usize)
+            && frame.direction.is_none()
+            && !matches!(context.rule, DirectionRule::AsTold)
+        {
+            packet.lane = Lane::new(frame.link, by_rule(&context.rule, frame, &packet));
+        }
+        packet
+    }
+
+    #[inline]
+    fn network(&mut self, frame: &Frame<'_>, packet: &mut Packet, link: Link) -> Result<(), Reason> {
+        packet.ethertype = link.ethertype;
+        let group = self.links.get(frame.link as usize).map_or(0, |l| l.group);
+        let vlan = if link.tags == 0 { 0 } else { self.stacks.number(link.tags) };
+        let data = frame.data.get(link.offset..).unwrap_or(&[]);
+        packet.link_bytes = link.offset as u16 + if frame.stripped_tag.is_some() { 4 } else { 0 };
+        let network = match link.network {
+            Network::Ipv4 => ipv4(data, packet, group, vlan, link.offset as u32, frame)?,
+            Network::Ipv6 => ipv6(data, packet, group, vlan, link.offset as u32, frame)?,
+            Network::None => return Err(Reason::NotIp),
+        };
+        packet.ethertype = 0;
+        if network.fragment_offset != 0 {
+            return self.later_fragment(packet, &network);
+        }
+        self.transport(frame, data.get(network.header_bytes as usize..).unwrap_or(&[]), packet, network)
+    }
+
+    /// Ports, TCP's fields, segments.
+    #[inline]
+    fn transport(
+        &mut self,
+        frame: &Frame<'_>,
+        data: &[u8],
+        packet: &mut Packet,
+        network: IpLayer,
+    ) -> Result<(), Reason> {
+        let (source_port, destination_port, header);
+        match network.protocol {
+            protocol::TCP => {
+                packet.class = Class::Tcp;
+                packet.kind = Kind::Tcp;
+                header = tcp(data, packet)?;
+                (source_port, destination_port) = ports(data);
+                packet.payload = network.payload_bytes.saturating_sub(header);
+                if packet.kind == Kind::TcpInert || packet.tcp_flags & tcp_flag::RST != 0 {
+                    // A RST's text and what is behind an impossible header is no payload.
+                    packet.payload = 0;
+                }
+                if !network.more_fragments
+                    && header > 20
+                    && packet.tcp_flags & tcp_flag::SYN != 0
+                    && let Ok(slice) = TcpHeaderSlice::from_slice(data)
+                {
+                    packet.mss = headers::mss(&slice);
+                }
+            }
+            protocol::UDP | protocol::UDP_LITE => {
+                packet.class = if network.protocol == protocol::UDP { Class::Udp } else { Class::OtherIp };
+                packet.kind = Kind::Udp;
+                if data.len() < 4 {
+                    return Err(Reason::Truncated);
+                }
+                (source_port, destination_port) = ports(data);
+                header = 8;
+                packet.payload = network.payload_bytes.saturating_sub(8);
+            }
+            protocol::SCTP | protocol::DCCP => {
+                packet.kind = Kind::Other;
+                if data.len() < 4 {
+                    return Err(Reason::Truncated);
+                }
+                (source_port, destination_port) = ports(data);
+                header = 12;
+                packet.payload = network.payload_bytes;
+            }
+            other => {
+                packet.class = match other {
+                    protocol::ICMP => Class::Icmp,
+                    protocol::ICMP6 => Class::Icmp6,
+                    _ => Class::OtherIp,
+                };
+                packet.kind = Kind::Other;
+                (source_port, destination_port) = (0, 0);
+                header = 0;
+                packet.payload = network.payload_bytes;
+            }
+        }
+        let fragmented = network.more_fragments;
+        self.finish(packet, &network, source_port, destination_port);
+        if fragmented {
+            packet.fragment = true;
+            self.fragments.remember(&network.fragment_id(), (source_port, destination_port), packet.time_ns);
+        }
+        packet.header_bytes =
+            (packet.link_bytes as u32 + network.header_bytes + header).min(u16::MAX as u32) as u16;
+        if frame.gso_size != 0 {
+            self.segmented(frame, packet, &network);
+        }
+        Ok(())
+    }
+
+    #[inline]
+    fn finish(&self, packet: &mut Packet, network: &IpLayer, source_port: u16, destination_port: u16) {
+        let source = End { address: network.source, port: source_port };
+        let destination = End { address: network.destination, port: destination_port };
+        (packet.key, packet.reversed) =
+            FlowKey::new(source, destination, network.protocol, network.ipv6, network.group, network.vlan);
+    }
+
+    /// A super-frame of a ring: wire packets by parsed header lengths. The
+    /// virtio header's `hdr_len` is a hint that is wrong on received frames.
+    #[cold]
+    #[inline(never)]
+    fn segmented(&self, frame: &Frame<'_>, packet: &mut Packet, network: &IpLayer) {
+        let stripped = if frame.stripped_tag.is_some() { 4 } else { 0 };
+        let outer = packet.header_bytes.saturating_sub(stripped);
+        if let Some(inner) = headers::tunnel_headers(frame.data, outer, network.protocol) {
+            packet.header_bytes = inner.saturating_add(stripped);
+        }
+        let payload = packet.frame_bytes.saturating_sub(packet.header_bytes as u32);
+        packet.split(frame.gso_size, payload);
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn later_fragment(&mut self, packet: &mut Packet, network: &IpLayer) -> Result<(), Reason> {
+        packet.fragment = true;
+        packet.payload = network.payload_bytes;
+        (packet.class, packet.kind) = match network.protocol {
+            protocol::TCP => (Class::Tcp, Kind::TcpInert),
+            protocol::UDP => (Class::Udp, Kind::Udp),
+            protocol::ICMP => (Class::Icmp, Kind::Other),
+            protocol::ICMP6 => (Class::Icmp6, Kind::Other),
+            _ => (Class::OtherIp, Kind::Other),
+        };
+        if packet.kind == Kind::TcpInert {
+            packet.payload = 0;
+        }
+        let has_ports = matches!(
+            network.protocol,
+            protocol::TCP | protocol::UDP | protocol::UDP_LITE | protocol::SCTP | protocol::DCCP
+        );
+        let (source_port, destination_port) = if has_ports {
+            self.fragments
+                .ports(&network.fragment_id(), packet.time_ns)
+                .ok_or(Reason::FragmentWithoutFirst)?
+        } else {
+            (0, 0)
+        };
+        self.finish(packet, network, source_port, destination_port);
+        Ok(())
+    }
+}
+
+/// What an IP header says, extension headers walked.
+#[derive(Clone, Copy)]
+struct IpLayer {
+    source: [u64; 2],
+    destination: [u64; 2],
+    ipv6: bool,
+    protocol: u8,
+    group: u8,
+    vlan: u16,
+    /// From the start of the IP header to the transport header.
+    header_bytes: u32,
+    /// Bytes behind all IP headers.
+    payload_bytes: u32,
+    more_fragments: bool,
+    fragment_offset: u16,
+    identification: u32,
+}
+
+impl IpLayer {
+    fn fragment_id(&self) -> fragment::Id {
+        fragment::Id {
+            source: self.source,
+            destination: self.destination,
+            identification: self.identification,
+            protocol: self.protocol,
+            group: self.group,
+            vlan: self.vlan,
+        }
+    }
+}
+
+#[inline]
+fn blank(frame: &Frame<'_>, frame_bytes: u32) -> Packet {
+    Packet {
+        key: FlowKey::default(),
+        time_ns: frame.time_ns,
+        bytes: frame_bytes as u64,
+        frame_bytes,
+        ip_bytes: 0,
+        line_bytes: frame_bytes.max(60) as u64 + 24,
+        payload: 0,
+        segments: 1,
+        header_bytes: 0,
+        link_bytes: 0,
+        gso_size: 0,
+        sequence: 0,
+        acknowledgement: 0,
+        window: 0,
+        mss: 0,
+        tcp_flags: 0,
+        tcp_option_bytes: 0,
+        lane: Lane::new(frame.link, frame.direction.unwrap_or(Direction::Rx)),
+        reversed: false,
+        class: Class::NotIp,
+        kind: Kind::Other,
+        ethertype: 0,
+        maybe_super: false,
+        truncated: (frame.data.len() as u64) < frame.len as u64,
+        estimated: false,
+        fragment: false,
+    }
+}
+
+/// Length of an IP packet: its own figure, or, where the sender's card set
+/// none (BIG TCP, TSO above 64 KiB), what the frame holds behind its link header.
+#[inline]
+fn ip_length(said: u32, frame: &Frame<'_>, offset: u32) -> u32 {
+    if said == 0 { frame.len.saturating_sub(offset) } else { said }
+}
+
+#[inline]
+fn ipv4(
+    data: &[u8],
+    packet: &mut Packet,
+    group: u8,
+    vlan: u16,
+    offset: u32,
+    frame: &Frame<'_>,
+) -> Result<IpLayer, Reason> {
+    packet.class = Class::OtherIp;
+    let header = Ipv4HeaderSlice::from_slice(data).map_err(|_| headers::ipv4_fault(data))?;
+    let header_bytes = header.slice().len() as u32;
+    let length = ip_length(header.total_len() as u32, frame, offset);
+    if length < header_bytes {
+        return Err(Reason::Malformed);
+    }
+    packet.ip_bytes = length as u64;
+    let fragment_offset = header.fragments_offset().value();
+    Ok(IpLayer {
+        source: [0, u32::from_be_bytes(header.source()) as u64],
+        destination: [0, u32::from_be_bytes(header.destination()) as u64],
+        ipv6: false,
+        protocol: header.protocol().0,
+        group,
+        vlan,
+        header_bytes,
+        payload_bytes: length - header_bytes,
+        more_fragments: header.more_fragments(),
+        fragment_offset,
+        identification: header.identification() as u32,
+    })
+}
+
+#[inline]
+fn ipv6(
+    data: &[u8],
+    packet: &mut Packet,
+    group: u8,
+    vlan: u16,
+    offset: u32,
+    frame: &Frame<'_>,
+) -> Result<IpLayer, Reason> {
+    packet.class = Class::OtherIp;
+    let header = Ipv6HeaderSlice::from_slice(data).map_err(|_| headers::ipv6_fault(data))?;
+    let said = header.payload_length() as u32;
+    let length = if said == 0 { frame.len.saturating_sub(offset).max(40) } else { said + 40 };
+    packet.ip_bytes = length as u64;
+    let mut layer = IpLayer {
+        source: words(header.source()),
+        destination: words(header.destination()),
+        ipv6: true,
+        protocol: header.next_header().0,
+        group,
+        vlan,
+        header_bytes: 40,
+        payload_bytes: length - 40,
+        more_fragments: false,
+        fragment_offset: 0,
+        identification: 0,
+    };
+    if headers::is_extension(layer.protocol) {
+        extensions(data, &mut layer)?;
+    }
+    Ok(layer)
+}
+
+/// Walks IPv6 extension headers (RFC 8200 §4), at most sixteen of them.
+#[cold]
+#[inline(never)]
+fn extensions(data: &[u8], layer: &mut IpLayer) -> Result<(), Reason> {
+    for _ in 0..16 {
+        if !headers::is_extension(layer.protocol) {
+            return Ok(());
+        }
+        let at = layer.header_bytes as usize;
+        let Some(head) = data.get(at..at + 8) else { return Err(Reason::Truncated) };
+        let length = headers::extension_bytes(layer.protocol, head[1]);
+        if layer.protocol == headers::IPV6_FRAGMENT {
+            let word = u16::from_be_bytes([head[2], head[3]]);
+            layer.fragment_offset = word >> 3;
+            layer.more_fragments = word & 1 != 0;
+            layer.identification = u32::from_be_bytes([head[4], head[5], head[6], head[7]]);
+        }
+        layer.protocol = head[0];
+        layer.header_bytes += length;
+        layer.payload_bytes = layer.payload_bytes.checked_sub(length).ok_or(Reason::Malformed)?;
+        if layer.fragment_offset != 0 {
+            return Ok(());
+        }
+    }
+    Err(Reason::Malformed)
+}
+
+#[inline]
+fn words(address: [u8; 16]) -> [u64; 2] {
+    let whole = u128::from_be_bytes(address);
+    [(whole >> 64) as u64, whole as u64]
+}
+
+/// Source and destination port; the caller has seen that four bytes are there.
+#[inline]
+fn ports(data: &[u8]) -> (u16, u16) {
+    match data.first_chunk::<4>() {
+        Some(p) => (u16::from_be_bytes([p[0], p[1]]), u16::from_be_bytes([p[2], p[3]])),
+        None => (0, 0),
+    }
+}
+
+/// Reads TCP's fixed header and returns its whole length. A cut option list
+/// is "no options"; what cannot be a segment (RFC 9293 §3.10.7.4) is inert.
+#[inline]
+fn tcp(data: &[u8], packet: &mut Packet) -> Result<u32, Reason> {
+    let Some(fixed) = data.first_chunk::<20>() else { return headers::cut_tcp(data, packet) };
+    packet.sequence = u32::from_be_bytes([fixed[4], fixed[5], fixed[6], fixed[7]]);
+    packet.acknowledgement = u32::from_be_bytes([fixed[8], fixed[9], fixed[10], fixed[11]]);
+    packet.window = u16::from_be_bytes([fixed[14], fixed[15]]);
+    packet.tcp_flags = fixed[13];
+    let header = (fixed[12] >> 4) as u32 * 4;
+    packet.tcp_option_bytes = header.saturating_sub(20) as u8;
+    if header < 20 || impossible(packet.tcp_flags) {
+        packet.kind = Kind::TcpInert;
+    }
+    Ok(header)
+}
+
+/// SYN with FIN or RST, or none of SYN, RST, ACK.
+#[inline]
+pub(crate) fn impossible(flags: u8) -> bool {
+    use tcp_flag::{ACK, FIN, RST, SYN};
+    let syn_and_end = flags & SYN != 0 && flags & (FIN | RST) != 0;
+    syn_and_end || flags & (SYN | RST | ACK) == 0
+}
+
+/// Direction by the monitored host's MAC address or networks.
+#[cold]
+#[inline(never)]
+fn by_rule(rule: &DirectionRule, frame: &Frame<'_>, packet: &Packet) -> Direction {
+    match rule {
+        DirectionRule::AsTold => Direction::Rx,
+        DirectionRule::Mac(mac) => match (frame.link_type, frame.data.get(6..12)) {
+            (LinkType::Ethernet, Some(source)) if source == mac => Direction::Tx,
+            _ => Direction::Rx,
+        },
+        DirectionRule::Networks(networks) => {
+            if matches!(packet.kind, Kind::Untracked(_)) {
+                return Direction::Rx;
+            }
+            let source = packet.key.ip(packet.reversed as usize);
+            if networks.iter().any(|&(net, prefix)| contains(net, prefix, source)) {
+                Direction::Tx
+            } else {
+                Direction::Rx
+            }
+        }
+    }
+}
+
+/// Whether `address` lies in `network`/`prefix`; never across families.
+pub fn contains(network: IpAddr, prefix: u8, address: IpAddr) -> bool {
+    match (network, address) {
+        (IpAddr::V4(net), IpAddr::V4(ip)) => {
+            let mask = u32::MAX.checked_shl(32 - (prefix as u32).min(32)).unwrap_or(0);
+            u32::from(net) & mask == u32::from(ip) & mask
+        }
+        (IpAddr::V6(net), IpAddr::V6(ip)) => {
+            let mask = u128::MAX.checked_shl(128 - (prefix as u32).min(128)).unwrap_or(0);
+            u128::from(net) & mask == u128::from(ip) & mask
+        }
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests;

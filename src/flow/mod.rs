@@ -1,4 +1,16 @@
-//! Flows.
+//! Flows: one table per worker, nobody else touches it.
+//!
+//! Knows packets, TCP and lanes; does not know interface names, clocks,
+//! channels or outputs. Time is the packets'. After start the packet path
+//! allocates nothing; every store has a limit, a rule for what goes first, and
+//! a counter for what went.
+
+pub mod detail;
+pub mod entry;
+pub mod idle;
+pub mod index;
 pub mod key;
+pub mod prefetch;
+pub mod record;
 pub mod table;
 pub mod tcp;

@@ -1,1 +1,620 @@
-//! To be written.
+//! The flow table of one worker: index beside slab, batches with prefetch.
+//!
+//! A batch goes through in three passes, so that memory is asked for before it
+//! is needed: hash every key and prefetch its index bucket; look each up by tag
+//! and prefetch the entry's two hot lines; then count in order. The third pass
+//! compares keys, so a candidate that an earlier packet of the batch made stale
+//! is found out.
+//!
+//! Cuts. A flow that is touched for the first time since a cut goes onto the
+//! current touched list. At a boundary the lists change roles, and the flows of
+//! the old one are written out in slices; a packet that comes for one of them
+//! before its turn writes it out first (copy before write), so a record never
+//! has anything that came after its boundary, and no slice is large.
+//!
+//! Limits. `flows_max` entries; half-open ones at most a quarter of that (their
+//! arena: a quota of the same slab, as an entry that becomes established then
+//! moves nowhere). When full: ended flows go first, then half-open ones, then
+//! the longest idle, to a second.
+//!
+//! Invariants: index, idle lists and slab name the same slots; a packet is in
+//! exactly one entry or one `untracked` counter, and always in the totals.
+
+use super::detail::Details;
+use super::entry::{Entry, NO_LANE, NONE, mark, state};
+use super::idle::{Class, IdleLists};
+use super::index::Index;
+use super::prefetch;
+use super::record::{Account, EndReason, Record, Sink, flag};
+use super::tcp::{self, Fate, TcpState};
+use crate::capture::Lane;
+use crate::decode::{Kind, Packet, protocol, tcp_flag};
+use crate::meter::loss::Reason;
+use crate::meter::totals::{Count, Totals};
+
+/// Packets that go through together.
+pub const BATCH: usize = 32;
+
+const SECOND: u64 = 1_000_000_000;
+/// Shortest idle limit: below it nothing has to be looked up.
+const LIMIT_LEAST: u64 = 10 * SECOND;
+/// Segment size that is assumed where a flow's is not known: 1500 bytes less
+/// IPv4, TCP and the time-stamp option.
+const SEGMENT_ASSUMED: u16 = 1448;
+/// Entries looked at for one eviction before the next best one goes.
+const EVICTION_LOOKS: usize = 256;
+
+/// Limits and switches, fixed at start.
+#[derive(Clone, Copy, Debug)]
+pub struct TableConfig {
+    /// Most flows at once, at least 16.
+    pub flows_max: usize,
+    /// Limit of an unanswered handshake, ns (`--timeout`).
+    pub handshake_timeout_ns: u64,
+    /// Records of ended flows carry accounts (`--connections`).
+    pub accounts: bool,
+    /// Accounts of long flows in between, every so many ns; 0 for none.
+    pub active_timeout_ns: u64,
+    /// Key of the index hash.
+    pub seed: [u64; 2],
+}
+
+/// What happened to the table since the start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct TableStats {
+    /// Flows now in the table, ended ones that linger included.
+    pub entries: u64,
+    /// Of them, not ended.
+    pub active: u64,
+    /// Of them, handshake not proven.
+    pub half_open: u64,
+    /// Flows begun.
+    pub opened: u64,
+    /// Flows that left.
+    pub closed: u64,
+    /// Of those, pushed out by the limit.
+    pub evicted: u64,
+    /// Ended flows whose record found no room, and what they had counted.
+    pub unreported: u64,
+    /// Their packets and bytes.
+    pub unreported_count: Count,
+}
+
+/// Segment sizes by sender, beside the entry: read where a file's frame is larger than a packet.
+#[derive(Clone, Copy, Default)]
+struct Segment {
+    mss: [u16; 2],
+    largest: [u16; 2],
+}
+
+/// See the module's description.
+pub struct FlowTable {
+    config: TableConfig,
+    index: Index,
+    entries: Vec<Entry>,
+    segments: Vec<Segment>,
+    details: Details,
+    idle: IdleLists,
+    free: Vec<u32>,
+    /// Slots touched since the last cut, and those that still have to be written for it.
+    touched: [Vec<u32>; 2],
+    current: usize,
+    written: usize,
+    /// Boundary of the last cut and the one before, for `active` accounts.
+    boundary: [u64; 2],
+    /// Every record of the cut under way has its values of the boundary.
+    cut_whole: bool,
+    sweeping: bool,
+    stats: TableStats,
+}
+
+impl FlowTable {
+    /// Takes its address space at once; memory comes as flows come.
+    pub fn new(config: TableConfig) -> FlowTable {
+        let flows_max = config.flows_max.clamp(16, 1 << 30);
+        let limits = [
+            10 * SECOND,
+            config.handshake_timeout_ns,
+            7440 * SECOND,
+            240 * SECOND,
+            180 * SECOND,
+            60 * SECOND,
+        ];
+        let config = TableConfig { flows_max, ..config };
+        FlowTable {
+            index: Index::new(flows_max),
+            entries: Vec::with_capacity(flows_max),
+            segments: Vec::with_capacity(flows_max),
+            details: Details::new(flows_max / 2 + 64),
+            idle: IdleLists::new(limits, flows_max),
+            free: Vec::new(),
+            touched: [Vec::with_capacity(flows_max), Vec::with_capacity(flows_max)],
+            current: 0,
+            written: 0,
+            boundary: [0; 2],
+            cut_whole: true,
+            sweeping: true,
+            stats: TableStats::default(),
+            config,
+        }
+    }
+
+    /// The two large arrays, for a hint to the kernel about page size.
+    pub fn memory(&mut self) -> (&mut [u64], &mut [std::mem::MaybeUninit<Entry>]) {
+        (self.index.memory(), self.entries.spare_capacity_mut())
+    }
+
+    /// Figures of the table.
+    pub fn stats(&self) -> TableStats {
+        let tombstones = self.idle.count(Class::Tombstone) as u64;
+        let entries = (self.entries.len() - self.free.len()) as u64;
+        TableStats {
+            entries,
+            active: entries - tombstones,
+            half_open: self.idle.count(Class::HalfOpen) as u64,
+            ..self.stats
+        }
+    }
+
+    /// From here on nothing ends by its idle limit but when its next packet
+    /// comes: for a file whose time stepped back.
+    pub fn stop_sweeping(&mut self) {
+        self.sweeping = false;
+    }
+
+    /// Counts a batch of at most [`BATCH`] packets, in order.
+    #[inline]
+    pub fn process<S: Sink>(&mut self, packets: &mut [Packet], totals: &mut Totals, sink: &mut S) {
+        let mut tags = [0u32; BATCH];
+        let mut candidates = [NONE; BATCH];
+        for (tag, packet) in tags.iter_mut().zip(packets.iter()) {
+            *tag = (packet.key.hash(self.config.seed) >> 32) as u32;
+            self.index.prefetch(*tag);
+        }
+        for ((candidate, &tag), packet) in candidates.iter_mut().zip(&tags).zip(packets.iter()) {
+            if matches!(packet.kind, Kind::Untracked(_)) {
+                continue;
+            }
+            if let Some(slot) = self.index.candidate(tag) {
+                *candidate = slot;
+                let entry = &self.entries[slot as usize];
+                prefetch::line(&entry.key);
+                prefetch::line(&entry.last);
+            }
+        }
+        for ((packet, &tag), &candidate) in packets.iter_mut().zip(&tags).zip(&candidates) {
+            let outcome = match packet.kind {
+                Kind::Untracked(reason) => Err(reason),
+                _ => self.place(packet, tag, candidate, sink).and_then(|slot| self.count(packet, slot, sink)),
+            };
+            totals.count(packet);
+            if let Err(reason) = outcome {
+                totals.count_untracked(packet, reason);
+            }
+        }
+    }
+
+    /// The slot of the packet's flow, a new one where it begins one.
+    #[inline]
+    fn place<S: Sink>(
+        &mut self,
+        packet: &Packet,
+        tag: u32,
+        candidate: u32,
+        sink: &mut S,
+    ) -> Result<u32, Reason> {
+        let known = match self.entries.get(candidate as usize) {
+            Some(entry) if entry.key == packet.key => Some(candidate),
+            _ => self.index.find(tag, |slot| self.entries[slot as usize].key == packet.key),
+        };
+        let Some(slot) = known else { return self.open(packet, tag, sink) };
+        let entry = &self.entries[slot as usize];
+        if packet.time_ns >= entry.last.saturating_add(LIMIT_LEAST)
+            && packet.time_ns - entry.last >= self.idle.limit_ns(class_of(entry))
+        {
+            let reason = reason_of(entry);
+            self.end(slot, reason, sink);
+            return self.open(packet, tag, sink);
+        }
+        if packet.kind == Kind::Tcp && tcp::fate(entry, packet) == Fate::Reused {
+            let reason =
+                if tcp::state_of(entry) == TcpState::Reset { reason_of(entry) } else { EndReason::Reused };
+            self.end(slot, reason, sink);
+            return self.open(packet, tag, sink);
+        }
+        Ok(slot)
+    }
+
+    /// Counts a packet in its flow.
+    #[inline]
+    fn count<S: Sink>(&mut self, packet: &mut Packet, slot: u32, sink: &mut S) -> Result<(), Reason> {
+        let at = slot as usize;
+        let side = packet.reversed as usize;
+        if packet.maybe_super && packet.kind == Kind::Tcp {
+            estimate(&mut self.segments[at], packet, side);
+        }
+        let entry = &mut self.entries[at];
+        let touch = entry.state >> state::TOUCH_SHIFT;
+        if touch != self.current as u32 + 1 {
+            self.touch(slot, touch, sink);
+        }
+        let entry = &mut self.entries[at];
+        if packet.segments > 1 {
+            let surplus = packet.bytes - packet.frame_bytes as u64;
+            let more = packet.segments as u64 - 1;
+            self.details.count_surplus(entry, side, more, surplus).map_err(|_| Reason::NoDetail)?;
+        }
+        if entry.lanes[side] != packet.lane.0 || entry.marks & mark::LANES[side] != 0 {
+            if entry.lanes[side] == NO_LANE {
+                entry.lanes[side] = packet.lane.0;
+            } else if self
+                .details
+                .count_lane(entry, side, packet.lane, packet.segments as u64, packet.bytes)
+                .is_err()
+            {
+                return Err(Reason::NoDetail);
+            }
+        }
+        let sent = &mut entry.sent[side];
+        sent.bytes += packet.bytes;
+        let (packets, over) = sent.packets.overflowing_add(packet.segments);
+        let (payload, payload_over) = sent.payload.overflowing_add(packet.payload);
+        sent.packets = packets;
+        sent.payload = payload;
+        if over | payload_over {
+            entry.warm.packets_carry[side] = entry.warm.packets_carry[side].wrapping_add(over as u16);
+            entry.warm.payload_carry[side] = entry.warm.payload_carry[side].wrapping_add(payload_over as u16);
+        }
+        entry.last = entry.last.max(packet.time_ns);
+        if packet.fragment {
+            entry.marks |= mark::FRAGMENTED;
+        }
+        if packet.kind == Kind::Tcp {
+            let before = entry.state;
+            if tcp::advance(entry, packet) && entry.state != before {
+                let class = class_of(entry);
+                let last = entry.last;
+                self.idle.put(slot, class, last);
+            }
+        }
+        Ok(())
+    }
+
+    /// First packet of a flow since the last cut.
+    #[cold]
+    #[inline(never)]
+    fn touch<S: Sink>(&mut self, slot: u32, touch: u32, sink: &mut S) {
+        if touch != 0 {
+            // Touched before the boundary and not yet written for it.
+            self.cut_whole &= self.write(slot, None, sink);
+        }
+        if self.touched[self.current].len() == self.touched[self.current].capacity() {
+            // Slots were used again and again within one cut: written early,
+            // which a cumulative record does not mind.
+            self.write_list(self.current, usize::MAX, sink);
+            self.touched[self.current].clear();
+        }
+        self.touched[self.current].push(slot);
+        let entry = &mut self.entries[slot as usize];
+        entry.state = entry.state & !state::TOUCH_MASK | (self.current as u32 + 1) << state::TOUCH_SHIFT;
+    }
+
+    /// A new entry for the packet's flow.
+    #[cold]
+    #[inline(never)]
+    fn open<S: Sink>(&mut self, packet: &Packet, tag: u32, sink: &mut S) -> Result<u32, Reason> {
+        let is_tcp = packet.key.protocol() == protocol::TCP;
+        if is_tcp && (packet.kind == Kind::TcpInert || tcp::is_stray(packet)) {
+            return Err(Reason::Stray);
+        }
+        let mut entry = Entry::new(packet.key, packet.time_ns);
+        if packet.kind == Kind::Tcp {
+            tcp::begin(&mut entry, packet);
+        }
+        let class = class_of(&entry);
+        if class == Class::HalfOpen && self.idle.count(Class::HalfOpen) >= self.config.flows_max / 4 {
+            self.evict(&[Class::HalfOpen], sink);
+        }
+        if self.entries.len() - self.free.len() >= self.config.flows_max {
+            let rest = [Class::Established, Class::Closing, Class::Udp, Class::Other];
+            let made_room = self.evict(&[Class::Tombstone], sink)
+                || self.evict(&[Class::HalfOpen], sink)
+                || self.evict(&rest, sink);
+            if !made_room {
+                return Err(Reason::TableFull);
+            }
+        }
+        let slot = match self.free.pop() {
+            Some(slot) => {
+                self.entries[slot as usize] = entry;
+                self.segments[slot as usize] = Segment::default();
+                slot
+            }
+            None => {
+                self.entries.push(entry);
+                self.segments.push(Segment::default());
+                self.entries.len() as u32 - 1
+            }
+        };
+        self.index.insert(tag, slot);
+        self.idle.put(slot, class, packet.time_ns);
+        self.stats.opened += 1;
+        Ok(slot)
+    }
+
+    /// Pushes out the longest idle of these classes; false if they are empty.
+    fn evict<S: Sink>(&mut self, classes: &[Class], sink: &mut S) -> bool {
+        let oldest =
+            classes.iter().filter_map(|&class| self.true_oldest(class)).min_by_key(|&(_, second)| second);
+        match oldest {
+            None => false,
+            Some((slot, _)) => {
+                self.stats.evicted += 1;
+                self.end(slot, EndReason::Evicted, sink);
+                true
+            }
+        }
+    }
+
+    /// The entry of a class whose last packet is in the earliest second.
+    fn true_oldest(&mut self, class: Class) -> Option<(u32, u64)> {
+        for _ in 0..EVICTION_LOOKS {
+            let (slot, second) = self.idle.oldest(class)?;
+            let last = self.entries[slot as usize].last;
+            if last / SECOND <= second {
+                return Some((slot, second));
+            }
+            self.idle.put(slot, class, last);
+        }
+        self.idle.oldest(class)
+    }
+
+    /// Takes a flow out of the table and hands its last record over.
+    fn end<S: Sink>(&mut self, slot: u32, reason: EndReason, sink: &mut S) {
+        self.write(slot, Some(reason), sink);
+        let entry = &mut self.entries[slot as usize];
+        let tag = (entry.key.hash(self.config.seed) >> 32) as u32;
+        self.index.remove(tag, slot);
+        self.idle.take(slot);
+        self.details.release(entry);
+        entry.marks = mark::FREE;
+        self.free.push(slot);
+        self.stats.closed += 1;
+    }
+
+    /// Writes where a flow stands; it is clean then. Without room in the sink a
+    /// flow that goes on stays touched, one that ends is counted as unreported.
+    fn write<S: Sink>(&mut self, slot: u32, end: Option<EndReason>, sink: &mut S) -> bool {
+        let entry = &mut self.entries[slot as usize];
+        let Some(buffer) = sink.buffer() else {
+            if end.is_some() {
+                self.stats.unreported += 1;
+                self.stats.unreported_count.add(Count {
+                    packets: entry.packets(0) + entry.packets(1),
+                    bytes: entry.sent[0].bytes + entry.sent[1].bytes,
+                });
+                entry.state &= !state::TOUCH_MASK;
+            }
+            return false;
+        };
+        let mut flags = 0;
+        if entry.marks & mark::KNOWN == 0 {
+            flags |= flag::NEW;
+            buffer.keys.push((entry.key, entry.start));
+            entry.marks |= mark::KNOWN;
+        }
+        if entry.client() == 1 {
+            flags |= flag::CLIENT_SECOND;
+        }
+        let account = if !self.config.accounts {
+            None
+        } else {
+            end.or_else(|| active_due(entry, self.boundary, self.config.active_timeout_ns))
+        };
+        let mut lane_count = 0;
+        if entry.marks & (mark::LANES[0] | mark::LANES[1]) != 0 || account.is_some() {
+            flags |= flag::LANES;
+            let before = buffer.lanes.len();
+            self.details.lanes(entry, |lane| buffer.lanes.push(lane));
+            lane_count = (buffer.lanes.len() - before) as u16;
+        }
+        if let Some(reason) = account {
+            flags |= flag::ACCOUNT;
+            buffer.accounts.push(Account { entry: *entry, surplus: self.details.surplus(entry), reason });
+        }
+        if end.is_some() {
+            flags |= flag::END;
+        }
+        buffer.records.push(Record {
+            slot,
+            flags,
+            state: (entry.key.protocol() == protocol::TCP).then(|| tcp::state_of(entry)),
+            marks: entry.marks,
+            lanes: entry.lanes,
+            lane_count,
+            packets: [entry.packets(0), entry.packets(1)],
+            bytes: [entry.sent[0].bytes, entry.sent[1].bytes],
+            last_ns: entry.last,
+        });
+        entry.state &= !state::TOUCH_MASK;
+        true
+    }
+
+    /// Time has come to `boundary_ns`: what was touched until now belongs to
+    /// this cut, and [`FlowTable::write_cut`] writes it. False, and nothing
+    /// changes, while an earlier cut is not written.
+    pub fn begin_cut(&mut self, boundary_ns: u64) -> bool {
+        if self.written < self.touched[1 - self.current].len() {
+            return false;
+        }
+        self.touched[1 - self.current].clear();
+        self.current = 1 - self.current;
+        self.written = 0;
+        self.cut_whole = true;
+        self.boundary = [self.boundary[1], boundary_ns];
+        true
+    }
+
+    /// Whether every record of the cut is as of its boundary: false where the
+    /// sink had no room just when a flow's next packet came.
+    pub fn cut_is_whole(&self) -> bool {
+        self.cut_whole
+    }
+
+    /// Writes at most `entries_most` flows of the cut; true when it is whole.
+    pub fn write_cut<S: Sink>(&mut self, entries_most: usize, sink: &mut S) -> bool {
+        self.write_list(1 - self.current, entries_most, sink)
+    }
+
+    fn write_list<S: Sink>(&mut self, list: usize, entries_most: usize, sink: &mut S) -> bool {
+        let mark = list as u32 + 1;
+        let current = list == self.current;
+        let mut at = if current { 0 } else { self.written };
+        let until = self.touched[list].len().min(at.saturating_add(entries_most));
+        while at < until {
+            let slot = self.touched[list][at];
+            if let Some(&ahead) = self.touched[list].get(at + 16) {
+                prefetch::line(&self.entries[ahead as usize].key);
+                prefetch::line(&self.entries[ahead as usize].last);
+                prefetch::line(&self.entries[ahead as usize].warm);
+            }
+            // Written already if a packet came for it, or if it ended.
+            if self.entries[slot as usize].state >> state::TOUCH_SHIFT == mark
+                && !self.write(slot, None, sink)
+            {
+                break;
+            }
+            at += 1;
+        }
+        if !current {
+            self.written = at;
+        }
+        at == self.touched[list].len()
+    }
+
+    /// Ends flows whose silence has lasted longer than their limit at `now_ns`,
+    /// looking at `entries_most` at most. True when none is left.
+    pub fn sweep<S: Sink>(&mut self, now_ns: u64, entries_most: usize, sink: &mut S) -> bool {
+        if !self.sweeping {
+            return true;
+        }
+        let mut looks = entries_most;
+        let classes =
+            [Class::Tombstone, Class::HalfOpen, Class::Established, Class::Closing, Class::Udp, Class::Other];
+        for class in classes {
+            while let Some(slot) = self.idle.due(class, now_ns) {
+                if looks == 0 || sink.buffer().is_none() {
+                    return false;
+                }
+                looks -= 1;
+                let entry = &self.entries[slot as usize];
+                if self.idle.is_due(class, entry.last, now_ns) {
+                    let reason = reason_of(entry);
+                    self.end(slot, reason, sink);
+                } else {
+                    let last = entry.last;
+                    self.idle.put(slot, class, last);
+                }
+            }
+        }
+        true
+    }
+
+    /// The end of the run: hands over the accounts of everything that is left.
+    pub fn end_all<S: Sink>(&mut self, sink: &mut S) {
+        for slot in 0..self.entries.len() as u32 {
+            let entry = &self.entries[slot as usize];
+            if entry.marks & mark::FREE == 0 {
+                let reason =
+                    if class_of(entry) == Class::Tombstone { reason_of(entry) } else { EndReason::Open };
+                self.write(slot, Some(reason), sink);
+            }
+        }
+    }
+
+    /// Every flow in the table, for tests and sums.
+    pub fn for_each(&self, mut each: impl FnMut(&Entry, Vec<super::detail::LaneCount>)) {
+        for entry in self.entries.iter().filter(|entry| entry.marks & mark::FREE == 0) {
+            let mut lanes = Vec::new();
+            self.details.lanes(entry, |lane| lanes.push(lane));
+            each(entry, lanes);
+        }
+    }
+}
+
+/// Whether a flow's age passed a multiple of the active time-out since the last cut.
+fn active_due(entry: &Entry, boundary: [u64; 2], timeout_ns: u64) -> Option<EndReason> {
+    let turns = |at: u64| at.saturating_sub(entry.start).checked_div(timeout_ns).unwrap_or(0);
+    (turns(boundary[1]) > turns(boundary[0])).then_some(EndReason::Active)
+}
+
+/// Which idle limit a flow has.
+#[inline]
+fn class_of(entry: &Entry) -> Class {
+    match entry.key.protocol() {
+        protocol::TCP => match tcp::state_of(entry) {
+            TcpState::SynSent | TcpState::SynReceived => Class::HalfOpen,
+            TcpState::Established => Class::Established,
+            TcpState::FinWait
+            | TcpState::HalfClosedClient
+            | TcpState::HalfClosedServer
+            | TcpState::Closing => Class::Closing,
+            TcpState::TimeWait | TcpState::Reset | TcpState::Closed => Class::Tombstone,
+        },
+        protocol::UDP | protocol::UDP_LITE => Class::Udp,
+        _ => Class::Other,
+    }
+}
+
+/// Why a flow that goes by its idle limit has ended.
+fn reason_of(entry: &Entry) -> EndReason {
+    if entry.key.protocol() != protocol::TCP {
+        return EndReason::Idle;
+    }
+    match tcp::state_of(entry) {
+        TcpState::SynSent | TcpState::SynReceived => EndReason::Timeout,
+        TcpState::TimeWait => EndReason::Fin,
+        TcpState::Reset if entry.marks & mark::REFUSED != 0 => EndReason::Refused,
+        TcpState::Reset => EndReason::Rst,
+        TcpState::Closed => EndReason::Refused,
+        TcpState::Established
+        | TcpState::FinWait
+        | TcpState::HalfClosedClient
+        | TcpState::HalfClosedServer
+        | TcpState::Closing => EndReason::Idle,
+    }
+}
+
+/// A file's frame that is larger than a packet: taken apart by the flow's
+/// segment size. A SYN's option counts the options that a segment carries.
+#[inline]
+fn estimate(segment: &mut Segment, packet: &mut Packet, side: usize) {
+    if packet.ip_bytes > 1500 {
+        estimate_rarely(segment, packet, side);
+    } else if packet.payload > segment.largest[side] as u32 {
+        segment.largest[side] = packet.payload as u16;
+    } else if packet.tcp_flags & tcp_flag::SYN != 0 {
+        segment.mss[side] = packet.mss;
+    }
+}
+
+#[cold]
+#[inline(never)]
+fn estimate_rarely(segment: &Segment, packet: &mut Packet, side: usize) {
+    let offers = segment.mss.iter().copied().filter(|&mss| mss != 0);
+    let offered = offers.min().unwrap_or(0).saturating_sub(packet.tcp_option_bytes as u16);
+    let size = match (offered, segment.largest[side]) {
+        (0, 0) => SEGMENT_ASSUMED,
+        (0, largest) => largest,
+        (offered, _) => offered,
+    };
+    if packet.payload > size as u32 {
+        packet.split(size, packet.payload);
+        packet.estimated = true;
+    }
+}
+
+/// The lane in force of a direction, if it has one.
+pub fn lane_in_force(entry: &Entry, side: usize) -> Option<Lane> {
+    (entry.lanes[side] != NO_LANE).then_some(Lane(entry.lanes[side]))
+}
