@@ -11,8 +11,10 @@
 
 mod error;
 mod habits;
+mod later;
 mod resolve;
 mod values;
+mod watch;
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};

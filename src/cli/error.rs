@@ -61,7 +61,7 @@ pub enum UsageError {
         /// As typed.
         typed: String,
         /// What it is there.
-        meaning: &'static str,
+        meaning: Cow<'static, str>,
         /// What to do here.
         instead: String,
     },
@@ -108,7 +108,7 @@ impl fmt::Display for UsageError {
                 write!(f, "{option} does nothing without {needed}: add {needed} or leave {option} out")
             }
             Self::OldHabit { typed, meaning, instead } => {
-                write!(f, "{} ({meaning}) is not an option here: {instead}", typed.escape_debug())
+                write!(f, "{} is {meaning}: {instead}", typed.escape_debug())
             }
             Self::NotYet { typed, now } => {
                 write!(f, "{} is not in this version: {now}", typed.escape_debug())
