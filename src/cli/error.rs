@@ -1,7 +1,7 @@
 //! What can be wrong with a command line, and the one sentence that says so.
 //!
 //! Each variant carries the facts; `Display` makes the sentence: what was
-//! wrong, where, what to do. Values are quoted with escapes, so that nothing
+//! wrong, where, what to do. Control characters are escaped, so that nothing
 //! the user pasted can act on the terminal. The caller prints it and exits 2.
 
 use std::borrow::Cow;
@@ -81,16 +81,27 @@ pub enum UsageError {
     },
 }
 
+/// What the user typed, with control characters escaped.
+struct Safe<'a>(&'a str);
+
+impl fmt::Display for Safe<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.chars().try_for_each(|c| {
+            if c.is_control() { write!(f, "{}", c.escape_default()) } else { write!(f, "{c}") }
+        })
+    }
+}
+
 impl fmt::Display for UsageError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::UnknownOption { option, nearest: Some(nearest) } => {
-                write!(f, "there is no option {}: did you mean {nearest}?", option.escape_debug())
+                write!(f, "there is no option {}: did you mean {nearest}?", Safe(option))
             }
             Self::UnknownOption { option, nearest: None } => write!(
                 f,
                 "there is no option {}: --help lists them all, and filter words that start with - go after --",
-                option.escape_debug()
+                Safe(option)
             ),
             Self::MissingValue { option, wants } => {
                 write!(f, "{option} stands without a value: type {option} {wants}")
@@ -108,17 +119,17 @@ impl fmt::Display for UsageError {
                 write!(f, "{option} does nothing without {needed}: add {needed} or leave {option} out")
             }
             Self::OldHabit { typed, meaning, instead } => {
-                write!(f, "{} is {meaning}: {instead}", typed.escape_debug())
+                write!(f, "{} is {}: {}", Safe(typed), Safe(meaning), Safe(instead))
             }
             Self::NotYet { typed, now } => {
-                write!(f, "{} is not in this version: {now}", typed.escape_debug())
+                write!(f, "{} is not in this version: {}", Safe(typed), Safe(now))
             }
             Self::NotUnicode => write!(
                 f,
                 "an argument other than a file name is not valid UTF-8: type option values and the filter in UTF-8"
             ),
             Self::Other { message } => {
-                write!(f, "{}: see --help", message.escape_debug())
+                write!(f, "{}: see --help", Safe(message))
             }
         }
     }

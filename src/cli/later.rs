@@ -89,3 +89,26 @@ pub(super) const SUBCOMMANDS: &[(&str, &str)] = &[
     ("completions", "--help lists all options"),
     ("man", "--help describes all options"),
 ];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    /// What works must not be called absent.
+    #[test]
+    fn nothing_is_both_there_and_later() {
+        let mut command = super::super::Arguments::command();
+        command.build();
+        for option in command.get_arguments() {
+            let long = option.get_long().unwrap_or("no long name");
+            assert!(find(long).is_none(), "--{long}");
+            for letter in option.get_short_and_visible_aliases().unwrap_or_default() {
+                assert!(OPTIONS.iter().all(|later| later.short != Some(letter)), "-{letter}");
+            }
+            for value in option.get_possible_values() {
+                assert!(VALUES.iter().all(|v| (v.0, v.1) != (long, value.get_name())), "{value:?}");
+            }
+        }
+    }
+}

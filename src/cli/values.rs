@@ -139,3 +139,149 @@ pub fn file_group(name: &Path, file_exists: &dyn Fn(&Path) -> bool) -> Vec<PathB
     }
     group
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn decimals_are_exact_or_refused() {
+        let table: &[(&str, u64, Option<u64>)] = &[
+            ("1", 1_000_000_000, Some(1_000_000_000)),
+            ("0.1", 1_000_000_000, Some(100_000_000)),
+            (".5", 10, Some(5)),
+            ("5.", 10, Some(50)),
+            ("0.000000001", 1_000_000_000, Some(1)),
+            ("0.0000000001", 1_000_000_000, None),
+            ("1.50", 2, Some(3)),
+            ("18446744073709551615", 1, Some(u64::MAX)),
+            ("18446744073709551616", 1, None),
+            ("18446744074", 1_000_000_000, None),
+            ("", 1, None),
+            (".", 1, None),
+            ("1.2.3", 1, None),
+            ("-1", 1, None),
+            ("+1", 1, None),
+            ("1e3", 1, None),
+            ("nan", 1, None),
+            ("١", 1, None),
+        ];
+        for (text, unit, expected) in table {
+            assert_eq!(decimal(text, *unit), *expected, "{text:?} times {unit}");
+        }
+    }
+
+    #[test]
+    fn rates() {
+        let table: &[(&str, Option<u64>)] = &[
+            ("1G", Some(1_000_000_000)),
+            ("2.5G", Some(2_500_000_000)),
+            ("100M", Some(100_000_000)),
+            ("1000000000", Some(1_000_000_000)),
+            ("10g", Some(10_000_000_000)),
+            ("64k", Some(64_000)),
+            ("0.4T", Some(400_000_000_000)),
+            ("0", None),
+            ("0G", None),
+            ("G", None),
+            ("", None),
+            ("1GG", None),
+            ("1é", None),
+            ("99999999T", None),
+        ];
+        for (text, expected) in table {
+            assert_eq!(rate(text), *expected, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn networks() {
+        let table: &[(&str, Option<(&str, u8)>)] = &[
+            ("10.0.0.0/8", Some(("10.0.0.0", 8))),
+            ("10.0.0.0/255.0.0.0", Some(("10.0.0.0", 8))),
+            ("10.1.2.3/8", Some(("10.0.0.0", 8))),
+            ("192.0.2.129/255.255.255.128", Some(("192.0.2.128", 25))),
+            ("192.0.2.1/0", Some(("0.0.0.0", 0))),
+            ("192.0.2.1/0.0.0.0", Some(("0.0.0.0", 0))),
+            ("192.0.2.1/32", Some(("192.0.2.1", 32))),
+            ("192.0.2.1", Some(("192.0.2.1", 32))),
+            ("2001:db8::/32", Some(("2001:db8::", 32))),
+            ("2001:db8:ffff::1/32", Some(("2001:db8::", 32))),
+            ("2001:db8::/ffff:ffff::", Some(("2001:db8::", 32))),
+            ("2001:db8::1/128", Some(("2001:db8::1", 128))),
+            ("::/0", Some(("::", 0))),
+            ("10.0.0.0/33", None),
+            ("2001:db8::/129", None),
+            ("10.0.0.0/255.0.255.0", None),
+            ("10.0.0.0/0.0.0.255", None),
+            ("10.0.0.0/", None),
+            ("10.0.0.0/+8", None),
+            ("10.0.0.0/999999999999", None),
+            ("10.0.0/8", None),
+            ("10.0.0.0/ffff::", None),
+            ("/8", None),
+        ];
+        for (text, expected) in table {
+            let expected = expected.map(|(net, prefix)| (net.parse().unwrap(), prefix));
+            assert_eq!(network(text), expected, "{text:?}");
+        }
+    }
+
+    proptest! {
+        /// A length and its mask are the same network, whatever the address.
+        #[test]
+        fn mask_and_length_agree(address: u32, prefix in 0_u8..=32) {
+            let mask = Ipv4Addr::from_bits((u64::from(u32::MAX) << (32 - prefix)) as u32);
+            let address = Ipv4Addr::from_bits(address);
+            prop_assert_eq!(network(&format!("{address}/{mask}")), network(&format!("{address}/{prefix}")));
+        }
+
+        #[test]
+        fn no_value_panics(text in "\\PC{0,40}") {
+            let _ = (rate(&text), link_speed(&text), network(&text), cpus(&text));
+            let _ = file_group(Path::new(&text), &|_| false);
+        }
+
+        /// Digits, dots, slashes, signs: texts that get past the first check.
+        #[test]
+        fn no_likely_value_panics(text in "[0-9.:/,+=GMf-]{0,50}") {
+            let _ = (rate(&text), link_speed(&text), network(&text), cpus(&text), decimal(&text, u64::MAX));
+        }
+    }
+
+    #[test]
+    fn cpu_lists() {
+        assert_eq!(cpus("2,4-6"), Some(vec![2, 4, 5, 6]));
+        assert_eq!(cpus("6,4-6,0"), Some(vec![0, 4, 5, 6]));
+        assert_eq!(cpus("8191"), Some(vec![8191]));
+        for wrong in ["", ",", "1,", "3-1", "1-", "-1", "1-2-3", "8192", "a", "+1", "0-99999999999"] {
+            assert_eq!(cpus(wrong), None, "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn link_speeds_part_at_the_last_equals_sign() {
+        assert_eq!(link_speed("eth0=1G"), Some(("eth0".to_owned(), 1_000_000_000)));
+        assert_eq!(link_speed("a=b=1G"), Some(("a=b".to_owned(), 1_000_000_000)));
+        for wrong in ["eth0", "=1G", "eth0=", "eth0=fast"] {
+            assert_eq!(link_speed(wrong), None, "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn files_of_a_group() {
+        let group = |name: &str, existing: &[&str]| {
+            let files = file_group(Path::new(name), &|path| existing.iter().any(|e| Path::new(e) == path));
+            files.into_iter().map(|path| path.to_str().unwrap().to_owned()).collect::<Vec<_>>()
+        };
+        assert_eq!(group("a", &[]), ["a"]);
+        assert_eq!(group("a+b", &["a", "b"]), ["a", "b"]);
+        assert_eq!(group("a+b", &["a", "b", "a+b"]), ["a+b"], "a file of that very name comes first");
+        assert_eq!(group("a+b+c", &["a+b"]), ["a+b", "c"]);
+        assert_eq!(group("a+b+c", &["b+c", "a"]), ["a", "b+c"]);
+        assert_eq!(group("c++.pcap+d", &["c++.pcap"]), ["c++.pcap", "d"]);
+        assert_eq!(group("a+", &["a"]), ["a+"], "told whole, as it cannot be opened");
+        assert_eq!(group("-+a", &[]), ["-", "a"]);
+    }
+}
