@@ -1,1 +1,139 @@
-//! To be written.
+//! What a run has been told to do: plain, checked data.
+//!
+//! A `Config` comes out of `cli::parse` and every other room reads it; nobody
+//! changes it afterwards. It knows nothing of the machine: whether an
+//! interface exists, a filter compiles or a file can be opened is found out
+//! where that is done. Invariants: times are nanoseconds and in the range their
+//! field states, networks have no bit set behind their prefix, no interface
+//! and no standard input is named twice.
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+
+use clap::ValueEnum;
+
+/// Snapshot length in bytes unless asked otherwise: Ethernet, two VLAN tags and
+/// the longest IPv4 and TCP headers are 14 + 8 + 60 + 60 = 142.
+pub const DEFAULT_SNAPLEN: u32 = 160;
+/// Flows kept at once by all workers together, unless asked otherwise.
+pub const DEFAULT_MAX_FLOWS: usize = 2_000_000;
+/// Rows in a table unless asked otherwise.
+pub const DEFAULT_TOP: usize = 20;
+/// Nanoseconds in a second.
+pub const SECOND_NS: u64 = 1_000_000_000;
+
+/// Everything the user decided, defaults filled in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// Where frames come from.
+    pub input: Input,
+    /// tcpdump expression, not yet compiled; `None` counts everything.
+    pub filter: Option<String>,
+    /// Whether live interfaces are put into promiscuous mode.
+    pub promiscuous: bool,
+    /// Interface and its speed in bits per second, at least 1, where the
+    /// user's word goes before the kernel's. The last entry of a name counts.
+    pub link_speeds: Vec<(String, u64)>,
+    /// Networks that are "here", as address and prefix length.
+    pub local_networks: Vec<(IpAddr, u8)>,
+    /// Worker threads, 1 to 256; `None` leaves it to the machine.
+    pub workers: Option<usize>,
+    /// CPUs that workers are pinned to, ascending; empty leaves it to the machine.
+    pub cpus: Vec<usize>,
+    /// Memory of all rings together in MiB, at least 1; `None` leaves it to the machine.
+    pub ring_mib: Option<u64>,
+    /// Bytes kept of each live frame, 64 to 262,144.
+    pub snaplen: u32,
+    /// Flows kept at once by all workers together, at least 1.
+    pub max_flows: usize,
+    /// What is printed on standard output. `Json` with a `log_file` prints
+    /// nothing there: the lines go to the file.
+    pub output: OutputMode,
+    /// Time between two reports in nanoseconds, 0.1 s to a day.
+    pub interval_ns: u64,
+    /// Time after which the run stops by itself, in nanoseconds, above 0.
+    pub duration_ns: Option<u64>,
+    /// Packets after which the run stops by itself, at least 1.
+    pub count: Option<u64>,
+    /// Rows that a table and a JSON `top` list carry; 0 is no rows.
+    pub top: usize,
+    /// What a row stands for.
+    pub by: By,
+    /// What rows are ordered by, largest first.
+    pub sort: Sort,
+    /// Whether each connection that ended has a line of its own.
+    pub connections: bool,
+    /// With `connections`: long ones report this often, in nanoseconds, above 0.
+    pub active_timeout_ns: Option<u64>,
+    /// File for JSON lines, beside `OutputMode::Text` or in place of standard output.
+    pub log_file: Option<PathBuf>,
+    /// Unit of rates and sizes in text.
+    pub unit: Unit,
+    /// How long a closed connection stays in the table, in nanoseconds; 0 is not at all.
+    pub linger_ns: u64,
+    /// How long a handshake may take before it has failed, in nanoseconds, above 0.
+    pub handshake_timeout_ns: u64,
+}
+
+/// Where frames come from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Input {
+    /// Interfaces of this machine.
+    Live {
+        /// Names in the order given; `eth0+eth1` is one link group; empty is the default set.
+        interfaces: Vec<String>,
+    },
+    /// Capture files.
+    Files {
+        /// Files in the order given, those of one link group together; `-` is standard input.
+        groups: Vec<Vec<PathBuf>>,
+    },
+}
+
+/// Form of the output.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum OutputMode {
+    /// A table at every interval.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// What a row stands for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum By {
+    /// Protocol, two addresses and two ports.
+    Connection,
+    /// Two addresses.
+    Pair,
+    /// One address, whichever end it is.
+    Host,
+    /// The address that is not local, or the server.
+    Destination,
+    /// Protocol and server port.
+    Port,
+    /// A network interface.
+    Interface,
+}
+
+/// What rows are ordered by, largest first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Sort {
+    /// Bits in the last interval.
+    Rate,
+    /// Bytes since the start.
+    Bytes,
+    /// Packets since the start.
+    Packets,
+    /// No order asked for.
+    None,
+}
+
+/// Unit of rates and sizes in text; JSON names its units in the keys.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unit {
+    /// Bits and bits per second.
+    Bits,
+    /// Bytes and bytes per second.
+    Bytes,
+}

@@ -1,0 +1,114 @@
+//! What later versions will have, and what does the nearest job until then.
+//!
+//! The names are those that the command line will keep. A row goes when its
+//! option enters `Arguments`; a test sees that no name stands in both.
+
+/// An option that is not there yet.
+pub(super) struct Later {
+    /// Long name without dashes; empty where there will be a letter only.
+    pub(super) long: &'static str,
+    /// Its letter, if it will have one.
+    pub(super) short: Option<char>,
+    /// Whether a value follows.
+    pub(super) value: bool,
+    /// What to do now; completes "… is not in this version: ".
+    pub(super) now: &'static str,
+}
+
+const fn flag(long: &'static str, short: Option<char>, now: &'static str) -> Later {
+    Later { long, short, value: false, now }
+}
+
+const fn valued(long: &'static str, short: Option<char>, now: &'static str) -> Later {
+    Later { long, short, value: true, now }
+}
+
+const NO_SOCKET: &str = "type -o json, or --log-file FILE, and let scripts read those lines";
+const NO_BURST: &str = "type --interval 0.1 to see shorter peaks";
+const NO_CUT: &str = "cut the file before, as with editcap -A TIME -B TIME, and read it with -r";
+const NO_NAMES: &str = "leave it out, for addresses and ports are shown as numbers";
+const NO_CONFIG: &str = "type the options on the command line, or put them into a shell alias";
+
+/// Options.
+pub(super) const OPTIONS: &[Later] = &[
+    flag("follow", None, "type tail -c +1 -f FILE | fullcount -r - for a file that grows"),
+    flag("link-local", Some('l'), "leave it out, for no address is hidden"),
+    valued("checksum", None, "leave it out, for every frame counts whatever its checksums"),
+    flag("decap", None, "leave it out, for tunnels are counted by their outer addresses"),
+    flag("fast", None, "type --interval 0.1 for ten reports a second"),
+    flag("sessions", None, "type --connections for a line for each connection that ended"),
+    flag("quiet", Some('q'), "leave it out, for sessions have lines only with --connections"),
+    valued("report", None, "redirect the output, as in fullcount -o json > FILE"),
+    flag("", Some('b'), "leave it out, for text has no bars"),
+    valued("", Some('m'), "leave it out, for text has no bars to scale"),
+    valued("names", None, NO_NAMES),
+    valued("classes", None, "type --by port, or count one class at a time with a filter"),
+    valued("allow", None, "type a filter, such as host 192.0.2.1 or host 192.0.2.2"),
+    flag("anonymize", None, "addresses are printed as they are, so replace them in the output"),
+    valued("highlight", None, "leave it out, or pick lines out of -o json"),
+    flag("no-color", None, "leave it out, for text has no colours"),
+    valued("replay", None, "type -r FILE, which reads as fast as it can"),
+    valued("since", None, NO_CUT),
+    valued("until", None, NO_CUT),
+    flag("new-only", Some('d'), "leave it out; connections that were open before are shown too"),
+    flag("no-icmp", None, "leave it out"),
+    valued("watch", None, "type a filter, such as tcp port 80"),
+    valued("burst-threshold", None, NO_BURST),
+    valued("burst-min", None, NO_BURST),
+    valued("burst-gap", None, NO_BURST),
+    valued("socket", Some('U'), NO_SOCKET),
+    valued("metrics", None, NO_SOCKET),
+    flag("gmetric", Some('g'), NO_SOCKET),
+    valued("user", Some('u'), "start fullcount as that user, after setcap cap_net_raw=ep on the program"),
+    valued("log-level", None, "leave it out, for there is no log beside the output"),
+    valued("config", Some('c'), NO_CONFIG),
+    valued("iftoprc", None, NO_CONFIG),
+];
+
+/// The option of that long name.
+pub(super) fn find(long: &str) -> Option<&'static Later> {
+    OPTIONS.iter().find(|option| option.long == long && !long.is_empty())
+}
+
+/// Values of options that are there: option, value, what to do now.
+pub(super) const VALUES: &[(&str, &str, &str)] = &[
+    ("output", "tui", "type -o text for a table at every interval"),
+    ("by", "class", "type --by port, or count one class at a time with a filter"),
+    ("sort", "latency", "type --sort rate, bytes or packets"),
+    ("sort", "failures", "type --sort rate, bytes or packets"),
+];
+
+/// First words that will be subcommands.
+pub(super) const SUBCOMMANDS: &[(&str, &str)] = &[
+    ("why", "type --duration 30 to see what fills the link"),
+    ("stat", NO_SOCKET),
+    ("attach", "start a second fullcount, which does not disturb the first"),
+    ("check", "type -o json --duration 10 and test the figures of the last line"),
+    ("doctor", "type -o json --duration 1, whose first line says what was opened"),
+    ("demo", "type -r FILE, which needs no privileges"),
+    ("completions", "--help lists all options"),
+    ("man", "--help describes all options"),
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    /// What works must not be called absent.
+    #[test]
+    fn nothing_is_both_there_and_later() {
+        let mut command = super::super::Arguments::command();
+        command.build();
+        for option in command.get_arguments() {
+            let long = option.get_long().unwrap_or("no long name");
+            assert!(find(long).is_none(), "--{long}");
+            for letter in option.get_short_and_visible_aliases().unwrap_or_default() {
+                assert!(OPTIONS.iter().all(|later| later.short != Some(letter)), "-{letter}");
+            }
+            for value in option.get_possible_values() {
+                assert!(VALUES.iter().all(|v| (v.0, v.1) != (long, value.get_name())), "{value:?}");
+            }
+        }
+    }
+}

@@ -1,0 +1,227 @@
+//! From what was typed to what it means: defaults, ranges, contradictions.
+//!
+//! Pure: the same `Arguments` and the same answers of `file_exists` make the
+//! same `Config`. Only what cannot be meant together is refused; an option
+//! that merely has nothing to do (`--ring-mib` beside `-r`) is let be, so that
+//! an alias with one's usual options serves for files too.
+
+use std::collections::HashSet;
+use std::path::{Path, PathBuf};
+
+use super::{Arguments, UsageError, values};
+use crate::config::{
+    By, Config, DEFAULT_MAX_FLOWS, DEFAULT_SNAPLEN, DEFAULT_TOP, Input, OutputMode, SECOND_NS, Sort, Unit,
+};
+
+/// Shortest time between two reports.
+const MIN_INTERVAL_NS: u64 = SECOND_NS / 10;
+/// Longest time that any option takes: a year of 366 days.
+const MAX_TIME_NS: u64 = 366 * 86_400 * SECOND_NS;
+/// More workers than any machine that this was thought for; a limit on threads.
+const MAX_WORKERS: u64 = 256;
+/// Smallest snapshot: Ethernet, IPv4 and TCP headers without options are 54 bytes.
+const MIN_SNAPLEN: u64 = 64;
+/// Largest snapshot, tcpdump's (MAXIMUM_SNAPLEN in its netdissect.h).
+const MAX_SNAPLEN: u64 = 262_144;
+/// A TiB, so that the figure in bytes cannot overflow anywhere.
+const MAX_RING_MIB: u64 = 1 << 20;
+/// Largest number of flows or rows: their indices are 32 bits wide.
+const MAX_ENTRIES: u64 = u32::MAX as u64 - 1;
+
+/// Checks all options and fills in defaults.
+pub(super) fn resolve(typed: Arguments, file_exists: &dyn Fn(&Path) -> bool) -> Result<Config, UsageError> {
+    contradictions(&typed)?;
+    let seconds = |option, text: &Option<String>| {
+        text.as_deref().map(|text| time(option, text, 1, "seconds above 0, such as 60 or 0.5")).transpose()
+    };
+    let output = match (typed.output, typed.text) {
+        (Some(mode), _) => mode,
+        (None, false) if typed.log_file.is_some() => OutputMode::Json,
+        (None, _) => OutputMode::Text,
+    };
+    let workers = optional("--workers", &typed.workers, 1, MAX_WORKERS, "a number from 1 to 256")?;
+    let snaplen = optional("--snaplen", &typed.snaplen, MIN_SNAPLEN, MAX_SNAPLEN, "bytes from 64 to 262144")?;
+    let max_flows =
+        optional("--max-flows", &typed.max_flows, 1, MAX_ENTRIES, "a number from 1 to 4294967294")?;
+    let top = optional("--top", &typed.top, 0, MAX_ENTRIES, "a number from 0 to 4294967294")?;
+    Ok(Config {
+        filter: filter(&typed),
+        promiscuous: !typed.no_promisc,
+        link_speeds: link_speeds(&typed.link_speed)?,
+        local_networks: local_networks(&typed.local_network)?,
+        workers: workers.and_then(|n| usize::try_from(n).ok()),
+        cpus: cpus(typed.cpus.as_deref())?,
+        ring_mib: optional("--ring-mib", &typed.ring_mib, 1, MAX_RING_MIB, "MiB from 1 to 1048576")?,
+        snaplen: snaplen.and_then(|n| u32::try_from(n).ok()).unwrap_or(DEFAULT_SNAPLEN),
+        max_flows: max_flows.and_then(|n| usize::try_from(n).ok()).unwrap_or(DEFAULT_MAX_FLOWS),
+        output,
+        interval_ns: match &typed.interval {
+            Some(text) => time("--interval", text, MIN_INTERVAL_NS, "seconds from 0.1, such as 1 or 0.5")?,
+            None => SECOND_NS,
+        },
+        duration_ns: seconds("--duration", &typed.duration)?,
+        count: optional("--count", &typed.count, 1, u64::MAX, "a number of packets from 1")?,
+        top: top.and_then(|n| usize::try_from(n).ok()).unwrap_or(DEFAULT_TOP),
+        by: typed.by.unwrap_or(By::Connection),
+        sort: typed.sort.unwrap_or(Sort::Rate),
+        connections: typed.connections,
+        active_timeout_ns: seconds("--active-timeout", &typed.active_timeout)?,
+        unit: if typed.bytes { Unit::Bytes } else { Unit::Bits },
+        linger_ns: match &typed.linger {
+            Some(text) => time("--linger", text, 0, "seconds from 0, such as 2 or 0.5")?,
+            None => 2 * SECOND_NS,
+        },
+        handshake_timeout_ns: seconds("--timeout", &typed.timeout)?.unwrap_or(60 * SECOND_NS),
+        input: input(typed.interface, &typed.read, file_exists)?,
+        log_file: typed.log_file,
+    })
+}
+
+/// Refuses options that cannot be meant together.
+fn contradictions(typed: &Arguments) -> Result<(), UsageError> {
+    let refuse = |first: &'static str, second: &'static str, advice| {
+        Err(UsageError::Contradiction { first: first.into(), second: second.into(), advice })
+    };
+    if !typed.interface.is_empty() && !typed.read.is_empty() {
+        return refuse(
+            "--interface",
+            "--read",
+            "packets come from interfaces or from files, so leave one out",
+        );
+    }
+    if typed.text && typed.output == Some(OutputMode::Json) {
+        return refuse("-t", "-o json", "-t is -o text, so leave one out");
+    }
+    let without_ports = match typed.by {
+        Some(By::Pair) => Some("--by pair"),
+        Some(By::Host) => Some("--by host"),
+        Some(By::Destination) => Some("--by destination"),
+        Some(By::Interface) => Some("--by interface"),
+        Some(By::Connection | By::Port) | None => None,
+    };
+    if let (true, Some(by)) = (typed.ports, without_ports) {
+        return refuse("-P", by, "those rows have no ports, so take --by connection or leave -P out");
+    }
+    if typed.active_timeout.is_some() && !typed.connections {
+        return Err(UsageError::Needs { option: "--active-timeout", needed: "--connections" });
+    }
+    Ok(())
+}
+
+/// All interfaces or all files, none of them twice.
+fn input(
+    interfaces: Vec<String>,
+    files: &[PathBuf],
+    file_exists: &dyn Fn(&Path) -> bool,
+) -> Result<Input, UsageError> {
+    if files.is_empty() {
+        return Ok(Input::Live { interfaces: link_groups(interfaces)? });
+    }
+    let bad = |name: &Path, wants| UsageError::BadValue {
+        option: "--read".into(),
+        value: name.to_string_lossy().into_owned(),
+        wants,
+    };
+    let mut groups = Vec::with_capacity(files.len());
+    for name in files {
+        if name.as_os_str().is_empty() {
+            return Err(bad(name, "the name of a file, or - for standard input".into()));
+        }
+        groups.push(values::file_group(name, file_exists));
+    }
+    if groups.iter().flatten().filter(|file| file.as_os_str() == "-").count() > 1 {
+        return Err(bad(Path::new("-"), "standard input once only, so leave the second - out".into()));
+    }
+    Ok(Input::Files { groups })
+}
+
+/// Interfaces in the order given. A group typed again is the same group; an
+/// interface in two different groups would be counted twice.
+fn link_groups(typed: Vec<String>) -> Result<Vec<String>, UsageError> {
+    let bad = |value: &str, wants: &'static str| UsageError::BadValue {
+        option: "--interface".into(),
+        value: value.to_owned(),
+        wants: wants.into(),
+    };
+    let mut seen = HashSet::new();
+    let mut groups: Vec<String> = Vec::with_capacity(typed.len());
+    for group in typed {
+        if groups.contains(&group) {
+            continue;
+        }
+        for name in group.split('+') {
+            if name.is_empty() {
+                return Err(bad(&group, "names such as eth0, eth0,eth1 or eth0+eth1"));
+            }
+            if !seen.insert(name.to_owned()) {
+                return Err(bad(&group, "each interface once, so leave out the one that is named again"));
+            }
+        }
+        groups.push(group);
+    }
+    Ok(groups)
+}
+
+/// `-f` and the words at the end, one expression; blank is none.
+fn filter(typed: &Arguments) -> Option<String> {
+    let parts: Vec<&str> =
+        typed.filter_code.iter().chain(&typed.filter_words).map(|part| part.trim()).collect();
+    let expression = parts.join(" ");
+    let expression = expression.trim();
+    if expression.is_empty() { None } else { Some(expression.to_owned()) }
+}
+
+fn link_speeds(typed: &[String]) -> Result<Vec<(String, u64)>, UsageError> {
+    let speed = |text: &String| {
+        values::link_speed(text).ok_or_else(|| UsageError::BadValue {
+            option: "--link-speed".into(),
+            value: text.clone(),
+            wants: "IF=RATE in bits per second, such as eth0=2.5G, eth0=100M or eth0=1000000000".into(),
+        })
+    };
+    typed.iter().map(speed).collect()
+}
+
+fn local_networks(typed: &[String]) -> Result<Vec<(std::net::IpAddr, u8)>, UsageError> {
+    let network = |text: &String| {
+        values::network(text).ok_or_else(|| UsageError::BadValue {
+            option: "-F".into(),
+            value: text.clone(),
+            wants: "a network such as 10.0.0.0/8, 10.0.0.0/255.0.0.0 or 2001:db8::/32".into(),
+        })
+    };
+    typed.iter().map(network).collect()
+}
+
+fn cpus(typed: Option<&str>) -> Result<Vec<usize>, UsageError> {
+    let Some(text) = typed else { return Ok(Vec::new()) };
+    values::cpus(text).ok_or_else(|| UsageError::BadValue {
+        option: "--cpus".into(),
+        value: text.to_owned(),
+        wants: "CPU numbers and ranges up to 8191, such as 2,4-6".into(),
+    })
+}
+
+/// A whole number in a range, where the option was given.
+fn optional(
+    option: &'static str,
+    typed: &Option<String>,
+    least: u64,
+    most: u64,
+    wants: &'static str,
+) -> Result<Option<u64>, UsageError> {
+    let Some(text) = typed else { return Ok(None) };
+    let number = if text.contains('.') { None } else { values::decimal(text, 1) };
+    number.filter(|number| (least..=most).contains(number)).map(Some).ok_or_else(|| UsageError::BadValue {
+        option: option.into(),
+        value: text.clone(),
+        wants: wants.into(),
+    })
+}
+
+/// Seconds as nanoseconds, at least `least_ns` and at most a year.
+fn time(option: &'static str, text: &str, least_ns: u64, wants: &'static str) -> Result<u64, UsageError> {
+    values::decimal(text, SECOND_NS).filter(|ns| (least_ns..=MAX_TIME_NS).contains(ns)).ok_or_else(|| {
+        UsageError::BadValue { option: option.into(), value: text.to_owned(), wants: wants.into() }
+    })
+}
