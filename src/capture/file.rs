@@ -14,16 +14,20 @@
 mod classic;
 mod compressed;
 mod error;
+mod foreign;
+mod pcapng;
 mod stream;
 
 use std::fs::File;
 use std::io::{self, Read};
+use std::os::fd::AsFd;
 use std::path::Path;
 
 use super::{Direction, Frame, LINKS_MAX, LinkId, LinkType};
 use classic::{Classic, Header};
 pub use compressed::Compression;
 pub use error::{Defect, FileError, Place};
+use pcapng::Pcapng;
 use stream::{Filled, Stream};
 
 /// Bytes that tell every format and every compression apart.
@@ -51,13 +55,47 @@ pub struct FileSource {
     /// As the user named the file.
     name: String,
     compression: Option<Compression>,
-    interfaces: Vec<FileInterface>,
+    interfaces: Interfaces,
 }
 
 enum Format {
     Classic(Classic),
+    Pcapng(Pcapng),
     /// The end, or a fault, has been reported.
     Ended,
+}
+
+/// The interfaces of a file, and their names and numbers.
+struct Interfaces {
+    list: Vec<FileInterface>,
+    /// The file's name without its directory, for interfaces that have none.
+    file: String,
+    first_link: LinkId,
+    /// The first interface bears the file's name, and no frame of it has been
+    /// returned: it can still be given a number.
+    first_unnamed: bool,
+}
+
+impl Interfaces {
+    /// Takes an interface in and gives it the next link; `None` if there is none left.
+    fn add(&mut self, name: Option<String>, make: impl FnOnce(String) -> FileInterface) -> Option<LinkId> {
+        let index = self.list.len();
+        let link = usize::from(self.first_link).checked_add(index).filter(|link| *link < LINKS_MAX)?;
+        let link = LinkId::try_from(link).ok()?;
+        if self.first_unnamed
+            && let Some(first) = self.list.first_mut()
+        {
+            first.name.push_str("#0");
+            self.first_unnamed = false;
+        }
+        self.first_unnamed = index == 0 && name.is_none();
+        let name = name.unwrap_or_else(|| match index {
+            0 => self.file.clone(),
+            _ => format!("{}#{index}", self.file),
+        });
+        self.list.push(make(name));
+        Some(link)
+    }
 }
 
 /// A whole record in the unread bytes: sizes and places, no reference, so
@@ -83,8 +121,14 @@ enum Step {
     Frame(Record),
     /// A record of which at least so many bytes have to be there.
     Need(usize),
+    /// A block of so many bytes that is no frame.
+    Skip(usize),
     /// Nothing that could go on.
     Fault(Defect),
+    /// A section of a version that is not known.
+    Version(u16, u16),
+    /// A frame of an interface that has no number.
+    NoLink,
 }
 
 impl FileSource {
@@ -96,7 +140,11 @@ impl FileSource {
     /// Where it cannot be opened, is no capture, or ends within its header.
     pub fn open(path: &Path, first_link: LinkId) -> Result<FileSource, FileError> {
         if path == Path::new("-") {
-            return FileSource::start(Box::new(io::stdin()), "standard input", "-", first_link);
+            // Not through io::Stdin, which has a buffer and a lock of its own.
+            let input = io::stdin().as_fd().try_clone_to_owned().map(File::from);
+            let name = "standard input";
+            let input = input.map_err(|source| FileError::Open { name: String::from(name), source })?;
+            return FileSource::start(Box::new(input), name, "-", first_link);
         }
         let name = path.to_string_lossy();
         let opened = File::open(path).and_then(|file| match file.metadata()?.is_dir() {
@@ -120,9 +168,11 @@ impl FileSource {
     }
 
     /// The interfaces known so far; the link of the first is `first_link`,
-    /// that of the next one more, and so on. Grows while a pcapng file is read.
+    /// that of the next one more, and so on. Grows while a pcapng file is
+    /// read; names stand when the first frame has been returned. Interfaces
+    /// for which no link is left ([`LINKS_MAX`]) are not among them.
     pub fn interfaces(&self) -> &[FileInterface] {
-        &self.interfaces
+        &self.interfaces.list
     }
 
     /// The next frame; `None` at the end.
@@ -135,9 +185,9 @@ impl FileSource {
         let whole = match &self.format {
             Format::Classic(classic) => match classic.step(self.stream.unread()) {
                 Step::Frame(record) => Some(record),
-                Step::Need(_) | Step::Fault(_) => None,
+                _ => None,
             },
-            Format::Ended => None,
+            Format::Pcapng(_) | Format::Ended => None,
         };
         let record = match whole {
             Some(record) => record,
@@ -174,11 +224,24 @@ impl FileSource {
         loop {
             let step = match &mut self.format {
                 Format::Classic(classic) => classic.step(self.stream.unread()),
+                Format::Pcapng(pcapng) => pcapng.step(self.stream.unread(), &mut self.interfaces),
                 Format::Ended => return Ok(None),
             };
             match step {
-                Step::Frame(record) => return Ok(Some(record)),
+                Step::Frame(record) => {
+                    self.interfaces.first_unnamed = false;
+                    return Ok(Some(record));
+                }
+                Step::Skip(total) => {
+                    self.stream.take(total, 0, 0);
+                }
                 Step::Fault(defect) => return Err(FileError::Corrupt { place: self.place(), defect }),
+                Step::Version(major, minor) => {
+                    return Err(FileError::Version { place: self.place(), format: "pcapng", major, minor });
+                }
+                Step::NoLink => {
+                    return Err(FileError::TooManyInterfaces { place: self.place(), limit: LINKS_MAX });
+                }
                 Step::Need(wanted) => match self.stream.fill(wanted) {
                     Ok(Filled::More) => {}
                     Ok(Filled::End) if self.stream.unread().is_empty() => return Ok(None),
@@ -196,27 +259,47 @@ impl FileSource {
         interface: &str,
         link: LinkId,
     ) -> Result<FileSource, FileError> {
+        let interfaces = Interfaces {
+            list: Vec::new(),
+            file: interface.to_owned(),
+            first_link: link,
+            first_unnamed: false,
+        };
         let mut file = FileSource {
             stream: Stream::new(source),
             format: Format::Ended,
             packets: 0,
             name: name.to_owned(),
             compression: None,
-            interfaces: Vec::new(),
+            interfaces,
         };
-        file.read_to(MAGIC)?;
-        let Some(magic) = file.stream.unread().first_chunk::<MAGIC>() else { return Err(file.not_capture()) };
         if usize::from(link) >= LINKS_MAX {
             return Err(FileError::TooManyInterfaces { place: file.place(), limit: LINKS_MAX });
         }
-        if !classic::is_magic(*magic) {
-            return Err(file.not_capture());
+        let mut magic = file.magic()?;
+        if let Some(compression) = magic.and_then(Compression::of) {
+            file.compression = Some(compression);
+            let Some(unpacked) = compression.unpack(file.stream.into_source()) else {
+                return Err(FileError::NoXz { name: file.name });
+            };
+            file.stream = Stream::new(unpacked);
+            magic = file.magic()?;
         }
-        file.start_classic(interface, link)?;
+        match magic {
+            Some(magic) if classic::is_magic(magic) => file.start_classic(link)?,
+            Some(magic) if pcapng::is_magic(magic) => file.format = Format::Pcapng(Pcapng::new()),
+            _ => return Err(file.not_capture()),
+        }
         Ok(file)
     }
 
-    fn start_classic(&mut self, interface: &str, link: LinkId) -> Result<(), FileError> {
+    /// The first bytes, if there are so many.
+    fn magic(&mut self) -> Result<Option<[u8; MAGIC]>, FileError> {
+        self.read_to(MAGIC)?;
+        Ok(self.stream.unread().first_chunk().copied())
+    }
+
+    fn start_classic(&mut self, link: LinkId) -> Result<(), FileError> {
         self.read_to(classic::HEADER)?;
         let Some(header) = self.stream.unread().first_chunk() else { return Err(self.cut(classic::HEADER)) };
         let classic = match Classic::new(header, link) {
@@ -227,8 +310,8 @@ impl FileSource {
             Header::Foreign => return Err(self.not_capture()),
         };
         self.stream.take(classic::HEADER, 0, 0);
-        self.interfaces.push(FileInterface {
-            name: interface.to_owned(),
+        self.interfaces.add(None, |name| FileInterface {
+            name,
             link_type: classic.link_type,
             snaplen: classic.snaplen,
             speed: None,
@@ -267,7 +350,7 @@ impl FileSource {
     fn not_capture(&self) -> FileError {
         FileError::NotCapture {
             name: self.name.clone(),
-            found: String::from("something else"),
+            found: foreign::describe(self.stream.unread()),
             compression: self.compression,
         }
     }

@@ -287,7 +287,10 @@ impl fmt::Display for FileError {
             FileError::Decompress { place, source } => {
                 let fault = match source.kind() {
                     io::ErrorKind::UnexpectedEof => "cut short",
-                    _ => "damaged",
+                    io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput | io::ErrorKind::Other => {
+                        "damaged"
+                    }
+                    _ => "unreadable",
                 };
                 let compression = place.compression.map_or("compressed", Compression::name);
                 write!(
