@@ -15,11 +15,15 @@
 //! Sources: Documentation/networking/bonding.rst, Documentation/ABI/testing/
 //! sysfs-class-net*, include/uapi/linux/if_link.h, rtnetlink(7).
 
+mod counters;
+mod events;
 mod netlink;
 mod select;
 mod sizing;
 mod sysfs;
 
+pub use counters::{CounterReader, Counters};
+pub use events::{EventSource, LinkEvent};
 pub use select::{Selection, Watch, select};
 pub use sizing::{memory_bytes, permission_message, ring_bytes};
 

@@ -15,12 +15,12 @@ use netlink_packet_core::{
     NLM_F_DUMP, NLM_F_DUMP_INTR, NLM_F_REQUEST, NLMSG_DONE, NLMSG_ERROR, NetlinkBuffer, NetlinkHeader,
     NetlinkMessage, NetlinkPayload, NlasIterator, Parseable, ParseableParametrized,
 };
-use netlink_packet_route::RouteNetlinkMessage;
 use netlink_packet_route::address::{AddressAttribute, AddressMessage};
 use netlink_packet_route::link::{
     BondAdInfo, BondPortState, InfoBond, InfoBondPort, InfoData, InfoPortData, LinkAttribute, LinkHeader,
     LinkInfo, LinkMessage, MiiStatus, Prop,
 };
+use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
 use netlink_sys::{Socket, SocketAddr, protocols::NETLINK_ROUTE};
 use std::collections::BTreeMap;
 use std::io;
@@ -28,6 +28,9 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 pub(super) const RTM_NEWLINK: u16 = libc::RTM_NEWLINK;
+pub(super) const RTM_DELLINK: u16 = libc::RTM_DELLINK;
+pub(super) const RTM_NEWADDR: u16 = libc::RTM_NEWADDR;
+pub(super) const RTM_DELADDR: u16 = libc::RTM_DELADDR;
 
 /// `struct ifinfomsg`.
 const LINK_HEADER: usize = 16;
@@ -134,9 +137,14 @@ struct RawBond {
     active: Option<u32>,
 }
 
-/// Decodes a link message's payload. `None`: no name in it, or cut off.
+/// Decodes a link message's payload. `None`: no name in it, cut off, or a
+/// family's own message: a port that leaves a bridge is told to this very group
+/// as an RTM_DELLINK of AF_BRIDGE, and is not gone.
 pub(super) fn parse_link(payload: &[u8]) -> Option<RawLink> {
     let header = LinkHeader::parse(payload).ok()?;
+    if header.interface_family != AddressFamily::Unspec {
+        return None;
+    }
     let flags = header.flags.bits();
     let up = flags & libc::IFF_UP.cast_unsigned() != 0;
     let loopback = flags & libc::IFF_LOOPBACK.cast_unsigned() != 0;
