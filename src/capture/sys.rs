@@ -1,2 +1,3 @@
 //! The kernel and libpcap calls that no crate makes.
+pub mod ethtool;
 pub mod libpcap;
