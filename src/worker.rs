@@ -1,1 +1,226 @@
-//! To be written.
+//! The work of one core: packets into its flow table and totals, cuts at every
+//! boundary of packet time.
+//!
+//! A worker owns everything that it touches. It takes batches (from files
+//! here, from rings in [`live`]), cuts where packet time says so, and reads no
+//! clock itself: the loops of this room pass time in. Below this room nobody
+//! reads a clock, takes a lock, logs or allocates for a packet.
+
+pub mod files;
+pub mod outbox;
+
+use crate::decode::Packet;
+use crate::flow::table::{BATCH, FlowTable, TableConfig};
+use crate::meter::totals::Totals;
+use outbox::{Cut, Outbox, RingFigures};
+
+/// Flows written or looked at between two batches: about 0.1 ms.
+pub const SLICE: usize = 1024;
+
+/// Empty intervals in a row that a file still has lines for.
+pub const EMPTY_INTERVALS_MAX: u64 = 60;
+
+/// Table, totals and outbox of one core.
+pub struct Worker {
+    table: FlowTable,
+    totals: Totals,
+    outbox: Outbox,
+    /// Kernel figures, brought by the loop that has the rings.
+    rings: Vec<RingFigures>,
+    late_packets: u64,
+    /// A boundary whose cut is being written, live.
+    pending: Option<u64>,
+}
+
+impl Worker {
+    /// A worker with an empty table.
+    pub fn new(config: TableConfig, outbox: Outbox) -> Worker {
+        let mut table = FlowTable::new(config);
+        let (index, entries) = table.memory();
+        crate::capture::sys::memory::advise_huge_pages(index);
+        crate::capture::sys::memory::advise_huge_pages(entries);
+        Worker { table, totals: Totals::default(), outbox, rings: Vec::new(), late_packets: 0, pending: None }
+    }
+
+    /// Counts packets, in order, in batches.
+    #[inline]
+    pub fn take(&mut self, packets: &mut [Packet]) {
+        for batch in packets.chunks_mut(BATCH) {
+            self.table.process(batch, &mut self.totals, &mut self.outbox);
+        }
+    }
+
+    /// Adds to the count of packets that came after their interval's end.
+    pub fn count_late(&mut self, packets: u64) {
+        self.late_packets += packets;
+    }
+
+    /// Kernel figures for the next cut.
+    pub fn set_rings(&mut self, rings: Vec<RingFigures>) {
+        self.rings = rings;
+    }
+
+    /// See [`FlowTable::stop_sweeping`].
+    pub fn stop_sweeping(&mut self) {
+        self.table.stop_sweeping();
+    }
+
+    /// Makes a whole cut at once and waits for room: files.
+    pub fn cut_whole(&mut self, boundary_ns: u64, skipped: u64) {
+        self.table.sweep(boundary_ns, usize::MAX, &mut self.outbox);
+        self.table.begin_cut(boundary_ns);
+        self.table.write_cut(usize::MAX, &mut self.outbox);
+        let cut = self.figures(boundary_ns, skipped, false);
+        self.outbox.cut(Box::new(cut));
+    }
+
+    /// The last cut; with accounts every flow that is left has its record.
+    pub fn finish(mut self, boundary_ns: u64, skipped: u64, accounts: bool) {
+        self.table.sweep(boundary_ns, usize::MAX, &mut self.outbox);
+        self.table.write_cut(usize::MAX, &mut self.outbox);
+        self.table.begin_cut(boundary_ns);
+        self.table.write_cut(usize::MAX, &mut self.outbox);
+        let stats = self.table.stats();
+        if accounts {
+            self.table.end_all(&mut self.outbox);
+        }
+        let mut cut = self.figures(boundary_ns, skipped, true);
+        cut.table = stats;
+        self.outbox.last_cut(Box::new(cut));
+    }
+
+    /// Live: begins a cut if the one before is written; otherwise the next one
+    /// says it all.
+    pub fn begin_cut(&mut self, boundary_ns: u64) {
+        if self.pending.is_none() && self.table.begin_cut(boundary_ns) {
+            self.pending = Some(boundary_ns);
+        }
+    }
+
+    /// Live: a slice of what is not urgent. True if something is left to do.
+    pub fn between_batches(&mut self, watermark_ns: u64) -> bool {
+        let swept = self.table.sweep(watermark_ns, SLICE, &mut self.outbox);
+        let Some(boundary_ns) = self.pending else { return !swept };
+        if self.table.write_cut(SLICE, &mut self.outbox) {
+            let cut = self.figures(boundary_ns, 0, false);
+            self.outbox.cut(Box::new(cut));
+            self.pending = None;
+            return !swept;
+        }
+        true
+    }
+
+    fn figures(&self, boundary_ns: u64, skipped: u64, last: bool) -> Cut {
+        let used = self.totals.lanes.iter().rposition(|lane| lane.frames > 0).map_or(0, |at| at + 1);
+        Cut {
+            boundary_ns,
+            skipped,
+            lanes: self.totals.lanes[..used].to_vec(),
+            ethertypes: self.totals.ethertypes.clone(),
+            table: self.table.stats(),
+            rings: self.rings.clone(),
+            late_packets: self.late_packets,
+            whole: self.table.cut_is_whole(),
+            last,
+        }
+    }
+}
+
+/// Where packet time crosses from one interval into the next.
+///
+/// Intervals begin at multiples of their length since the epoch; a length of 0
+/// is one interval for all.
+#[derive(Clone, Copy, Debug)]
+pub struct Intervals {
+    length_ns: u64,
+    /// End of the interval under way; `u64::MAX` before the first packet.
+    next_ns: u64,
+    latest_ns: u64,
+}
+
+/// Boundaries that a packet's time has passed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Passed {
+    /// End of the interval that was under way.
+    pub boundary_ns: u64,
+    /// Empty intervals that follow it and are shown.
+    pub empty: u64,
+    /// Empty intervals that are left out then.
+    pub skipped: u64,
+}
+
+impl Intervals {
+    /// Intervals of this length.
+    pub fn new(length_ns: u64) -> Intervals {
+        Intervals { length_ns, next_ns: u64::MAX, latest_ns: 0 }
+    }
+
+    /// Latest time seen.
+    pub fn latest_ns(&self) -> u64 {
+        self.latest_ns
+    }
+
+    /// End of the interval under way, if there is one.
+    pub fn next_ns(&self) -> Option<u64> {
+        (self.next_ns != u64::MAX).then_some(self.next_ns)
+    }
+
+    /// Length of an interval, 0 for none.
+    pub fn length_ns(&self) -> u64 {
+        self.length_ns
+    }
+
+    /// Time is now `time_ns`: what has ended by that. None in nearly every case.
+    #[inline]
+    pub fn observe(&mut self, time_ns: u64) -> Option<Passed> {
+        if time_ns <= self.latest_ns && self.next_ns != u64::MAX {
+            return None;
+        }
+        self.latest_ns = self.latest_ns.max(time_ns);
+        if time_ns >= self.next_ns || self.next_ns == u64::MAX { self.pass(time_ns) } else { None }
+    }
+
+    #[cold]
+    fn pass(&mut self, time_ns: u64) -> Option<Passed> {
+        if self.length_ns == 0 {
+            return None;
+        }
+        let end = (time_ns / self.length_ns).saturating_add(1).saturating_mul(self.length_ns);
+        let boundary_ns = std::mem::replace(&mut self.next_ns, end);
+        if boundary_ns == u64::MAX {
+            return None;
+        }
+        let between = (end - boundary_ns) / self.length_ns - 1;
+        let empty = between.min(EMPTY_INTERVALS_MAX);
+        Some(Passed { boundary_ns, empty, skipped: between - empty })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const S: u64 = 1_000_000_000;
+
+    #[test]
+    fn intervals_begin_at_multiples_of_their_length() {
+        let mut intervals = Intervals::new(S);
+        assert_eq!(intervals.observe(10 * S + 7), None);
+        assert_eq!(intervals.next_ns(), Some(11 * S));
+        assert_eq!(intervals.observe(11 * S - 1), None);
+        let passed = intervals.observe(11 * S);
+        assert_eq!(passed, Some(Passed { boundary_ns: 11 * S, empty: 0, skipped: 0 }));
+        let passed = intervals.observe(14 * S + 1);
+        assert_eq!(passed, Some(Passed { boundary_ns: 12 * S, empty: 2, skipped: 0 }));
+    }
+
+    #[test]
+    fn years_of_silence_are_told_not_shown() {
+        let mut intervals = Intervals::new(S);
+        intervals.observe(0);
+        let passed = intervals.observe(100_000_000 * S);
+        assert_eq!(passed, Some(Passed { boundary_ns: S, empty: 60, skipped: 100_000_000 - 61 }));
+        assert_eq!(intervals.observe(5), None);
+        assert_eq!(intervals.observe(u64::MAX - 1).map(|p| p.empty), Some(60));
+    }
+}

@@ -1,2 +1,295 @@
-//! Aggregation.
+//! Cuts of the workers into snapshots.
+//!
+//! One thread. It takes each worker's records up to a boundary, then, when all
+//! workers have cut there, publishes a snapshot: totals and the rows that the
+//! views ask for, never a copy of a table. A flow is known by its worker and
+//! slot, so a record is an array access; what a cut costs depends on how many
+//! flows were touched, not on how many are open.
+//!
+//! Records are cumulative: what a row gained is the difference to what it had.
+//! The same differences are summed by lane and compared with the totals that
+//! the workers counted on another way (accounting's first identity).
+//!
+//! Knows records, links by number, views; does not know names, rings or outputs.
+
 pub mod group;
+mod rows;
+pub mod snapshot;
+pub mod view;
+
+use crate::capture::{LINKS_MAX, Lane};
+use crate::flow::record::{Account, Buffer};
+use crate::flow::table::TableStats;
+use crate::meter::totals::{Count, LaneTotals};
+use crate::worker::outbox::{Cut, Inbox, Message, RingFigures};
+use group::Groups;
+use rows::Rows;
+use snapshot::{CaptureFigures, Fault, InterfaceFigures, Snapshot};
+use std::time::Duration;
+use view::View;
+
+/// What the aggregator has to know at start.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Length of an interval, ns; 0 for one interval over all.
+    pub interval_ns: u64,
+    /// What outputs want to see in every snapshot.
+    pub views: Vec<View>,
+    /// How long to wait for a late worker, live; None waits for ever (files).
+    pub patience: Option<Duration>,
+}
+
+/// One worker, seen from here.
+struct Source {
+    inbox: Inbox,
+    rows: Rows,
+    /// Its figures at its latest cut.
+    cut: Cut,
+    ended: bool,
+}
+
+/// See the module's description.
+pub struct Aggregator {
+    config: Config,
+    sources: Vec<Source>,
+    groups: Groups,
+    /// Sums of flows by lane, from records.
+    flows_by_lane: Vec<Count>,
+    /// Totals at the last snapshot.
+    earlier: Vec<LaneTotals>,
+    earlier_rings: Vec<RingFigures>,
+    earlier_table: TableStats,
+    accounts: Vec<Account>,
+    boundary_ns: u64,
+    start_ns: Option<u64>,
+    faults: Vec<Fault>,
+}
+
+impl Aggregator {
+    /// One inbox a worker.
+    pub fn new(config: Config, inboxes: Vec<Inbox>) -> Aggregator {
+        let sources: Vec<Source> = inboxes
+            .into_iter()
+            .map(|inbox| Source { inbox, rows: Rows::default(), cut: Cut::default(), ended: false })
+            .collect();
+        Aggregator {
+            groups: Groups::new(&config.views),
+            config,
+            sources,
+            flows_by_lane: vec![Count::default(); 2 * LINKS_MAX],
+            earlier: vec![LaneTotals::default(); 2 * LINKS_MAX],
+            earlier_rings: Vec::new(),
+            earlier_table: TableStats::default(),
+            accounts: Vec::new(),
+            boundary_ns: 0,
+            start_ns: None,
+            faults: Vec::new(),
+        }
+    }
+
+    /// Takes everything up to the next boundary and says how things stand
+    /// there. None when all workers have stopped and all has been told.
+    pub fn next_snapshot(&mut self) -> Option<Snapshot> {
+        if self.sources.iter().all(|source| source.ended) {
+            return None;
+        }
+        let mut late = Vec::new();
+        for number in 0..self.sources.len() {
+            // Live a worker may leave a boundary out, and is ahead then.
+            let ahead = self.sources[number].cut.boundary_ns > self.boundary_ns;
+            if !self.sources[number].ended && !ahead && !self.take_until_cut(number) {
+                late.push(number);
+            }
+        }
+        let last = self.sources.iter().all(|source| source.ended);
+        let on_time = self.sources.iter().enumerate().filter(|(number, _)| !late.contains(number));
+        let boundaries = on_time.filter(|(_, source)| last || !source.ended).map(|(_, source)| source.cut.boundary_ns);
+        let boundary = if last { boundaries.max() } else { boundaries.min() };
+        self.boundary_ns = boundary.unwrap_or(0).max(self.boundary_ns);
+        Some(self.snapshot(last, late))
+    }
+
+    /// Applies one worker's messages up to its next cut; false if it is late.
+    fn take_until_cut(&mut self, number: usize) -> bool {
+        loop {
+            let source = &mut self.sources[number];
+            let message = match self.config.patience {
+                None => source.inbox.messages.recv().ok(),
+                Some(patience) => match source.inbox.messages.recv_timeout(patience) {
+                    Ok(message) => Some(message),
+                    Err(crossbeam_channel::RecvTimeoutError::Timeout) => return false,
+                    Err(crossbeam_channel::RecvTimeoutError::Disconnected) => None,
+                },
+            };
+            match message {
+                Some(Message::Records(buffer)) => self.apply(number, buffer),
+                Some(Message::Cut(cut)) => {
+                    source.ended = cut.last;
+                    source.cut = *cut;
+                    return true;
+                }
+                None => {
+                    // A worker that went without its last cut has panicked.
+                    source.ended = true;
+                    self.faults.push(Fault::WorkerGone { worker: number });
+                    return true;
+                }
+            }
+        }
+    }
+
+    fn apply(&mut self, number: usize, mut buffer: Box<Buffer>) {
+        let source = &mut self.sources[number];
+        source.rows.apply(&buffer, &mut self.flows_by_lane, &mut self.groups);
+        self.accounts.append(&mut buffer.accounts);
+        buffer.clear();
+        // The worker may have gone already.
+        let _ = source.inbox.empties.try_send(buffer);
+    }
+
+    fn snapshot(&mut self, last: bool, late_workers: Vec<usize>) -> Snapshot {
+        let totals = self.lane_totals();
+        let whole = self.sources.iter().all(|source| source.cut.whole) && late_workers.is_empty();
+        if whole {
+            self.compare(&totals);
+        }
+        let rings = self.ring_totals();
+        let table = self.table_totals();
+        let interfaces = self.interfaces(&totals, &rings);
+        let start_ns = *self.start_ns.get_or_insert(self.boundary_ns.saturating_sub(self.config.interval_ns));
+        let mut rows: Vec<&mut Rows> = self.sources.iter_mut().map(|source| &mut source.rows).collect();
+        let views = self
+            .config
+            .views
+            .iter()
+            .map(|view| group::select(view, &mut rows, &mut self.groups, &interfaces))
+            .collect();
+        rows.iter_mut().for_each(|rows| rows.next_interval());
+        self.groups.next_interval();
+        let mut ethertypes: Vec<(u16, Count)> = Vec::new();
+        for (kind, count) in self.sources.iter().flat_map(|source| &source.cut.ethertypes) {
+            match ethertypes.iter_mut().find(|(known, _)| known == kind) {
+                Some((_, sum)) => sum.add(*count),
+                None => ethertypes.push((*kind, *count)),
+            }
+        }
+        ethertypes.sort_unstable_by_key(|(kind, count)| (std::cmp::Reverse(count.bytes), *kind));
+        let skipped = self.sources.iter_mut().map(|source| std::mem::take(&mut source.cut.skipped)).max();
+        let mut accounts = std::mem::take(&mut self.accounts);
+        accounts.sort_unstable_by(|a, b| snapshot::account_order(a).cmp(&snapshot::account_order(b)));
+        let snapshot = Snapshot {
+            time_ns: self.boundary_ns,
+            start_ns,
+            interval_ns: self.config.interval_ns,
+            interfaces,
+            table_interval: difference(&table, &self.earlier_table),
+            table,
+            ethertypes,
+            views,
+            accounts,
+            skipped_intervals: skipped.unwrap_or(0),
+            late_packets: self.sources.iter().map(|source| source.cut.late_packets).sum(),
+            late_workers,
+            faults: std::mem::take(&mut self.faults),
+            last,
+        };
+        self.earlier = totals;
+        self.earlier_rings = rings;
+        self.earlier_table = table;
+        snapshot
+    }
+
+    fn lane_totals(&self) -> Vec<LaneTotals> {
+        let mut totals = vec![LaneTotals::default(); 2 * LINKS_MAX];
+        for source in &self.sources {
+            for (sum, lane) in totals.iter_mut().zip(&source.cut.lanes) {
+                sum.add(lane);
+            }
+        }
+        totals
+    }
+
+    /// Σ flows + untracked = totals, each summed on its own way.
+    fn compare(&mut self, totals: &[LaneTotals]) {
+        if self.sources.iter().any(|source| source.cut.table.unreported > 0) {
+            return;
+        }
+        for (number, (lane, flows)) in totals.iter().zip(&self.flows_by_lane).enumerate() {
+            let mut sum = lane.untracked_sum();
+            sum.add(*flows);
+            if sum != lane.count {
+                self.faults.push(Fault::Identity { lane: Lane(number as u8), totals: lane.count, parts: sum });
+            }
+        }
+    }
+
+    fn ring_totals(&self) -> Vec<RingFigures> {
+        let mut sums: Vec<RingFigures> = Vec::new();
+        for ring in self.sources.iter().flat_map(|source| &source.cut.rings) {
+            match sums.iter_mut().find(|sum| sum.link == ring.link) {
+                Some(sum) => {
+                    sum.frames += ring.frames;
+                    sum.kernel_drops += ring.kernel_drops;
+                    sum.freezes += ring.freezes;
+                }
+                None => sums.push(*ring),
+            }
+        }
+        sums
+    }
+
+    fn table_totals(&self) -> TableStats {
+        let mut sum = TableStats::default();
+        for stats in self.sources.iter().map(|source| &source.cut.table) {
+            sum.entries += stats.entries;
+            sum.active += stats.active;
+            sum.half_open += stats.half_open;
+            sum.opened += stats.opened;
+            sum.closed += stats.closed;
+            sum.evicted += stats.evicted;
+            sum.unreported += stats.unreported;
+            sum.unreported_count.add(stats.unreported_count);
+        }
+        sum
+    }
+
+    fn interfaces(&self, totals: &[LaneTotals], rings: &[RingFigures]) -> Vec<InterfaceFigures> {
+        let used = totals.iter().rposition(|lane| lane.frames > 0).map_or(0, |at| at / 2 + 1);
+        let rings_used = rings.iter().map(|ring| ring.link as usize + 1).max().unwrap_or(0);
+        (0..used.max(rings_used))
+            .map(|link| {
+                let ring = |all: &[RingFigures]| all.iter().find(|ring| ring.link as usize == link).copied();
+                let now = ring(rings).unwrap_or_default();
+                let then = ring(&self.earlier_rings).unwrap_or_default();
+                let pair = |lanes: &[LaneTotals]| [lanes[2 * link], lanes[2 * link + 1]];
+                let (total, before) = (pair(totals), pair(&self.earlier));
+                InterfaceFigures {
+                    link: link as u8,
+                    interval: [total[0].since(&before[0]), total[1].since(&before[1])],
+                    total,
+                    capture_interval: CaptureFigures {
+                        frames: now.frames - then.frames,
+                        kernel_drops: now.kernel_drops - then.kernel_drops,
+                        freezes: now.freezes - then.freezes,
+                    },
+                    capture: CaptureFigures {
+                        frames: now.frames,
+                        kernel_drops: now.kernel_drops,
+                        freezes: now.freezes,
+                    },
+                }
+            })
+            .collect()
+    }
+}
+
+fn difference(now: &TableStats, then: &TableStats) -> TableStats {
+    TableStats {
+        opened: now.opened - then.opened,
+        closed: now.closed - then.closed,
+        evicted: now.evicted - then.evicted,
+        unreported: now.unreported - then.unreported,
+        unreported_count: now.unreported_count.since(&then.unreported_count),
+        ..*now
+    }
+}

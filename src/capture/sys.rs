@@ -1,3 +1,4 @@
 //! The kernel and libpcap calls that no crate makes.
 pub mod ethtool;
 pub mod libpcap;
+pub mod memory;

@@ -310,6 +310,8 @@ impl FlowTable {
         let mut entry = Entry::new(packet.key, packet.time_ns);
         if packet.kind == Kind::Tcp {
             tcp::begin(&mut entry, packet);
+        } else {
+            tcp::guess_roles(&mut entry, packet.reversed as usize);
         }
         let class = class_of(&entry);
         if class == Class::HalfOpen && self.idle.count(Class::HalfOpen) >= self.config.flows_max / 4 {

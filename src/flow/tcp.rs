@@ -149,15 +149,20 @@ pub fn begin(entry: &mut Entry, packet: &Packet) {
         _ => {
             entry.marks |= mark::MIDSTREAM;
             entry.state |= state::PROVEN;
-            let ports = [entry.key.end(0).port, entry.key.end(1).port];
-            let client = match ports[0].cmp(&ports[1]) {
-                std::cmp::Ordering::Less => 1,
-                std::cmp::Ordering::Greater => 0,
-                std::cmp::Ordering::Equal => sender,
-            };
-            set_client(entry, client);
+            guess_roles(entry, sender);
         }
     }
+}
+
+/// The lower port is the server; of equal ones, who speaks first is the client.
+pub fn guess_roles(entry: &mut Entry, sender: usize) {
+    let ports = [entry.key.end(0).port, entry.key.end(1).port];
+    let client = match ports[0].cmp(&ports[1]) {
+        std::cmp::Ordering::Less => 1,
+        std::cmp::Ordering::Greater => 0,
+        std::cmp::Ordering::Equal => sender,
+    };
+    set_client(entry, client);
 }
 
 fn set_client(entry: &mut Entry, side: usize) {

@@ -1,0 +1,137 @@
+//! How things stood at one boundary: an immutable object that outputs read.
+
+use crate::capture::{Lane, LinkId};
+use crate::flow::entry::Entry;
+use crate::flow::key::FlowKey;
+use crate::flow::record::Account;
+use crate::flow::table::TableStats;
+use crate::flow::tcp::TcpState;
+use crate::meter::totals::{Count, LaneTotals};
+use std::net::IpAddr;
+
+/// See the module's description.
+#[derive(Clone, Debug)]
+pub struct Snapshot {
+    /// End of the interval, ns since the epoch.
+    pub time_ns: u64,
+    /// Begin of the first interval.
+    pub start_ns: u64,
+    /// Length of the interval, 0 where there is one over all.
+    pub interval_ns: u64,
+    /// By link number, from 0 on.
+    pub interfaces: Vec<InterfaceFigures>,
+    /// Flow tables now; counters since the start.
+    pub table: TableStats,
+    /// The same with the interval's counters.
+    pub table_interval: TableStats,
+    /// What was not IP since the start, by ethertype, most bytes first.
+    pub ethertypes: Vec<(u16, Count)>,
+    /// Rows of each view, in the order in which the views were asked for.
+    pub views: Vec<Vec<Row>>,
+    /// Flows that ended (with accounts), in the order of `connection` lines.
+    pub accounts: Vec<Account>,
+    /// Empty intervals left out before this one.
+    pub skipped_intervals: u64,
+    /// Packets since the start that came after their interval's end.
+    pub late_packets: u64,
+    /// Workers that had not cut in time.
+    pub late_workers: Vec<usize>,
+    /// What must not be.
+    pub faults: Vec<Fault>,
+    /// The last snapshot of the run.
+    pub last: bool,
+}
+
+/// Something that is a defect, not a loss.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// Sums that must be equal are not.
+    Identity {
+        /// Where.
+        lane: Lane,
+        /// Totals as counted packet by packet.
+        totals: Count,
+        /// Flows and untracked.
+        parts: Count,
+    },
+    /// A worker ended without its last cut.
+    WorkerGone {
+        /// Its number.
+        worker: usize,
+    },
+}
+
+/// Figures of one interface.
+#[derive(Clone, Copy, Debug)]
+pub struct InterfaceFigures {
+    /// Its number.
+    pub link: LinkId,
+    /// Of the interval: received, sent.
+    pub interval: [LaneTotals; 2],
+    /// Since the start: received, sent.
+    pub total: [LaneTotals; 2],
+    /// Rings, of the interval.
+    pub capture_interval: CaptureFigures,
+    /// Rings, since the start.
+    pub capture: CaptureFigures,
+}
+
+/// The kernel's word on an interface's rings.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct CaptureFigures {
+    /// Frames that reached a ring.
+    pub frames: u64,
+    /// Frames that found it full.
+    pub kernel_drops: u64,
+    /// Times that it was found full.
+    pub freezes: u64,
+}
+
+/// What names a row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum RowName {
+    /// A flow.
+    Connection(FlowKey),
+    /// Two addresses, the smaller one first; within a link group.
+    Pair(IpAddr, IpAddr),
+    /// An address.
+    Host(IpAddr),
+    /// A server's address.
+    Destination(IpAddr),
+    /// IP protocol and port of the server.
+    Port(u8, u16),
+    /// An interface.
+    Interface(LinkId),
+}
+
+/// One row of a view. Direction 0 of a connection is client to server, of a
+/// pair first to second, of everything else *to* it; 1 is the other way.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Row {
+    /// What it is.
+    pub name: RowName,
+    /// The key's second end is the client (connections).
+    pub client_second: bool,
+    /// Packets and bytes of the interval.
+    pub interval: [Count; 2],
+    /// Packets and bytes since the start.
+    pub total: [Count; 2],
+    /// TCP state (connections).
+    pub state: Option<TcpState>,
+    /// Marks of the entry (connections).
+    pub marks: u16,
+    /// Lane in force by direction (connections).
+    pub lanes: [Option<Lane>; 2],
+}
+
+/// Client and server side of an account's entry.
+pub fn client_first(entry: &Entry) -> [usize; 2] {
+    [entry.client(), 1 - entry.client()]
+}
+
+/// Order of `connection` lines: end, start, then client and server.
+pub fn account_order(account: &Account) -> (u64, u64, [(IpAddr, u16); 2], FlowKey) {
+    let entry = &account.entry;
+    let ends = client_first(entry).map(|side| (entry.key.ip(side), entry.key.end(side).port));
+    (entry.last, entry.start, ends, entry.key)
+}

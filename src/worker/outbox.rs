@@ -1,0 +1,160 @@
+//! A worker's end of the channel to the aggregator.
+//!
+//! Owned buffers go down, the same buffers come back empty; both channels are
+//! bounded by the number of buffers that there are, so records never wait in
+//! the channel itself. With a file a worker waits for an empty buffer (nothing
+//! may be lost); live it never does: without one, flows stay touched until the
+//! next slice, and ended flows whose records find no room are counted as
+//! `unreported` by the table.
+
+use crate::capture::LinkId;
+use crate::flow::record::{Buffer, Sink};
+use crate::flow::table::TableStats;
+use crate::meter::totals::{Count, LaneTotals};
+use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
+
+/// Buffers of one worker on a file: enough to keep both threads busy.
+pub const BUFFERS_FILE: usize = 8;
+/// Buffers of one worker on rings: 262,144 records, some seconds of ended
+/// flows while the aggregator does not run.
+pub const BUFFERS_LIVE: usize = 128;
+/// Cuts that may wait beside the buffers.
+const CUTS_WAITING: usize = 8;
+
+/// What the kernel says of one ring, since it was opened.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RingFigures {
+    /// The interface.
+    pub link: LinkId,
+    /// Frames delivered to the ring (`tp_packets` less `tp_drops`).
+    pub frames: u64,
+    /// Frames dropped because the ring was full (`tp_drops`).
+    pub kernel_drops: u64,
+    /// Times that the ring was found full (`tp_freeze_q_cnt`).
+    pub freezes: u64,
+}
+
+/// A worker's figures at a boundary of packet time, all since the start.
+#[derive(Clone, Debug, Default)]
+pub struct Cut {
+    /// End of the interval, ns since the epoch.
+    pub boundary_ns: u64,
+    /// Empty intervals left out just before this one (files that jump).
+    pub skipped: u64,
+    /// Totals by lane, up to the last one used.
+    pub lanes: Vec<LaneTotals>,
+    /// What is not IP, by ethertype.
+    pub ethertypes: Vec<(u16, Count)>,
+    /// Figures of the flow table.
+    pub table: TableStats,
+    /// Kernel figures of this worker's rings.
+    pub rings: Vec<RingFigures>,
+    /// Packets whose stamp was before an interval that had ended.
+    pub late_packets: u64,
+    /// Every record before this cut is as of its boundary.
+    pub whole: bool,
+    /// The worker has stopped; nothing follows.
+    pub last: bool,
+}
+
+/// What travels to the aggregator.
+pub enum Message {
+    /// Records of touched flows.
+    Records(Box<Buffer>),
+    /// All records up to this boundary have been sent.
+    Cut(Box<Cut>),
+}
+
+/// The aggregator's end.
+pub struct Inbox {
+    /// Records and cuts, in order.
+    pub messages: Receiver<Message>,
+    /// Buffers on their way back.
+    pub empties: Sender<Box<Buffer>>,
+}
+
+/// The worker's end.
+pub struct Outbox {
+    current: Option<Box<Buffer>>,
+    messages: Sender<Message>,
+    empties: Receiver<Box<Buffer>>,
+    /// Buffers that may still be made.
+    to_make: usize,
+    accounts: bool,
+    waits: bool,
+}
+
+/// A pair of ends. `waits`: the worker waits where there is no room (files).
+pub fn outbox(buffers: usize, accounts: bool, waits: bool) -> (Outbox, Inbox) {
+    let (messages, inbox) = bounded(buffers + CUTS_WAITING);
+    let (back, empties) = bounded(buffers);
+    let outbox = Outbox { current: None, messages, empties, to_make: buffers, accounts, waits };
+    (outbox, Inbox { messages: inbox, empties: back })
+}
+
+impl Outbox {
+    fn empty_buffer(&mut self) -> Option<Box<Buffer>> {
+        if let Ok(buffer) = self.empties.try_recv() {
+            return Some(buffer);
+        }
+        if self.to_make > 0 {
+            self.to_make -= 1;
+            return Some(Box::new(Buffer::new(self.accounts)));
+        }
+        if self.waits { self.empties.recv().ok() } else { None }
+    }
+
+    /// Sends the buffer at hand, if there is anything in it.
+    fn flush(&mut self) {
+        let Some(buffer) = self.current.take() else { return };
+        if buffer.is_empty() {
+            self.current = Some(buffer);
+            return;
+        }
+        // There are fewer buffers than places in the channel: only a cut too
+        // many could fill it, and `cut` leaves their places free.
+        match self.messages.try_send(Message::Records(buffer)) {
+            Ok(()) => {}
+            Err(TrySendError::Full(Message::Records(buffer))) => {
+                if self.waits {
+                    let _ = self.messages.send(Message::Records(buffer));
+                } else {
+                    self.current = Some(buffer);
+                }
+            }
+            Err(_) => {}
+        }
+    }
+
+    /// Sends a cut behind all records. False where it has to be tried again
+    /// (live, the aggregator is far behind): the next one says it all.
+    pub fn cut(&mut self, cut: Box<Cut>) -> bool {
+        self.flush();
+        if self.waits {
+            return self.messages.send(Message::Cut(cut)).is_ok();
+        }
+        if self.current.as_ref().is_some_and(|buffer| !buffer.is_empty()) {
+            return false;
+        }
+        self.messages.try_send(Message::Cut(cut)).is_ok()
+    }
+
+    /// Sends the last cut; waits for room, as the worker has nothing else to do.
+    pub fn last_cut(&mut self, cut: Box<Cut>) {
+        self.waits = true;
+        self.cut(cut);
+    }
+}
+
+impl Sink for Outbox {
+    #[inline]
+    fn buffer(&mut self) -> Option<&mut Buffer> {
+        if self.current.as_ref().is_none_or(|buffer| buffer.is_full()) {
+            self.flush();
+            if self.current.is_none() {
+                self.current = self.empty_buffer();
+            }
+        }
+        self.current.as_deref_mut().filter(|buffer| !buffer.is_full())
+    }
+}
