@@ -83,7 +83,7 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "IF=RATE", help_heading = "Input")]
     link_speed: Vec<String>,
 
-    /// Local network, for direction, such as 10.0.0.0/8; repeatable (-G is the same)
+    /// Local network, for direction, such as 10.0.0.0/8; repeatable
     ///
     /// IPv4 or IPv6, with a prefix length or a mask (10.0.0.0/255.0.0.0).
     #[arg(short = 'F', visible_short_alias = 'G', value_name = "NET/MASK", help_heading = "Input")]
@@ -256,6 +256,271 @@ fn sentence(error: &clap::Error) -> UsageError {
             let text = error.render().to_string();
             let first = text.lines().next().unwrap_or("the command line cannot be read");
             UsageError::Other { message: first.trim_start_matches("error: ").to_owned() }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{Input, Unit};
+    use std::os::unix::ffi::OsStringExt;
+
+    fn ask(line: &str) -> Result<Request, UsageError> {
+        let words = std::iter::once("fullcount").chain(line.split_whitespace()).map(OsString::from);
+        parse(words, &|path| path == Path::new("x+y"))
+    }
+
+    fn config(line: &str) -> Config {
+        match ask(line) {
+            Ok(Request::Run(config)) => *config,
+            other => panic!("{line}: {other:?}"),
+        }
+    }
+
+    fn refused(line: &str) -> String {
+        ask(line).map(|request| format!("{line}: {request:?}")).unwrap_err().to_string()
+    }
+
+    fn text(line: &str) -> String {
+        match ask(line) {
+            Ok(Request::Print(text)) => text,
+            other => panic!("{line}: {other:?}"),
+        }
+    }
+
+    fn defaults() -> Config {
+        Config {
+            input: Input::Live { interfaces: vec![] },
+            filter: None,
+            promiscuous: true,
+            link_speeds: vec![],
+            local_networks: vec![],
+            workers: None,
+            cpus: vec![],
+            ring_mib: None,
+            snaplen: 160,
+            max_flows: 2_000_000,
+            output: OutputMode::Text,
+            interval_ns: 1_000_000_000,
+            duration_ns: None,
+            count: None,
+            top: 20,
+            by: By::Connection,
+            sort: Sort::Rate,
+            connections: false,
+            active_timeout_ns: None,
+            log_file: None,
+            unit: Unit::Bits,
+            linger_ns: 2_000_000_000,
+            handshake_timeout_ns: 60_000_000_000,
+        }
+    }
+
+    /// Whole configurations, so that an option that touches another's field fails.
+    #[test]
+    fn each_option_changes_its_field_and_no_other() {
+        type Change = fn(&mut Config);
+        let table: &[(&str, Change)] = &[
+            ("", |_| ()),
+            ("-n -nn -N -P --by connection", |_| ()),
+            ("-p", |c| c.promiscuous = false),
+            ("--no-promisc", |c| c.promiscuous = false),
+            ("-f port -f 80 or icmp", |c| c.filter = Some("port 80 or icmp".into())),
+            ("tcp --filter=not and host 192.0.2.1", |c| c.filter = Some("not tcp and host 192.0.2.1".into())),
+            ("--", |_| ()),
+            ("--link-speed eth0=1G --link-speed eth1=2.5G", |c| {
+                c.link_speeds = vec![("eth0".into(), 1_000_000_000), ("eth1".into(), 2_500_000_000)];
+            }),
+            ("-F 10.0.0.0/255.0.0.0 -G 2001:db8::/32 -F 192.0.2.0/24", |c| {
+                let net = |text: &str, prefix| (text.parse().unwrap(), prefix);
+                c.local_networks = vec![net("10.0.0.0", 8), net("192.0.2.0", 24), net("2001:db8::", 32)];
+                c.local_networks.swap(1, 2);
+            }),
+            ("--workers 3", |c| c.workers = Some(3)),
+            ("--cpus 2,4-6", |c| c.cpus = vec![2, 4, 5, 6]),
+            ("--ring-mib 64", |c| c.ring_mib = Some(64)),
+            ("--snaplen 262144", |c| c.snaplen = 262_144),
+            ("--max-flows 1000", |c| c.max_flows = 1000),
+            ("-o json", |c| c.output = OutputMode::Json),
+            ("-t", |_| ()),
+            ("-t -o text", |_| ()),
+            ("--interval 0.1", |c| c.interval_ns = 100_000_000),
+            ("--duration 0.5", |c| c.duration_ns = Some(500_000_000)),
+            ("--count 1", |c| c.count = Some(1)),
+            ("--top 0", |c| c.top = 0),
+            ("--top 5 --top 7", |c| c.top = 7),
+            ("--by pair", |c| c.by = By::Pair),
+            ("--by host", |c| c.by = By::Host),
+            ("--by destination", |c| c.by = By::Destination),
+            ("--by port -P", |c| c.by = By::Port),
+            ("--by interface", |c| c.by = By::Interface),
+            ("--sort bytes", |c| c.sort = Sort::Bytes),
+            ("--sort packets", |c| c.sort = Sort::Packets),
+            ("--sort none", |c| c.sort = Sort::None),
+            ("--connections --active-timeout 60", |c| {
+                c.connections = true;
+                c.active_timeout_ns = Some(60_000_000_000);
+            }),
+            ("--log-file x.json", |c| {
+                c.log_file = Some("x.json".into());
+                c.output = OutputMode::Json;
+            }),
+            ("--log-file x.json -t", |c| c.log_file = Some("x.json".into())),
+            ("-B", |c| c.unit = Unit::Bytes),
+            ("--linger 0", |c| c.linger_ns = 0),
+            ("--timeout 1.5", |c| c.handshake_timeout_ns = 1_500_000_000),
+        ];
+        for (line, change) in table {
+            let mut expected = defaults();
+            change(&mut expected);
+            assert_eq!(config(line), expected, "{line}");
+        }
+    }
+
+    #[test]
+    fn inputs() {
+        let live = |names: &[&str]| Input::Live { interfaces: names.iter().map(|n| (*n).into()).collect() };
+        assert_eq!(config("-i eth0,eth1 --interface bond0").input, live(&["eth0", "eth1", "bond0"]));
+        assert_eq!(config("-i eth1 -i eth0+eth2").input, live(&["eth1", "eth0+eth2"]));
+        assert_eq!(config("-i eth0 -i eth0").input, live(&["eth0"]), "the same word twice is the same thing");
+        let files = |groups: &[&[&str]]| Input::Files {
+            groups: groups.iter().map(|g| g.iter().map(PathBuf::from).collect()).collect(),
+        };
+        assert_eq!(config("-r a+b --read c -T d").input, files(&[&["a", "b"], &["c"], &["d"]]));
+        assert_eq!(config("-r x+y").input, files(&[&["x+y"]]), "a file of that very name comes first");
+        assert_eq!(config("-r -").input, files(&[&["-"]]));
+        assert_eq!(config("-r - tcp -p --ring-mib 4").filter.as_deref(), Some("tcp"));
+    }
+
+    #[test]
+    fn wrong_usage_is_one_sentence() {
+        let unknown = "--help lists them all, and filter words that start with - go after --";
+        let table = [
+            ("--intervall 1", "there is no option --intervall: did you mean --interval?".to_owned()),
+            ("--zzz", format!("there is no option --zzz: {unknown}")),
+            ("-x", format!("there is no option -x: {unknown}")),
+            ("-i", "--interface stands without a value: type --interface IF".to_owned()),
+            ("-i -p", "--interface stands without a value: type --interface IF".to_owned()),
+            ("--top", "--top stands without a value: type --top N".to_owned()),
+            ("--connections=5", "--connections takes no value, but \"5\" was given: type --connections alone".to_owned()),
+            ("-o xml", "--output cannot be \"xml\": it takes one of text, json".to_owned()),
+            ("--by flow", "--by cannot be \"flow\": it takes one of connection, pair, host, destination, port, interface".to_owned()),
+            ("--sort size", "--sort cannot be \"size\": it takes one of rate, bytes, packets, none".to_owned()),
+            ("--interval 0.01", "--interval cannot be \"0.01\": it takes seconds from 0.1, such as 1 or 0.5".to_owned()),
+            ("--interval 1s", "--interval cannot be \"1s\": it takes seconds from 0.1, such as 1 or 0.5".to_owned()),
+            ("--interval=", "--interval cannot be \"\": it takes seconds from 0.1, such as 1 or 0.5".to_owned()),
+            ("--duration 0", "--duration cannot be \"0\": it takes seconds above 0, such as 60 or 0.5".to_owned()),
+            ("--duration 99999999999", "--duration cannot be \"99999999999\": it takes seconds above 0, such as 60 or 0.5".to_owned()),
+            ("--timeout 0", "--timeout cannot be \"0\": it takes seconds above 0, such as 60 or 0.5".to_owned()),
+            ("--linger x", "--linger cannot be \"x\": it takes seconds from 0, such as 2 or 0.5".to_owned()),
+            ("--count 0", "--count cannot be \"0\": it takes a number of packets from 1".to_owned()),
+            ("--count 1.0", "--count cannot be \"1.0\": it takes a number of packets from 1".to_owned()),
+            ("--top many", "--top cannot be \"many\": it takes a number from 0 to 4294967294".to_owned()),
+            ("--workers 0", "--workers cannot be \"0\": it takes a number from 1 to 256".to_owned()),
+            ("--workers 257", "--workers cannot be \"257\": it takes a number from 1 to 256".to_owned()),
+            ("--cpus 6-4", "--cpus cannot be \"6-4\": it takes CPU numbers and ranges up to 8191, such as 2,4-6".to_owned()),
+            ("--ring-mib 0", "--ring-mib cannot be \"0\": it takes MiB from 1 to 1048576".to_owned()),
+            ("--snaplen 63", "--snaplen cannot be \"63\": it takes bytes from 64 to 262144".to_owned()),
+            ("--max-flows 0", "--max-flows cannot be \"0\": it takes a number from 1 to 4294967294".to_owned()),
+            ("--link-speed 1G", "--link-speed cannot be \"1G\": it takes IF=RATE in bits per second, such as eth0=2.5G, eth0=100M or eth0=1000000000".to_owned()),
+            ("-G 10.0.0.0/40", "-F cannot be \"10.0.0.0/40\": it takes a network such as 10.0.0.0/8, 10.0.0.0/255.0.0.0 or 2001:db8::/32".to_owned()),
+            ("-i eth0,,eth1", "--interface cannot be \"\": it takes names such as eth0, eth0,eth1 or eth0+eth1".to_owned()),
+            ("-i eth0+", "--interface cannot be \"eth0+\": it takes names such as eth0, eth0,eth1 or eth0+eth1".to_owned()),
+            ("-i eth0 -i eth0+eth1", "--interface cannot be \"eth0+eth1\": it takes each interface once, so leave out the one that is named again".to_owned()),
+            ("-r - -r a+-", "--read cannot be \"-\": it takes standard input once only, so leave the second - out".to_owned()),
+            ("-i eth0 -r x", "--interface and --read cannot go together: packets come from interfaces or from files, so leave one out".to_owned()),
+            ("-t -o json", "-t and -o json cannot go together: -t is -o text, so leave one out".to_owned()),
+            ("-P --by host", "-P and --by host cannot go together: those rows have no ports, so take --by connection or leave -P out".to_owned()),
+            ("--active-timeout 60", "--active-timeout does nothing without --connections: add --connections or leave --active-timeout out".to_owned()),
+        ];
+        for (line, sentence) in table {
+            assert_eq!(refused(line), sentence, "{line}");
+        }
+    }
+
+    #[test]
+    fn bytes_that_are_no_text_are_file_names_or_refused() {
+        let odd = || OsString::from_vec(vec![b'a', 0xff]);
+        let read = parse(["fullcount".into(), "-r".into(), odd()], &|_| false);
+        let Ok(Request::Run(config)) = read else { panic!("{read:?}") };
+        assert_eq!(config.input, Input::Files { groups: vec![vec![odd().into()]] });
+        let words = parse(["fullcount".into(), odd()], &|_| false);
+        assert_eq!(words, Err(UsageError::NotUnicode));
+        let option = parse(["fullcount".into(), "--top".into(), odd()], &|_| false);
+        assert_eq!(option, Err(UsageError::NotUnicode));
+    }
+
+    #[test]
+    fn no_answer_acts_on_the_terminal_or_breaks_its_line() {
+        for word in
+            ["--a\x1b[2J\nb", "-\x1b", "-i\n/x", "-rx\x1b+", "--top=\x1b[1m\n", "f:RX@\x1b:1", "-U\x07"]
+        {
+            if let Err(error) = parse(["fullcount".into(), word.into()], &|_| false) {
+                assert!(!error.to_string().contains(char::is_control), "{word:?}: {error}");
+            }
+        }
+    }
+
+    #[test]
+    fn help_and_version_are_printed_not_refused() {
+        assert_eq!(text("-V"), format!("fullcount {}\n", env!("CARGO_PKG_VERSION")));
+        assert_eq!(text("--version"), text("-V"));
+        let (short, long) = (text("-h"), text("--help"));
+        for heading in ["Input:", "Output:", "Connections:", "Examples:"] {
+            assert!(short.contains(heading) && long.contains(heading), "{heading}\n{short}");
+        }
+        assert!(!long.contains('\x1b'), "help goes into pipes");
+        assert!(long.contains("[default: 2000000]") && long.contains("a second at each link's speed"));
+    }
+
+    /// The defaults that the help names are those that hold.
+    #[test]
+    fn help_tells_the_true_defaults() {
+        let command = Arguments::command();
+        let told: Vec<(&str, String)> = command
+            .get_arguments()
+            .filter_map(|option| {
+                let help = option.get_help()?.to_string();
+                let (_, value) = help.split_once("[default: ")?;
+                Some((option.get_long()?, value.split(']').next()?.to_owned()))
+            })
+            .filter(|(_, value)| value != "off")
+            .collect();
+        assert_eq!(told.len(), 9, "{told:?}");
+        for (option, value) in told {
+            assert_eq!(config(&format!("--{option} {value}")), defaults(), "--{option} {value}");
+        }
+    }
+
+    proptest::proptest! {
+        /// Words made of what options are made of: no panic, one line.
+        #[test]
+        fn no_command_line_panics(
+            words in proptest::collection::vec("(-{0,2}[a-zA-Z]{0,3}=?[0-9./,+@:%-]{0,6})|--(top|cpus|link-speed|read|by)|\\PC{0,8}", 0..6)
+        ) {
+            if let Err(error) = parse(words.into_iter().map(OsString::from), &|_| false) {
+                let sentence = error.to_string();
+                proptest::prop_assert!(!sentence.contains(char::is_control) && sentence.len() > 10, "{}", sentence);
+            }
+        }
+    }
+
+    #[test]
+    fn definitions_are_sound() {
+        Arguments::command().debug_assert();
+    }
+
+    /// The help's own examples work.
+    #[test]
+    fn examples_of_the_help_are_taken() {
+        let help = text("-h");
+        let (_, examples) = help.split_once("Examples:").unwrap();
+        let lines: Vec<&str> = examples.lines().filter(|line| line.contains("fullcount")).collect();
+        assert_eq!(lines.len(), 4);
+        for line in lines {
+            let line = line.split("     ").next().unwrap().trim();
+            config(line.trim_start_matches("fullcount"));
         }
     }
 }
