@@ -185,7 +185,7 @@ impl FileSource {
         let whole = match &self.format {
             Format::Classic(classic) => match classic.step(self.stream.unread()) {
                 Step::Frame(record) => Some(record),
-                _ => None,
+                Step::Need(_) | Step::Skip(_) | Step::Fault(_) | Step::Version(..) | Step::NoLink => None,
             },
             Format::Pcapng(_) | Format::Ended => None,
         };
@@ -302,7 +302,7 @@ impl FileSource {
     fn start_classic(&mut self, link: LinkId) -> Result<(), FileError> {
         self.read_to(classic::HEADER)?;
         let Some(header) = self.stream.unread().first_chunk() else { return Err(self.cut(classic::HEADER)) };
-        let classic = match Classic::new(header, link) {
+        let classic = match Classic::from_header(header, link) {
             Header::Known(classic) => classic,
             Header::Version(major, minor) => {
                 return Err(FileError::Version { place: self.place(), format: "pcap", major, minor });

@@ -87,7 +87,7 @@ fn magic_of(magic: [u8; 4]) -> Option<(bool, u32, usize)> {
 
 impl Classic {
     /// Reads the file header.
-    pub(super) fn new(header: &[u8; HEADER], link: LinkId) -> Header {
+    pub(super) fn from_header(header: &[u8; HEADER], link: LinkId) -> Header {
         let [m0, m1, m2, m3, a0, a1, i0, i1, _, _, _, _, _, _, _, _, s0, s1, s2, s3, l0, l1, l2, l3] =
             *header;
         let Some((big_endian, unit_ns, record)) = magic_of([m0, m1, m2, m3]) else { return Header::Foreign };
