@@ -180,7 +180,7 @@ impl FileSource {
     /// # Errors
     /// At the fault that ends the file; all frames before it have been
     /// returned. From then on, as after the end, there is `None` for ever.
-    #[inline]
+    #[inline(always)]
     pub fn next_frame(&mut self) -> Result<Option<Frame<'_>>, FileError> {
         let whole = match &self.format {
             Format::Classic(classic) => match classic.step(self.stream.unread()) {
@@ -211,6 +211,7 @@ impl FileSource {
 
     /// The next record by way of reading, of blocks that are no frames, and
     /// of faults.
+    #[cold]
     #[inline(never)]
     fn next_record(&mut self) -> Result<Option<Record>, FileError> {
         let outcome = self.walk();

@@ -121,7 +121,8 @@ impl Classic {
     }
 
     /// The record that `bytes` begin with.
-    #[inline]
+    // With next_frame's, 3 of 24 ns a packet (nanoseconds_per_packet in tests/file_formats.rs).
+    #[inline(always)]
     pub(super) fn step(&self, bytes: &[u8]) -> Step {
         let Some(header) = bytes.first_chunk::<RECORD>() else { return Step::Need(self.record) };
         let [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p] = *header;
