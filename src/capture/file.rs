@@ -180,12 +180,12 @@ impl FileSource {
     /// # Errors
     /// At the fault that ends the file; all frames before it have been
     /// returned. From then on, as after the end, there is `None` for ever.
-    #[inline]
+    #[inline(always)]
     pub fn next_frame(&mut self) -> Result<Option<Frame<'_>>, FileError> {
         let whole = match &self.format {
             Format::Classic(classic) => match classic.step(self.stream.unread()) {
                 Step::Frame(record) => Some(record),
-                _ => None,
+                Step::Need(_) | Step::Skip(_) | Step::Fault(_) | Step::Version(..) | Step::NoLink => None,
             },
             Format::Pcapng(_) | Format::Ended => None,
         };
@@ -211,6 +211,7 @@ impl FileSource {
 
     /// The next record by way of reading, of blocks that are no frames, and
     /// of faults.
+    #[cold]
     #[inline(never)]
     fn next_record(&mut self) -> Result<Option<Record>, FileError> {
         let outcome = self.walk();
@@ -302,7 +303,7 @@ impl FileSource {
     fn start_classic(&mut self, link: LinkId) -> Result<(), FileError> {
         self.read_to(classic::HEADER)?;
         let Some(header) = self.stream.unread().first_chunk() else { return Err(self.cut(classic::HEADER)) };
-        let classic = match Classic::new(header, link) {
+        let classic = match Classic::from_header(header, link) {
             Header::Known(classic) => classic,
             Header::Version(major, minor) => {
                 return Err(FileError::Version { place: self.place(), format: "pcap", major, minor });

@@ -87,7 +87,7 @@ fn magic_of(magic: [u8; 4]) -> Option<(bool, u32, usize)> {
 
 impl Classic {
     /// Reads the file header.
-    pub(super) fn new(header: &[u8; HEADER], link: LinkId) -> Header {
+    pub(super) fn from_header(header: &[u8; HEADER], link: LinkId) -> Header {
         let [m0, m1, m2, m3, a0, a1, i0, i1, _, _, _, _, _, _, _, _, s0, s1, s2, s3, l0, l1, l2, l3] =
             *header;
         let Some((big_endian, unit_ns, record)) = magic_of([m0, m1, m2, m3]) else { return Header::Foreign };
@@ -121,7 +121,8 @@ impl Classic {
     }
 
     /// The record that `bytes` begin with.
-    #[inline]
+    // With next_frame's, 3 of 24 ns a packet (nanoseconds_per_packet in tests/file_formats.rs).
+    #[inline(always)]
     pub(super) fn step(&self, bytes: &[u8]) -> Step {
         let Some(header) = bytes.first_chunk::<RECORD>() else { return Step::Need(self.record) };
         let [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p] = *header;

@@ -132,7 +132,7 @@ impl Pcapng {
             };
         }
         let length = self.word([*e, *f, *g, *h]);
-        if length < BLOCK_MIN || length % 4 != 0 {
+        if length < BLOCK_MIN || !length.is_multiple_of(4) {
             return Step::Fault(Defect::BlockLength { length });
         }
         let total = length as usize;
@@ -218,13 +218,10 @@ impl Pcapng {
         let ticks = u64::from(self.word([h0, h1, h2, h3])) << 32 | u64::from(self.word([l0, l1, l2, l3]));
         let time_ns = described.clock.nanoseconds(ticks);
         let options = PACKET_HEAD.saturating_add(captured.next_multiple_of(4));
-        let direction = match self.flags_direction(block.get(options..block.len() - TRAILER)) {
-            None => cooked_direction(
-                described.link_type,
-                block.get(PACKET_HEAD..).unwrap_or_default().get(..captured).unwrap_or_default(),
-            ),
-            told => told,
-        };
+        let data = block.get(PACKET_HEAD..PACKET_HEAD + captured).unwrap_or_default();
+        let direction = self
+            .flags_direction(block.get(options..PACKET_HEAD + room))
+            .or_else(|| cooked_direction(described.link_type, data));
         let record = Record {
             total: block.len(),
             skip: PACKET_HEAD,
