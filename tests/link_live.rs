@@ -103,6 +103,28 @@ fn what_ip_made_is_what_is_read() {
 }
 
 #[test]
+fn a_device_on_another_is_stacked_and_a_tunnel_is_not() {
+    let Some(namespace) = Namespace::enter("stack") else { return };
+    namespace.ip("link add lk0 type veth peer name lk1");
+    for (name, kind, lower) in [
+        ("lkmac", "macvlan", &["lk0"][..]),
+        ("lkvlan", "vlan id 5", &["lk0"]),
+        ("lkvx", "vxlan id 5 dstport 4789 dev lk0", &[]),
+    ] {
+        let add = format!("-n {} link add link lk0 name {name} type {kind}", namespace.name);
+        let made = Command::new("ip").args(add.split(' ')).output().expect("ip runs");
+        if !made.status.success() {
+            skipped("stack", &format!("no {kind} here: {}", String::from_utf8_lossy(&made.stderr).trim()));
+            continue;
+        }
+        let links = read_links(&Root::system()).expect("netlink answers");
+        assert_eq!(find(&links, name).lower, lower, "{name}");
+        let selection = select(&links, &[], &[format!("{name},lk0")]).expect("they exist");
+        assert_eq!(selection.stacked.len(), lower.len(), "{name}");
+    }
+}
+
+#[test]
 fn a_bond_is_read_with_its_slaves_where_the_kernel_has_bonding() {
     let Some(namespace) = Namespace::enter("bond") else { return };
     let made = Command::new("ip")
