@@ -125,6 +125,8 @@ pub struct EventSource {
     socket: Socket,
     known: BTreeMap<u32, RawLink>,
     pending: VecDeque<LinkEvent>,
+    /// Messages were lost, and `known` has not been read anew since.
+    stale: bool,
     buffer: Vec<u8>,
 }
 
@@ -156,22 +158,31 @@ impl EventSource {
         socket.bind(&SocketAddr::new(0, groups.cast_unsigned()))?;
         // Read after listening began, so that nothing falls between.
         let known = dump(&mut Route::open()?)?;
-        Ok(EventSource { socket, known, pending: VecDeque::new(), buffer: Vec::with_capacity(DATAGRAM) })
+        let buffer = Vec::with_capacity(DATAGRAM);
+        Ok(EventSource { socket, known, pending: VecDeque::new(), stale: false, buffer })
     }
 
     /// The next event, if one is there; does not wait.
     ///
     /// # Errors
-    /// The socket's, or those of reading anew after an overflow.
+    /// The socket's, or those of reading anew after an overflow, which the next
+    /// call tries again.
     pub fn next_event(&mut self) -> io::Result<Option<LinkEvent>> {
         for _ in 0..AT_ONCE {
             if let Some(event) = self.pending.pop_front() {
                 return Ok(Some(event));
             }
+            if self.stale {
+                self.resync()?;
+                continue;
+            }
             match self.receive() {
                 Ok(true) => self.take_datagram(),
                 Ok(false) => return Ok(None),
-                Err(error) if error.raw_os_error() == Some(libc::ENOBUFS) => self.resync()?,
+                Err(error) if error.raw_os_error() == Some(libc::ENOBUFS) => {
+                    self.stale = true;
+                    self.pending.push_back(LinkEvent::Resync);
+                }
                 Err(error) => return Err(error),
             }
         }
@@ -284,9 +295,9 @@ impl EventSource {
         self.pending.push_back(LinkEvent::AddressChanged { index, name, address, prefix, added });
     }
 
-    /// After an overflow: all anew.
+    /// After an overflow: all anew. The queue is emptied first; until it is, the
+    /// kernel reports no second overflow (NETLINK_S_CONGESTED).
     fn resync(&mut self) -> io::Result<()> {
-        self.pending.push_back(LinkEvent::Resync);
         for _ in 0..DISCARDED_AT_ONCE {
             match self.receive() {
                 Ok(true) => {}
@@ -307,6 +318,7 @@ impl EventSource {
             }
             addresses.into_iter().for_each(|address| self.address_is(index, address, true));
         }
+        self.stale = false;
         Ok(())
     }
 

@@ -374,3 +374,197 @@ fn bond_from(root: &Root, raw: &BTreeMap<u32, RawLink>, entry: &RawLink, seen: b
     }
     Some(bond)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// An attribute as the kernel writes it: length, type, value, padding.
+    fn attribute(kind: u16, value: &[u8]) -> Vec<u8> {
+        let length = u16::try_from(value.len() + 4).expect("a short value");
+        let mut bytes = [length.to_ne_bytes(), kind.to_ne_bytes()].concat();
+        bytes.extend_from_slice(value);
+        bytes.resize(bytes.len().next_multiple_of(4), 0);
+        bytes
+    }
+
+    /// `struct ifinfomsg` (Ethernet, up) and attributes.
+    fn link_message(family: u8, index: u32, attributes: &[Vec<u8>]) -> Vec<u8> {
+        let mut bytes = vec![family, 0, 1, 0];
+        bytes.extend_from_slice(&index.to_ne_bytes());
+        bytes.extend_from_slice(&0x1043_u32.to_ne_bytes());
+        bytes.extend_from_slice(&0_u32.to_ne_bytes());
+        bytes.extend(attributes.iter().flatten());
+        bytes
+    }
+
+    // Numbers of if_link.h.
+    const ADDRESS: u16 = 1;
+    const IFNAME: u16 = 3;
+    const MTU: u16 = 4;
+    const LINK: u16 = 5;
+    const MASTER: u16 = 10;
+    const LINKINFO: u16 = 18;
+    const CARRIER: u16 = 33;
+    const LINK_NETNSID: u16 = 37;
+
+    fn bond_message() -> Vec<u8> {
+        // IFLA_INFO_KIND and IFLA_INFO_DATA with IFLA_BOND_MODE, _ACTIVE_SLAVE,
+        // _XMIT_HASH_POLICY, _AD_LACP_RATE, _AD_INFO, _TLB_DYNAMIC_LB.
+        let ad_info = [
+            attribute(1, &3_u16.to_ne_bytes()),
+            attribute(2, &2_u16.to_ne_bytes()),
+            attribute(5, &[0, 0x1b, 0x21, 0xaa, 0xbb, 0xcc]),
+        ];
+        let data = [
+            attribute(1, &[4]),
+            attribute(2, &2_u32.to_ne_bytes()),
+            attribute(14, &[1]),
+            attribute(21, &[1]),
+            attribute(23, &ad_info.concat()),
+            attribute(27, &[1]),
+        ];
+        let info = [attribute(1, b"bond\0"), attribute(2, &data.concat())].concat();
+        link_message(0, 7, &[attribute(IFNAME, b"bond0\0"), attribute(LINKINFO, &info)])
+    }
+
+    fn slave_message() -> Vec<u8> {
+        // IFLA_INFO_SLAVE_KIND and _DATA with IFLA_BOND_SLAVE_STATE,
+        // _MII_STATUS, _LINK_FAILURE_COUNT, _PERM_HWADDR, _QUEUE_ID, _AD_AGGREGATOR_ID.
+        let data = [
+            attribute(1, &[0]),
+            attribute(2, &[0]),
+            attribute(3, &9_u32.to_ne_bytes()),
+            attribute(4, &[2, 0, 0, 0, 0, 5]),
+            attribute(5, &1_u16.to_ne_bytes()),
+            attribute(6, &3_u16.to_ne_bytes()),
+        ];
+        let info = [attribute(4, b"bond\0"), attribute(5, &data.concat())].concat();
+        let attributes = [
+            attribute(IFNAME, b"eth0\0"),
+            attribute(ADDRESS, &[2, 0, 0, 0, 0, 1]),
+            attribute(MTU, &9000_u32.to_ne_bytes()),
+            attribute(MASTER, &7_u32.to_ne_bytes()),
+            attribute(CARRIER, &[1]),
+            attribute(LINKINFO, &info),
+        ];
+        link_message(0, 2, &attributes)
+    }
+
+    fn raw(messages: &[Vec<u8>]) -> BTreeMap<u32, RawLink> {
+        let parsed = messages.iter().map(|message| parse_link(message).expect("a link"));
+        parsed.map(|raw| (raw.link.index, raw)).collect()
+    }
+
+    #[test]
+    fn a_bond_and_its_slave_by_their_attributes() {
+        let raw = raw(&[bond_message(), slave_message()]);
+        let bond = bond_from(&Root::at("/nonexistent"), &raw, &raw[&7], false).expect("a bond");
+        assert_eq!(
+            bond,
+            Bond {
+                name: "bond0".into(),
+                mode: "802.3ad".into(),
+                xmit_hash_policy: Some("layer3+4".into()),
+                slaves: vec![Slave {
+                    name: "eth0".into(),
+                    line_up: Some(true),
+                    active: Some(true),
+                    aggregator: Some(3),
+                    queue_id: Some(1),
+                    link_failures: Some(9),
+                    permanent_mac: Some([2, 0, 0, 0, 0, 5]),
+                }],
+                slaves_in_order: false,
+                active_slave: Some("eth0".into()),
+                active_aggregator: Some(3),
+                aggregator_ports: Some(2),
+                lacp_rate: Some("fast".into()),
+                partner_mac: Some([0, 0x1b, 0x21, 0xaa, 0xbb, 0xcc]),
+                tlb_dynamic: Some(true),
+            }
+        );
+        assert_eq!(bond.usable().count(), 1);
+        let link = &raw[&2].link;
+        assert_eq!((link.mtu, link.carrier, link.mac), (9000, Some(true), Some([2, 0, 0, 0, 0, 1])));
+    }
+
+    #[test]
+    fn sysfs_gives_the_order_of_slaves_only_if_they_are_the_same() {
+        let second =
+            link_message(0, 3, &[attribute(IFNAME, b"eth1\0"), attribute(MASTER, &7_u32.to_ne_bytes())]);
+        let raw = raw(&[bond_message(), slave_message(), second]);
+        let tree = tempfile::tempdir().expect("a directory");
+        let at = tree.path().join("sys/class/net/bond0/bonding");
+        std::fs::create_dir_all(&at).expect("a directory");
+        std::fs::write(at.join("mode"), "802.3ad 4\n").expect("a file");
+        for (slaves, order, in_order) in [
+            ("eth1 eth0\n", ["eth1", "eth0"], true),
+            ("eth0 eth1\n", ["eth0", "eth1"], true),
+            ("eth1\n", ["eth0", "eth1"], false),
+            ("eth1 eth2\n", ["eth0", "eth1"], false),
+        ] {
+            std::fs::write(at.join("slaves"), slaves).expect("a file");
+            let bond = bond_from(&Root::at(tree.path()), &raw, &raw[&7], true).expect("a bond");
+            let names: Vec<&str> = bond.slaves.iter().map(|slave| slave.name.as_str()).collect();
+            assert_eq!((names.as_slice(), bond.slaves_in_order), (&order[..], in_order), "{slaves}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_understood_costs_itself_alone() {
+        // A MTU of three bytes, an attribute of a later kernel, a last one cut off.
+        let mut message = link_message(
+            0,
+            4,
+            &[
+                attribute(MTU, &[1, 2, 3]),
+                attribute(999, &[1]),
+                attribute(IFNAME, b"eth4\0"),
+                attribute(LINKINFO, &[attribute(1, b"vlan\0")].concat()),
+                attribute(LINK, &2_u32.to_ne_bytes()),
+            ],
+        );
+        message.extend_from_slice(&[200, 0, 4, 0, 1]);
+        let link = parse_link(&message).expect("a link");
+        assert_eq!((link.link.name.as_str(), link.link.mtu, link.parent), ("eth4", 0, Some(2)));
+        // The parent is in another namespace, where 2 is another device.
+        let there = link_message(
+            0,
+            4,
+            &[
+                attribute(IFNAME, b"eth4\0"),
+                attribute(LINKINFO, &[attribute(1, b"vlan\0")].concat()),
+                attribute(LINK, &2_u32.to_ne_bytes()),
+                attribute(LINK_NETNSID, &0_u32.to_ne_bytes()),
+            ],
+        );
+        assert_eq!(parse_link(&there).expect("a link").parent, None);
+        let bridge = u8::try_from(libc::AF_BRIDGE).expect("a byte");
+        assert!(parse_link(&link_message(bridge, 4, &[attribute(IFNAME, b"eth4\0")])).is_none());
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_make_a_panic_or_an_endless_loop(
+            which in 0..3_usize,
+            changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..12),
+            noise in prop::collection::vec(any::<u8>(), 0..200),
+            cut in any::<prop::sample::Index>(),
+        ) {
+            let mut bytes = vec![bond_message(), slave_message(), noise].swap_remove(which);
+            for (place, byte) in changes {
+                if !bytes.is_empty() {
+                    let place = place.index(bytes.len());
+                    bytes[place] = byte;
+                }
+            }
+            bytes.truncate(cut.index(bytes.len() + 1));
+            let _ = parse_link(&bytes);
+            let _ = parse_address(&bytes);
+            prop_assert!(messages(&bytes).count() <= bytes.len() / 16);
+            let _ = error_of(&bytes);
+        }
+    }
+}
