@@ -9,6 +9,8 @@
 //!   the filter runs), counts the stripped tag in `len`, and has no loops.
 //! - As in tcpdump, an expression that does not say `vlan` sees a tagged frame
 //!   of a ring as if it had no tag; in a file it sees the tag's ethertype.
+//! - Where the two machines differ, so does tcpdump live and on a file: shifts
+//!   by a packet's value above 31, and indices below 0 (`ip[ip[0] - 70]`).
 //!
 //! Sources: pcap-filter(7), pcap_compile(3PCAP), libpcap `gencode.c`
 //! (gen_vlan, bpf_codegen_flags), Linux `net/core/filter.c`.
@@ -263,7 +265,7 @@ fn live(library: &'static Library, interface: &str) -> Result<(Handle, u32), Fil
         // libpcap does not open what is down, but a ring may wait on it. Nothing
         // in a program depends on the interface but link type and mask, so that
         // of another Ethernet interface serves.
-        Err(OpenError::NotUp) if is_ethernet(interface) => library.open_live(c"lo"),
+        Err(OpenError::NotUp) if libpcap::is_ethernet(&name) => library.open_live(c"lo"),
         other => other,
     };
     let handle = handle.map_err(|error| refused(error.to_string()))?;
@@ -271,13 +273,6 @@ fn live(library: &'static Library, interface: &str) -> Result<(Handle, u32), Fil
         DLT_ETHERNET | DLT_RAW => Ok((handle, library.netmask(&name))),
         dlt => Err(FilterError::LinkType { interface: interface.into(), dlt }),
     }
-}
-
-/// Whether the kernel calls it ARPHRD_ETHER (`linux/if_arp.h`).
-fn is_ethernet(interface: &str) -> bool {
-    !interface.contains('/')
-        && std::fs::read_to_string(format!("/sys/class/net/{interface}/type"))
-            .is_ok_and(|kind| kind.trim() == "1")
 }
 
 /// libpcap's DLT_ number on Linux. From 104 on LINKTYPE and DLT are one; of the

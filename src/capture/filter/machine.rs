@@ -279,3 +279,165 @@ fn calculate(code: u16, a: u32, x: u32, k: u32) -> Option<u32> {
         _ => return None,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const CODES: [u16; 45] = [
+        LD_W_ABS, LD_H_ABS, LD_B_ABS, LD_W_IND, LD_H_IND, LD_B_IND, LD_LEN, LD_IMM, LD_MEM, LDX_IMM, LDX_MEM,
+        LDX_LEN, LDX_MSH, ST, STX, ADD_K, ADD_X, SUB_K, SUB_X, MUL_K, MUL_X, DIV_K, DIV_X, OR_K, OR_X, AND_K,
+        AND_X, LSH_K, LSH_X, RSH_K, RSH_X, NEG, MOD_K, MOD_X, XOR_K, XOR_X, JA, JEQ_K, JGT_X, JGE_K, JSET_X,
+        RET_K, RET_A, TAX, TXA,
+    ];
+
+    fn of(code: u16, jt: u8, jf: u8, k: u32) -> Instruction {
+        Instruction { code, jt, jf, k }
+    }
+
+    fn instruction() -> impl Strategy<Value = Instruction> {
+        let code = prop_oneof![20 => prop::sample::select(CODES.to_vec()), 1 => any::<u16>()];
+        // Small operands pass verify; those around 0 from below jump back.
+        let k = prop_oneof![4 => 0u32..16, 1 => 0u32..6, 1 => (1u32..40).prop_map(u32::wrapping_neg), 1 => any::<u32>()];
+        (code, 0u8..5, 0u8..5, k).prop_map(|(code, jt, jf, k)| of(code, jt, jf, k))
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(2000))]
+
+        /// Whatever passes verify ends without a panic on whatever bytes.
+        #[test]
+        fn verified_programs_end(
+            mut program in prop::collection::vec(instruction(), 1..60),
+            data in prop::collection::vec(any::<u8>(), 0..80),
+            len in any::<u32>(),
+        ) {
+            program.extend((0..5).map(|_| of(RET_A, 0, 0, 0)));
+            // Put right what verify finds wrong, so that all cases run.
+            while let Err(error) = verify(&program) {
+                let (VerifyError::Code(at) | VerifyError::Memory(at) | VerifyError::Operand(at)
+                    | VerifyError::Jump(at)) = error else { panic!("{error}") };
+                program[at] = of(LD_LEN, 0, 0, 0);
+            }
+            run(&Program::new(program).unwrap(), &data, len);
+        }
+
+        /// And what does not pass does not panic either.
+        #[test]
+        fn unverified_programs_end(
+            program in prop::collection::vec(instruction(), 0..60),
+            data in prop::collection::vec(any::<u8>(), 0..80),
+        ) {
+            execute(&program, &data, 9);
+        }
+    }
+
+    #[test]
+    fn verify_refuses_what_must_not_run() {
+        let end = of(RET_K, 0, 0, 1);
+        let cases = [
+            (vec![], VerifyError::Length(0)),
+            (vec![end; PROGRAM_MAX + 1], VerifyError::Length(PROGRAM_MAX + 1)),
+            (vec![of(0xff, 0, 0, 0), end], VerifyError::Code(0)),
+            (vec![of(ST, 0, 0, 16), end], VerifyError::Memory(0)),
+            (vec![of(LDX_MEM, 0, 0, u32::MAX), end], VerifyError::Memory(0)),
+            (vec![of(DIV_K, 0, 0, 0), end], VerifyError::Operand(0)),
+            (vec![of(MOD_K, 0, 0, 0), end], VerifyError::Operand(0)),
+            (vec![of(LSH_K, 0, 0, 32), end], VerifyError::Operand(0)),
+            (vec![of(JEQ_K, 0, 1, 0), end], VerifyError::Jump(0)),
+            (vec![of(JEQ_K, 255, 0, 0), end], VerifyError::Jump(0)),
+            (vec![of(JA, 0, 0, 1), end], VerifyError::Jump(0)),
+            (vec![end, of(JA, 0, 0, (-3i32).cast_unsigned())], VerifyError::Jump(1)),
+            (vec![of(JA, 0, 0, i32::MAX.cast_unsigned()), end], VerifyError::Jump(0)),
+            (vec![of(TAX, 0, 0, 0)], VerifyError::End),
+        ];
+        for (program, error) in cases {
+            assert_eq!(verify(&program), Err(error));
+        }
+        assert_eq!(verify(&[of(JEQ_K, 0, 1, 0), end, end]), Ok(()));
+    }
+
+    #[test]
+    fn loops_end() {
+        let forever = Program::new(vec![of(JA, 0, 0, u32::MAX)]).unwrap();
+        assert_eq!(run(&forever, &[1], 1), 0);
+        // 9 rounds of X += 8 reach the byte 1 at 72 of 80.
+        let seek = vec![
+            of(LD_B_IND, 0, 0, 0),
+            of(JEQ_K, 4, 0, 1),
+            of(TXA, 0, 0, 0),
+            of(ADD_K, 0, 0, 8),
+            of(TAX, 0, 0, 0),
+            of(JA, 0, 0, (-6i32).cast_unsigned()),
+            of(RET_K, 0, 0, 9),
+        ];
+        let mut data = [0; 80];
+        let seek = Program::new(seek).unwrap();
+        assert_eq!(run(&seek, &data, 80), 0);
+        data[72] = 1;
+        assert_eq!(run(&seek, &data, 80), 9);
+    }
+
+    #[test]
+    fn loads_outside_refuse() {
+        for (code, k, fits) in [
+            (LD_W_ABS, 0, true),
+            (LD_W_ABS, 1, false),
+            (LD_H_ABS, 2, true),
+            (LD_H_ABS, 3, false),
+            (LD_B_ABS, 3, true),
+            (LD_B_ABS, 4, false),
+            (LD_B_ABS, u32::MAX, false),
+            (LD_W_ABS, u32::MAX - 2, false),
+            (LDX_MSH, 3, true),
+            (LDX_MSH, 4, false),
+        ] {
+            let program = Program::new(vec![of(code, 0, 0, k), of(RET_K, 0, 0, 1)]).unwrap();
+            assert_eq!(run(&program, &[1, 2, 3, 4], 1500) == 1, fits, "{code:#x} {k}");
+        }
+        // X + k must not come round at 32 bits.
+        let around = vec![of(LDX_IMM, 0, 0, u32::MAX), of(LD_B_IND, 0, 0, 2), of(RET_K, 0, 0, 1)];
+        assert_eq!(run(&Program::new(around).unwrap(), &[1, 2, 3, 4], 4), 0);
+    }
+
+    /// `cargo test --release -- --ignored --nocapture interpreter_speed`
+    #[test]
+    #[ignore = "a measurement"]
+    fn interpreter_speed() {
+        // `tcp port 80 and host 10.0.0.1 or udp port 53` as tcpdump -ddd has it.
+        let text = include_str!("../../../fixtures/filters/programs.txt");
+        for expression in ["tcp port 80", "tcp port 80 and host 10.0.0.1 or udp port 53", "ip6 protochain 6"]
+        {
+            let (_, rest) = text.split_once(&format!("= {expression}\n")).unwrap();
+            let line = rest.lines().next().unwrap();
+            let program = line.split(';').skip(1).map(|i| {
+                let n: Vec<u32> = i.split(' ').map(|n| n.parse().unwrap()).collect();
+                of(n[0] as u16, n[1] as u8, n[2] as u8, n[3])
+            });
+            let program = Program::new(program.collect()).unwrap();
+            let mut frames = vec![[0u8; 64]; 60_000];
+            for (at, frame) in frames.iter_mut().enumerate() {
+                let (udp, port) = (at % 3 == 0, [80u16, 53, 443, 1234][at * 7 % 4]);
+                frame[12..15].copy_from_slice(&[8, 0, 0x45]);
+                frame[23] = if udp { 17 } else { 6 };
+                frame[29] = (at % 5) as u8;
+                frame[26] = 10;
+                frame[34 + at % 2 * 2..][..2].copy_from_slice(&port.to_be_bytes());
+            }
+            for _ in 0..3 {
+                let start = std::time::Instant::now();
+                let mut hits = 0u64;
+                for _ in 0..50 {
+                    hits += frames.iter().filter(|f| run(&program, *f, 64) > 0).count() as u64;
+                }
+                let each = start.elapsed().as_nanos() as f64 / (50.0 * frames.len() as f64);
+                println!(
+                    "{expression}: {} instructions, {each:.1} ns a frame, {hits} hits",
+                    program.instructions().len()
+                );
+            }
+        }
+    }
+}

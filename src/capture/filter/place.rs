@@ -109,9 +109,13 @@ fn find_meaning(
         match ask(&format!("{beginning}{}", closing(beginning)))? {
             Ok(()) => first = index + 1,
             Err(other) if other == message => {
-                let wrong = words.get(first..=index)?;
-                let start = wrong.iter().find(|w| !joins(expression.get((*w).clone()).unwrap_or("")));
-                return Some(start.unwrap_or(word).start..word.end);
+                let text =
+                    |index: usize| words.get(index).and_then(|w| expression.get(w.clone())).unwrap_or("");
+                let mut start = (first..index).find(|&at| !joins(text(at))).unwrap_or(index);
+                if text(start) == "[" {
+                    start = start.saturating_sub(1); // a header's name belongs to its index
+                }
+                return Some(words.get(start)?.start..word.end);
             }
             Err(_) => {}
         }

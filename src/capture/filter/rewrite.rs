@@ -176,3 +176,78 @@ pub(super) fn unroll(program: &[Instruction]) -> Option<Vec<Instruction>> {
     }
     Some(out)
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::super::machine::code::*;
+    use super::super::{Program, run};
+    use super::*;
+
+    fn run_on(program: Vec<Instruction>, data: &[u8], len: u32) -> u32 {
+        run(&Program::new(program).expect("rewriting keeps a program sound"), data, len)
+    }
+
+    /// Ever longer chains of "is byte i above k? then skip some": all targets count.
+    fn ladder() -> impl Strategy<Value = Vec<Instruction>> {
+        let step = (0u32..8, any::<u8>(), any::<u8>(), any::<u8>(), any::<bool>());
+        prop::collection::vec(step, 1..300).prop_map(|steps| {
+            let len = 1 + steps.len() * 4;
+            let mut program = vec![plain(LD_IMM, 1)];
+            for (byte, k, jt, jf, ja) in steps {
+                let room = u8::try_from((len - program.len() - 4).min(255)).unwrap();
+                program.push(if byte == 7 { plain(LD_LEN, 0) } else { plain(LD_B_ABS, byte) });
+                program.push(Instruction { code: JGT_K, jt: jt.min(room), jf: jf.min(room), k: k.into() });
+                program.push(plain(ADD_K, u32::from(k)));
+                program.push(plain(JA, if ja { u32::from(jf.min(room)) } else { 0 }));
+            }
+            program.push(plain(RET_A, 0));
+            program
+        })
+    }
+
+    proptest! {
+        /// Blocks of any length in the place of some instructions, which do the
+        /// same as these: the verdict stays, though jumps grow beyond 8 bits.
+        #[test]
+        fn jumps_lead_where_they_led(
+            program in ladder(),
+            data in prop::array::uniform8(any::<u8>()),
+            padding in 1usize..60,
+        ) {
+            let before = run_on(program.clone(), &data, 100);
+            let longer = expand(&program, |i| (i.code == ADD_K || i.code == LD_LEN).then(|| {
+                let mut block = vec![plain(OR_K, 0); padding];
+                block.push(*i);
+                block
+            }));
+            prop_assert_eq!(run_on(longer, &data, 100), before);
+            let accepting = accept_with(&program, 77);
+            prop_assert_eq!(run_on(accepting, &data, 100), if before > 0 { 77 } else { 0 });
+        }
+    }
+
+    #[test]
+    fn a_chain_is_followed_so_far_and_refused_beyond() {
+        // X += 8 until byte X is 1.
+        let seek = vec![
+            plain(LD_B_IND, 0),
+            Instruction { code: JEQ_K, jt: 4, jf: 0, k: 1 },
+            plain(TXA, 0),
+            plain(ADD_K, 8),
+            plain(TAX, 0),
+            plain(JA, (-6i32).cast_unsigned()),
+            plain(RET_K, 9),
+        ];
+        let flat = unroll(&seek).expect("short enough");
+        assert!(has_loops(&seek) && !has_loops(&flat));
+        for rounds in 0..CHAIN_MAX + 4 {
+            let mut data = [0u8; 8 * (CHAIN_MAX + 4)];
+            data[rounds * 8] = 1;
+            assert_eq!(run_on(seek.clone(), &data, 0), 9);
+            assert_eq!(run_on(flat.clone(), &data, 0), if rounds < CHAIN_MAX { 9 } else { 0 }, "{rounds}");
+        }
+        assert_eq!(unroll(&vec![plain(RET_K, 0); SOCKET_MAX / 4 + 1]), None);
+    }
+}

@@ -14,6 +14,7 @@
 use std::ffi::{CStr, CString, c_char, c_int, c_uint};
 use std::fmt;
 use std::marker::PhantomData;
+use std::os::fd::AsRawFd;
 use std::ptr::NonNull;
 use std::sync::{Mutex, MutexGuard, OnceLock};
 
@@ -88,7 +89,7 @@ pub enum OpenError {
 impl fmt::Display for OpenError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            OpenError::NotUp => f.write_str("that interface is down"),
+            OpenError::NotUp => f.write_str("it is down: bring it up with `ip link set dev NAME up`"),
             OpenError::Refused(message) => f.write_str(message),
         }
     }
@@ -263,6 +264,33 @@ impl Drop for Handle {
     fn drop(&mut self) {
         // SAFETY: an open handle, closed here and nowhere else.
         unsafe { (self.library.close)(self.raw.as_ptr()) }
+    }
+}
+
+/// Whether the kernel calls an interface, up or down, ARPHRD_ETHER
+/// (`linux/if_arp.h`): what libpcap asks too before it names a link type.
+/// (By ioctl: sysfs may show another network namespace than the thread's.)
+pub fn is_ethernet(interface: &CStr) -> bool {
+    let Ok(socket) =
+        rustix::net::socket(rustix::net::AddressFamily::INET, rustix::net::SocketType::DGRAM, None)
+    else {
+        return false;
+    };
+    // SAFETY: struct ifreq is plain data, for which all zeros is a value.
+    let mut request: libc::ifreq = unsafe { std::mem::zeroed() };
+    let name = interface.to_bytes();
+    if name.len() >= request.ifr_name.len() {
+        return false;
+    }
+    for (to, from) in request.ifr_name.iter_mut().zip(name) {
+        *to = from.cast_signed();
+    }
+    // SAFETY: an open socket and a struct ifreq with a name that ends in a zero
+    // byte (shorter than its space, the rest is zeros), which SIOCGIFHWADDR
+    // fills in; the union is read only where it did, as the address it then holds.
+    unsafe {
+        libc::ioctl(socket.as_raw_fd(), libc::SIOCGIFHWADDR as _, &raw mut request) == 0
+            && request.ifr_ifru.ifru_hwaddr.sa_family == libc::ARPHRD_ETHER
     }
 }
 
