@@ -28,6 +28,7 @@ pub struct Worker {
     /// Kernel figures, brought by the loop that has the rings.
     rings: Vec<RingFigures>,
     late_packets: u64,
+    first_ns: Option<u64>,
     /// A boundary whose cut is being written, live.
     pending: Option<u64>,
 }
@@ -39,12 +40,15 @@ impl Worker {
         let (index, entries) = table.memory();
         crate::capture::sys::memory::advise_huge_pages(index);
         crate::capture::sys::memory::advise_huge_pages(entries);
-        Worker { table, totals: Totals::default(), outbox, rings: Vec::new(), late_packets: 0, pending: None }
+        Worker { table, totals: Totals::default(), outbox, rings: Vec::new(), late_packets: 0, first_ns: None, pending: None }
     }
 
     /// Counts packets, in order, in batches.
     #[inline]
     pub fn take(&mut self, packets: &mut [Packet]) {
+        if self.first_ns.is_none() {
+            self.first_ns = packets.iter().map(|packet| packet.time_ns).min();
+        }
         for batch in packets.chunks_mut(BATCH) {
             self.table.process(batch, &mut self.totals, &mut self.outbox);
         }
@@ -120,6 +124,7 @@ impl Worker {
             table: self.table.stats(),
             rings: self.rings.clone(),
             late_packets: self.late_packets,
+            first_ns: self.first_ns,
             whole: self.table.cut_is_whole(),
             last,
         }
@@ -133,7 +138,7 @@ impl Worker {
 #[derive(Clone, Copy, Debug)]
 pub struct Intervals {
     length_ns: u64,
-    /// End of the interval under way; `u64::MAX` before the first packet.
+    /// End of the interval under way; 0 before the first packet.
     next_ns: u64,
     latest_ns: u64,
 }
@@ -152,7 +157,7 @@ pub struct Passed {
 impl Intervals {
     /// Intervals of this length.
     pub fn new(length_ns: u64) -> Intervals {
-        Intervals { length_ns, next_ns: u64::MAX, latest_ns: 0 }
+        Intervals { length_ns, next_ns: 0, latest_ns: 0 }
     }
 
     /// Latest time seen.
@@ -162,10 +167,10 @@ impl Intervals {
 
     /// End of the interval under way, if there is one.
     pub fn next_ns(&self) -> Option<u64> {
-        (self.next_ns != u64::MAX).then_some(self.next_ns)
+        (self.next_ns != 0 && self.length_ns != 0).then_some(self.next_ns)
     }
 
-    /// Length of an interval, 0 for none.
+    /// Length of an interval, 0 for one over all.
     pub fn length_ns(&self) -> u64 {
         self.length_ns
     }
@@ -173,21 +178,19 @@ impl Intervals {
     /// Time is now `time_ns`: what has ended by that. None in nearly every case.
     #[inline]
     pub fn observe(&mut self, time_ns: u64) -> Option<Passed> {
-        if time_ns <= self.latest_ns && self.next_ns != u64::MAX {
-            return None;
-        }
         self.latest_ns = self.latest_ns.max(time_ns);
-        if time_ns >= self.next_ns || self.next_ns == u64::MAX { self.pass(time_ns) } else { None }
+        if time_ns >= self.next_ns { self.pass(time_ns) } else { None }
     }
 
     #[cold]
     fn pass(&mut self, time_ns: u64) -> Option<Passed> {
         if self.length_ns == 0 {
+            self.next_ns = u64::MAX;
             return None;
         }
         let end = (time_ns / self.length_ns).saturating_add(1).saturating_mul(self.length_ns);
         let boundary_ns = std::mem::replace(&mut self.next_ns, end);
-        if boundary_ns == u64::MAX {
+        if boundary_ns == 0 || end <= boundary_ns {
             return None;
         }
         let between = (end - boundary_ns) / self.length_ns - 1;

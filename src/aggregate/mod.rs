@@ -156,7 +156,11 @@ impl Aggregator {
         let rings = self.ring_totals();
         let table = self.table_totals();
         let interfaces = self.interfaces(&totals, &rings);
-        let start_ns = *self.start_ns.get_or_insert(self.boundary_ns.saturating_sub(self.config.interval_ns));
+        let first = self.sources.iter().filter_map(|source| source.cut.first_ns).min();
+        if self.start_ns.is_none() {
+            self.start_ns = first;
+        }
+        let start_ns = self.start_ns.unwrap_or(self.boundary_ns);
         let mut rows: Vec<&mut Rows> = self.sources.iter_mut().map(|source| &mut source.rows).collect();
         let views = self
             .config
@@ -176,7 +180,7 @@ impl Aggregator {
         ethertypes.sort_unstable_by_key(|(kind, count)| (std::cmp::Reverse(count.bytes), *kind));
         let skipped = self.sources.iter_mut().map(|source| std::mem::take(&mut source.cut.skipped)).max();
         let mut accounts = std::mem::take(&mut self.accounts);
-        accounts.sort_unstable_by(|a, b| snapshot::account_order(a).cmp(&snapshot::account_order(b)));
+        accounts.sort_by_cached_key(snapshot::account_order);
         let snapshot = Snapshot {
             time_ns: self.boundary_ns,
             start_ns,

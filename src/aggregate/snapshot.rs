@@ -14,7 +14,7 @@ use std::net::IpAddr;
 pub struct Snapshot {
     /// End of the interval, ns since the epoch.
     pub time_ns: u64,
-    /// Begin of the first interval.
+    /// Time of the first packet.
     pub start_ns: u64,
     /// Length of the interval, 0 where there is one over all.
     pub interval_ns: u64,

@@ -209,6 +209,21 @@ impl FileSource {
         }))
     }
 
+    /// Stamp and interface of the frame that [`FileSource::next_frame`] would
+    /// return; it is not taken, so that several files can be merged by time.
+    ///
+    /// # Errors
+    /// As [`FileSource::next_frame`], and in its place.
+    pub fn peek(&mut self) -> Result<Option<(u64, LinkId)>, FileError> {
+        Ok(self.next_record()?.map(|record| (record.time_ns, record.link)))
+    }
+
+    /// Whether all frames are of the one interface that is known from the start.
+    #[inline]
+    pub fn has_one_interface(&self) -> bool {
+        matches!(self.format, Format::Classic(_))
+    }
+
     /// The next record by way of reading, of blocks that are no frames, and
     /// of faults.
     #[cold]

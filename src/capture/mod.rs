@@ -7,6 +7,7 @@
 pub mod deal;
 pub mod fanout;
 pub mod file;
+pub mod fileset;
 pub mod filter;
 pub mod link;
 pub mod merge;

@@ -7,7 +7,8 @@
 //! Channels block here: of a file nothing may be lost.
 
 use super::{Intervals, Worker};
-use crate::capture::Frame;
+use crate::capture::fileset::{FileLink, FileSet, Met};
+use crate::capture::LinkId;
 use crate::decode::{Decoder, Kind, Packet};
 use crate::flow::table::BATCH;
 use crossbeam_channel::{Receiver, Sender, bounded};
@@ -18,12 +19,6 @@ const PARCEL: usize = 512;
 const PARCELS: usize = 8;
 /// A step back of time beyond this ends the sweep (joined captures).
 const STEP_BACK_NS: u64 = 1_000_000_000;
-
-/// Frames in order. `Ok(None)`: the end, of which the source keeps the reason.
-pub trait Frames {
-    /// The next frame.
-    fn next_frame(&mut self) -> Option<Frame<'_>>;
-}
 
 /// What the reader tells workers.
 enum Step {
@@ -55,8 +50,9 @@ pub struct Walked {
 
 /// Reads everything and counts it. `accounts` as in the table's config;
 /// `packets_max` ends the run early; `interrupted` is asked now and then.
-pub fn run<F: Frames>(
-    frames: &mut F,
+pub fn run(
+    files: &mut FileSet,
+    on_link: &mut dyn FnMut(LinkId, &FileLink, &mut Decoder),
     decoder: &mut Decoder,
     intervals: Intervals,
     mut workers: Vec<Worker>,
@@ -68,7 +64,7 @@ pub fn run<F: Frames>(
         && let Some(worker) = workers.pop()
     {
         let target = Single { worker, batch: Vec::with_capacity(BATCH), accounts };
-        return walk(frames, decoder, intervals, target, packets_max, interrupted);
+        return walk(files, on_link, decoder, intervals, target, packets_max, interrupted);
     }
     std::thread::scope(|scope| {
         let lines = workers
@@ -80,12 +76,13 @@ pub fn run<F: Frames>(
                 Line { steps, back, parcel: Vec::with_capacity(PARCEL) }
             })
             .collect();
-        walk(frames, decoder, intervals, Several { lines, late: 0 }, packets_max, interrupted)
+        walk(files, on_link, decoder, intervals, Several { lines, late: 0 }, packets_max, interrupted)
     })
 }
 
-fn walk<F: Frames, T: Target>(
-    frames: &mut F,
+fn walk<T: Target>(
+    files: &mut FileSet,
+    on_link: &mut dyn FnMut(LinkId, &FileLink, &mut Decoder),
     decoder: &mut Decoder,
     mut intervals: Intervals,
     mut target: T,
@@ -95,9 +92,15 @@ fn walk<F: Frames, T: Target>(
     let mut walked = Walked::default();
     let limit = packets_max.unwrap_or(u64::MAX);
     let mut sweeping = true;
-    while walked.frames < limit {
-        let Some(frame) = frames.next_frame() else { break };
-        let packet = decoder.decode(&frame);
+    files.walk(|met| {
+        let frame = match met {
+            Met::Frame(frame) => frame,
+            Met::Link(number, link) => {
+                on_link(number, link, decoder);
+                return true;
+            }
+        };
+        let packet = decoder.decode(frame);
         walked.frames += 1;
         if packet.time_ns < intervals.latest_ns() {
             if sweeping && intervals.latest_ns() - packet.time_ns > STEP_BACK_NS {
@@ -112,11 +115,11 @@ fn walk<F: Frames, T: Target>(
             pass(&mut target, intervals.length_ns(), passed);
         }
         target.packet(packet);
-        if walked.frames % 4096 == 0 && interrupted() {
+        if walked.frames.is_multiple_of(4096) && interrupted() {
             walked.limited = true;
-            break;
         }
-    }
+        !walked.limited && walked.frames < limit
+    });
     walked.limited |= walked.frames >= limit;
     target.finish(intervals.next_ns().unwrap_or(intervals.latest_ns()));
     walked

@@ -51,6 +51,8 @@ pub struct Cut {
     pub rings: Vec<RingFigures>,
     /// Packets whose stamp was before an interval that had ended.
     pub late_packets: u64,
+    /// Time of the first packets.
+    pub first_ns: Option<u64>,
     /// Every record before this cut is as of its boundary.
     pub whole: bool,
     /// The worker has stopped; nothing follows.

@@ -1,0 +1,294 @@
+//! The files of one run as one stream of frames.
+//!
+//! One file is walked directly; several are merged by time. Interfaces get
+//! their numbers in the order in which their first frame comes, a filter is
+//! compiled once for each link type, and a file that breaks ends alone: its
+//! fault is kept, the others go on. Knows no packets, no flows.
+
+use super::file::{FileError, FileInterface, FileSource};
+use super::filter::{self, Filter, FilterError, Program};
+use super::merge::{Merge, Source};
+use super::{Frame, LINKS_MAX, LinkId, LinkType};
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// An interface of the run.
+#[derive(Clone, Debug)]
+pub struct FileLink {
+    /// What the file says of it.
+    pub interface: FileInterface,
+    /// Place of its file in the order given.
+    pub file: usize,
+    /// Link group.
+    pub group: u8,
+}
+
+/// What a walk meets.
+pub enum Met<'a> {
+    /// A frame of this interface follows for the first time.
+    Link(LinkId, &'a FileLink),
+    /// A frame that the filter selects.
+    Frame(&'a Frame<'a>),
+}
+
+/// See the module's description.
+pub struct FileSet {
+    files: Files,
+    registry: Registry,
+    expression: Option<String>,
+    programs: Vec<(LinkType, Program)>,
+    faults: Vec<FileError>,
+    filter_fault: Option<FilterError>,
+    /// Frames that the filter did not select.
+    pub refused: u64,
+}
+
+enum Files {
+    None,
+    One(Box<Feed>),
+    Several(Merge<Feed>),
+}
+
+/// The run's interfaces; locked when a file's interface is met for the first time.
+type Registry = Arc<Mutex<Vec<FileLink>>>;
+
+/// A file in its place.
+struct Feed {
+    source: FileSource,
+    file: usize,
+    group: u8,
+    /// Run's number of each of the file's interfaces.
+    numbers: Vec<Option<LinkId>>,
+    registry: Registry,
+    fault: Option<FileError>,
+    ended: bool,
+}
+
+impl Feed {
+    fn new(source: FileSource, file: usize, group: u8, registry: Registry) -> Feed {
+        Feed { source, file, group, numbers: Vec::new(), registry, fault: None, ended: false }
+    }
+
+    /// Gives the file's interface its number in the run.
+    #[cold]
+    #[inline(never)]
+    fn register(&mut self, local: LinkId) {
+        let at = local as usize;
+        if self.numbers.len() <= at {
+            self.numbers.resize(at + 1, None);
+        }
+        let mut links = self.registry.lock().unwrap_or_else(PoisonError::into_inner);
+        // Interfaces for which no number is left share the last one.
+        let number = links.len().min(LINKS_MAX - 1) as LinkId;
+        if let Some(interface) = self.source.interfaces().get(at)
+            && links.len() < LINKS_MAX
+        {
+            links.push(FileLink { interface: interface.clone(), file: self.file, group: self.group });
+        }
+        self.numbers[at] = Some(number);
+    }
+
+    fn peek(&mut self) -> Option<u64> {
+        if self.ended {
+            return None;
+        }
+        match self.source.peek() {
+            Ok(Some((time_ns, local))) => {
+                if self.numbers.get(local as usize).copied().flatten().is_none() {
+                    self.register(local);
+                }
+                return Some(time_ns);
+            }
+            Ok(None) => {}
+            Err(fault) => self.fault = Some(fault),
+        }
+        self.ended = true;
+        None
+    }
+}
+
+impl Source for Feed {
+    fn peek_time(&mut self) -> Option<u64> {
+        self.peek()
+    }
+
+    #[inline]
+    fn next_frame(&mut self) -> Option<Frame<'_>> {
+        if self.numbers.is_empty() || !self.source.has_one_interface() {
+            self.peek()?;
+        }
+        match self.source.next_frame() {
+            Ok(Some(frame)) => {
+                let number = self.numbers.get(frame.link as usize).copied().flatten();
+                Some(Frame { link: number.unwrap_or(0), ..frame })
+            }
+            Ok(None) => {
+                self.ended = true;
+                None
+            }
+            Err(fault) => {
+                self.fault = Some(fault);
+                self.ended = true;
+                None
+            }
+        }
+    }
+
+    fn is_ended(&self) -> bool {
+        self.ended
+    }
+
+    fn lag_ns(&self) -> u64 {
+        0
+    }
+}
+
+impl FileSet {
+    /// Opens all files; `groups` as the user joined them. A file that cannot be
+    /// opened is a fault, not an end: the others are still counted.
+    pub fn open(groups: &[Vec<PathBuf>], expression: Option<&str>) -> FileSet {
+        let registry = Registry::default();
+        let mut faults = Vec::new();
+        let mut feeds = Vec::new();
+        let joined = groups.iter().enumerate();
+        let paths = joined.flat_map(|(group, paths)| paths.iter().map(move |path| (group, path)));
+        for (file, (group, path)) in paths.enumerate() {
+            let group = group.min(LINKS_MAX - 1) as u8;
+            match FileSource::open(path, 0) {
+                Ok(source) => feeds.push(Feed::new(source, file, group, registry.clone())),
+                Err(fault) => faults.push(fault),
+            }
+        }
+        let files = if feeds.len() > 1 {
+            let mut merge = Merge::new();
+            for feed in feeds {
+                merge.add(feed);
+            }
+            Files::Several(merge)
+        } else {
+            feeds.pop().map_or(Files::None, |feed| Files::One(Box::new(feed)))
+        };
+        let expression = expression.map(str::to_owned);
+        FileSet { files, registry, expression, programs: Vec::new(), faults, filter_fault: None, refused: 0 }
+    }
+
+    /// Compiles the filter for what the files announce at their start.
+    ///
+    /// # Errors
+    /// Of the expression: the user's mistake, told before anything is printed.
+    pub fn compile(&mut self) -> Result<(), FilterError> {
+        let Some(expression) = self.expression.clone() else { return Ok(()) };
+        let mut types: Vec<LinkType> = self.announced().iter().map(|interface| interface.link_type).collect();
+        if types.is_empty() {
+            types.push(LinkType::Ethernet);
+        }
+        for link_type in types {
+            if !self.programs.iter().any(|(known, _)| *known == link_type) {
+                self.programs.push((link_type, Filter::for_file(&expression, link_type)?));
+            }
+        }
+        Ok(())
+    }
+
+    /// Interfaces that the files announce at their start.
+    pub fn announced(&self) -> Vec<FileInterface> {
+        match &self.files {
+            Files::None => Vec::new(),
+            Files::One(feed) => feed.source.interfaces().to_vec(),
+            Files::Several(merge) => {
+                merge.sources().flat_map(|(_, feed)| feed.source.interfaces().to_vec()).collect()
+            }
+        }
+    }
+
+    /// Whether any file could be opened.
+    pub fn is_empty(&self) -> bool {
+        matches!(self.files, Files::None)
+    }
+
+    /// What broke; whole once the walk has ended.
+    pub fn take_faults(&mut self) -> Vec<FileError> {
+        match &mut self.files {
+            Files::None => {}
+            Files::One(feed) => self.faults.extend(feed.fault.take()),
+            Files::Several(merge) => {
+                self.faults.extend(merge.sources_mut().filter_map(|(_, feed)| feed.fault.take()));
+            }
+        }
+        std::mem::take(&mut self.faults)
+    }
+
+    /// A filter that did not compile for a link type that came up on the way:
+    /// frames of that type were not selected.
+    pub fn take_filter_fault(&mut self) -> Option<FilterError> {
+        self.filter_fault.take()
+    }
+
+    /// Walks all frames in order until `visit` answers false.
+    pub fn walk(&mut self, mut visit: impl FnMut(Met<'_>) -> bool) {
+        let FileSet { files, registry, expression, programs, filter_fault, refused, .. } = self;
+        let mut told = 0;
+        let mut each = |frame: &Frame<'_>| {
+            if frame.link as usize >= told {
+                let links = registry.lock().unwrap_or_else(PoisonError::into_inner).clone();
+                for link in told..=frame.link as usize {
+                    if let Some(file_link) = links.get(link)
+                        && !visit(Met::Link(link as LinkId, file_link))
+                    {
+                        return false;
+                    }
+                }
+                told = frame.link as usize + 1;
+            }
+            if let Some(expression) = expression
+                && !selects(expression, programs, filter_fault, frame)
+            {
+                *refused += 1;
+                return true;
+            }
+            visit(Met::Frame(frame))
+        };
+        match files {
+            Files::None => {}
+            Files::One(feed) => while feed.next_frame().is_some_and(|frame| each(&frame)) {},
+            Files::Several(merge) => loop {
+                if let Some(frame) = merge.next_frame() {
+                    if !each(&frame) {
+                        return;
+                    }
+                } else if merge.is_ended() {
+                    return;
+                } else {
+                    merge.poll(None);
+                }
+            },
+        }
+    }
+}
+
+/// Runs the filter's program for the frame's link type, compiled when one of it first comes.
+#[inline]
+fn selects(
+    expression: &str,
+    programs: &mut Vec<(LinkType, Program)>,
+    fault: &mut Option<FilterError>,
+    frame: &Frame<'_>,
+) -> bool {
+    if let Some((_, program)) = programs.iter().find(|(known, _)| *known == frame.link_type) {
+        return filter::run(program, frame.data, frame.len) != 0;
+    }
+    if fault.is_some() {
+        return false;
+    }
+    match Filter::for_file(expression, frame.link_type) {
+        Ok(program) => {
+            let selected = filter::run(&program, frame.data, frame.len) != 0;
+            programs.push((frame.link_type, program));
+            selected
+        }
+        Err(error) => {
+            *fault = Some(error);
+            false
+        }
+    }
+}
