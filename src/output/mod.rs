@@ -1,4 +1,178 @@
-//! Outputs.
+//! What the user sees: text and JSON lines, made from snapshots alone.
+//!
+//! An output gets names and facts of the run in a [`Context`], how things stand
+//! in a [`Snapshot`], and what a reader has to know besides in a [`Notice`]. It
+//! counts nothing itself and knows no ring, no table, no thread.
+
 pub mod columns;
 pub mod json;
 pub mod text;
+
+use crate::aggregate::snapshot::Snapshot;
+use crate::capture::LinkType;
+use crate::config::{By, Sort, Unit};
+use crate::decode::VlanStacks;
+use std::io;
+
+/// Facts of the run that every line may need.
+#[derive(Clone, Default)]
+pub struct Context {
+    /// This host's name.
+    pub host: String,
+    /// The interfaces, by link number; grows while files are read.
+    pub links: Vec<LinkFacts>,
+    /// Names of VLAN stacks.
+    pub stacks: VlanStacks,
+}
+
+/// An interface, as outputs name it.
+#[derive(Clone, Debug, Default)]
+pub struct LinkFacts {
+    /// Its name: of the device, or what a file gives.
+    pub name: String,
+    /// Link group.
+    pub group: u8,
+    /// The bond that it is a slave of.
+    pub bond: Option<String>,
+    /// Bits per second, where known or told by the user.
+    pub speed_bits_per_second: Option<u64>,
+    /// How its frames begin.
+    pub link_type: Option<LinkType>,
+    /// It comes from a file: no kernel figures.
+    pub from_file: bool,
+    /// Its ring, live.
+    pub ring: Option<RingFacts>,
+    /// Put into promiscuous mode (live).
+    pub promiscuous: bool,
+    /// Its direction is not known: everything counts as received.
+    pub direction_unknown: bool,
+    /// Another watched device below it has the same packets.
+    pub second_copy: bool,
+}
+
+/// The rings of one interface, all workers together.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RingFacts {
+    /// Their memory.
+    pub bytes: u64,
+    /// How long the link's full rate takes to fill it, where the speed is known.
+    pub milliseconds_at_line_rate: Option<u64>,
+}
+
+/// A bond, as outputs name it.
+#[derive(Clone, Debug, Default)]
+pub struct BondFacts {
+    /// Its name.
+    pub name: String,
+    /// Mode as in sysfs ("802.3ad").
+    pub mode: String,
+    /// Transmit hash policy ("layer3+4"), where the mode has one.
+    pub xmit_hash_policy: Option<String>,
+    /// Its slaves.
+    pub slaves: Vec<String>,
+}
+
+/// What is told once.
+#[derive(Clone, Debug, Default)]
+pub struct Start {
+    /// ns since the epoch; for files the time of the first packet is not known yet: 0.
+    pub time_ns: u64,
+    /// Which interfaces were taken and why, a sentence; empty for files.
+    pub reason: String,
+    /// Bonds that the interfaces belong to.
+    pub bonds: Vec<BondFacts>,
+    /// Number and CPU of each worker.
+    pub workers: Vec<(usize, Option<usize>)>,
+    /// The filter expression.
+    pub filter: Option<String>,
+    /// Bytes kept of each frame, live.
+    pub snaplen: Option<u32>,
+}
+
+/// Something that a reader must know happened.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Notice {
+    /// ns since the epoch, packet time.
+    pub time_ns: u64,
+    /// What, a stable word: `interface_gone`, `intervals_skipped`, `identity`, …
+    pub event: &'static str,
+    /// The interface that it is about.
+    pub interface: Option<String>,
+    /// How much, where that can be counted.
+    pub count: Option<u64>,
+    /// One sentence.
+    pub message: String,
+}
+
+/// NIC's own figures of an interface beside ours, over one span.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Coverage {
+    /// What was measured ÷ what the interface counted; None where it cannot be compared.
+    pub ratio: Option<f64>,
+    /// The interface's own rates, for filtered runs: received, sent; bits per second.
+    pub nic_bits_per_second: Option<[u64; 2]>,
+}
+
+/// Coverage of each link: of the interval, and since the start.
+pub type Coverages = Vec<[Coverage; 2]>;
+
+/// How the run ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum StopReason {
+    /// SIGINT or SIGTERM.
+    Signal,
+    /// `--duration`.
+    Duration,
+    /// `--count`.
+    Count,
+    /// All files read.
+    EndOfFile,
+    /// A fault; the sentence stands on standard error.
+    Error,
+}
+
+/// What an output does for a run, in this order: `start` once, then snapshots
+/// and notices as they come (the last snapshot is `last`), then `stop` once.
+pub trait Output {
+    /// The run begins.
+    ///
+    /// # Errors
+    /// Of the writer; a closed pipe is the caller's to take as a normal end.
+    fn start(&mut self, start: &Start, context: &Context) -> io::Result<()>;
+    /// An interval has ended.
+    ///
+    /// # Errors
+    /// As `start`.
+    fn snapshot(&mut self, snapshot: &Snapshot, coverage: &Coverages, context: &Context) -> io::Result<()>;
+    /// Something happened.
+    ///
+    /// # Errors
+    /// As `start`.
+    fn notice(&mut self, notice: &Notice, context: &Context) -> io::Result<()>;
+    /// The run has ended; `snapshot` is the last one.
+    ///
+    /// # Errors
+    /// As `start`.
+    fn stop(
+        &mut self,
+        reason: &StopReason,
+        snapshot: &Snapshot,
+        coverage: &Coverages,
+        context: &Context,
+    ) -> io::Result<()>;
+}
+
+/// What outputs are told by the command line.
+#[derive(Clone, Copy, Debug)]
+pub struct Style {
+    /// What a row stands for.
+    pub by: By,
+    /// Order of rows.
+    pub sort: Sort,
+    /// Most rows.
+    pub top: usize,
+    /// Bits or bytes in text.
+    pub unit: Unit,
+    /// The whole input is one interval (text of a file).
+    pub whole: bool,
+}
