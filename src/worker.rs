@@ -44,7 +44,6 @@ impl Worker {
     }
 
     /// Counts packets, in order, in batches.
-    #[inline]
     pub fn take(&mut self, packets: &mut [Packet]) {
         if self.first_ns.is_none() {
             self.first_ns = packets.iter().map(|packet| packet.time_ns).min();

@@ -33,8 +33,10 @@ use view::View;
 pub struct Config {
     /// Length of an interval, ns; 0 for one interval over all.
     pub interval_ns: u64,
-    /// What outputs want to see in every snapshot.
-    pub views: Vec<View>,
+    /// Rows over all interfaces that outputs want in every snapshot.
+    pub rows: Option<View>,
+    /// Rows of each interface, with its share of each.
+    pub link_rows: Option<View>,
     /// How long to wait for a late worker, live; None waits for ever (files).
     pub patience: Option<Duration>,
 }
@@ -73,7 +75,7 @@ impl Aggregator {
             .map(|inbox| Source { inbox, rows: Rows::default(), cut: Cut::default(), ended: false })
             .collect();
         Aggregator {
-            groups: Groups::new(&config.views),
+            groups: Groups::new(config.rows, config.link_rows),
             config,
             sources,
             flows_by_lane: vec![Count::default(); 2 * LINKS_MAX],
@@ -162,12 +164,15 @@ impl Aggregator {
         }
         let start_ns = self.start_ns.unwrap_or(self.boundary_ns);
         let mut rows: Vec<&mut Rows> = self.sources.iter_mut().map(|source| &mut source.rows).collect();
-        let views = self
-            .config
-            .views
-            .iter()
-            .map(|view| group::select(view, &mut rows, &mut self.groups, &interfaces))
-            .collect();
+        let all_rows = self.config.rows.map_or(Vec::new(), |view| {
+            group::select(&view, None, &mut rows, &mut self.groups, &interfaces)
+        });
+        let link_rows = self.config.link_rows.map_or(Vec::new(), |view| {
+            let links = 0..interfaces.len() as u8;
+            links
+                .map(|link| group::select(&view, Some(link), &mut rows, &mut self.groups, &interfaces))
+                .collect()
+        });
         rows.iter_mut().for_each(|rows| rows.next_interval());
         self.groups.next_interval();
         let mut ethertypes: Vec<(u16, Count)> = Vec::new();
@@ -189,7 +194,8 @@ impl Aggregator {
             table_interval: difference(&table, &self.earlier_table),
             table,
             ethertypes,
-            views,
+            rows: all_rows,
+            link_rows,
             accounts,
             skipped_intervals: skipped.unwrap_or(0),
             late_packets: self.sources.iter().map(|source| source.cut.late_packets).sum(),

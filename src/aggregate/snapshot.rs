@@ -26,8 +26,10 @@ pub struct Snapshot {
     pub table_interval: TableStats,
     /// What was not IP since the start, by ethertype, most bytes first.
     pub ethertypes: Vec<(u16, Count)>,
-    /// Rows of each view, in the order in which the views were asked for.
-    pub views: Vec<Vec<Row>>,
+    /// Rows over all interfaces, in the order asked for.
+    pub rows: Vec<Row>,
+    /// Rows of each interface, by link number: its share of each.
+    pub link_rows: Vec<Vec<Row>>,
     /// Flows that ended (with accounts), in the order of `connection` lines.
     pub accounts: Vec<Account>,
     /// Empty intervals left out before this one.
