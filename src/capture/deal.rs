@@ -370,12 +370,14 @@ impl DealKey {
             | LinkType::Loop
             | LinkType::Other(_) => return vec![SockFilter { code: op::RET_K, jt: 0, jf: 0, k: 0 }],
         }
-        asm.place(Label::Zero);
-        asm.op(op::RET_K, 0);
+        // In this order: the kernel reckons what has been stored from one
+        // instruction to the next, past returns (check_load_and_stores).
         asm.place(Label::Hash6);
         asm.hash(self, 4);
         asm.place(Label::Hash4);
         asm.hash(self, 1);
+        asm.place(Label::Zero);
+        asm.op(op::RET_K, 0);
         asm.finish()
     }
 }
