@@ -43,6 +43,8 @@ pub struct Opened {
     pub rings: Vec<Ring>,
     /// How frames are dealt to them.
     pub dealing: Dealing,
+    /// What the kernel said to our own dealing, where it is `Dealing::Kernel`.
+    pub refusal: Option<io::Error>,
 }
 
 impl Opened {
@@ -71,15 +73,23 @@ pub fn open_interface(
     let open_all =
         || (0..workers).map(|_| Ring::open_gated(interface, link, config)).collect::<Result<Vec<_>, _>>();
     let mut rings = open_all()?;
-    let mut dealing = if workers == 1 { Dealing::Alone } else { join(&rings, Some(deal))? };
-    if dealing == Dealing::Kernel {
-        // A member cannot leave a group of the wrong kind but by being closed.
-        drop(rings);
-        rings = open_all()?;
-        dealing = join(&rings, None)?;
+    let (mut dealing, mut refusal) = (Dealing::Alone, None);
+    if workers > 1 {
+        match join(&rings, Some(deal))? {
+            Joined::Whole => dealing = Dealing::Ours,
+            Joined::Refused(error) => {
+                // A member leaves a group only by being closed.
+                drop(rings);
+                rings = open_all()?;
+                if let Joined::Refused(error) = join(&rings, None)? {
+                    return Err(not_joined(&rings, error));
+                }
+                (dealing, refusal) = (Dealing::Kernel, Some(error));
+            }
+        }
     }
     set_filter(&rings, filter)?;
-    Ok(Opened { rings, dealing })
+    Ok(Opened { rings, dealing, refusal })
 }
 
 /// Changes the filter of running rings, one after the other; nothing is lost or
@@ -104,30 +114,35 @@ pub fn pin(cpu: usize) -> bool {
     core_affinity::set_for_current(core_affinity::CoreId { id: cpu })
 }
 
-/// Makes one group of `rings`, all of one interface, in their order. Answers
-/// with `Dealing::Kernel`, the group half made, where our program is refused.
-fn join(rings: &[Ring], deal: Option<&DealKey>) -> Result<Dealing, CaptureError> {
-    let Some((first, others)) = rings.split_first() else { return Ok(Dealing::Alone) };
+/// What came of making a group.
+enum Joined {
+    Whole,
+    /// The kernel does not know this kind of group, or refuses our program.
+    Refused(io::Error),
+}
+
+/// Makes one group of `rings`, all of one interface, in their order: dealt by
+/// our program, or by the kernel's hash where there is no key.
+fn join(rings: &[Ring], deal: Option<&DealKey>) -> Result<Joined, CaptureError> {
+    let Some((first, others)) = rings.split_first() else { return Ok(Joined::Whole) };
     let kind = if deal.is_some() { libc::PACKET_FANOUT_CBPF } else { libc::PACKET_FANOUT_HASH };
-    let refused = |error: io::Error| refusal(first, error);
-    let found = found_group(first, kind);
-    let group = match (found, deal) {
-        (Ok(group), _) => group,
-        (Err(error), Some(_)) if error.raw_os_error() == Some(libc::EINVAL) && first.bound_up() => {
-            return Ok(Dealing::Kernel);
+    let group = match found_group(first, kind) {
+        Ok(group) => group,
+        Err(error) if error.raw_os_error() == Some(libc::EINVAL) && first.bound_up() => {
+            return Ok(Joined::Refused(error));
         }
-        (Err(error), _) => return Err(refused(error)),
+        Err(error) => return Err(not_joined(rings, error)),
     };
-    if let Some(deal) = deal {
-        let program = deal.program(first.link_type());
-        if first.socket().set_fanout_program(&program).is_err() {
-            return Ok(Dealing::Kernel);
-        }
+    if let Some(deal) = deal
+        && let Err(error) = first.socket().set_fanout_program(&deal.program(first.link_type()))
+    {
+        return Ok(Joined::Refused(error));
     }
     for ring in others {
-        ring.socket().set(libc::PACKET_FANOUT, &argument(group, kind)).map_err(refused)?;
+        let joined = ring.socket().set(libc::PACKET_FANOUT, &argument(group, kind));
+        joined.map_err(|error| not_joined(rings, error))?;
     }
-    Ok(if deal.is_some() { Dealing::Ours } else { Dealing::Kernel })
+    Ok(Joined::Whole)
 }
 
 /// Founds a group with a number that no other has; answers with the number.
@@ -153,10 +168,114 @@ fn argument(group: u16, kind_and_flags: libc::c_uint) -> libc::c_int {
     (u32::from(group) | kind_and_flags << 16).cast_signed()
 }
 
-fn refusal(ring: &Ring, error: io::Error) -> CaptureError {
-    // Before 6.14 a group takes only sockets that run, with EINVAL for others.
-    if error.raw_os_error() == Some(libc::EINVAL) && !ring.bound_up() {
-        return CaptureError::InterfaceDown { interface: ring.interface().to_owned() };
+fn not_joined(rings: &[Ring], error: io::Error) -> CaptureError {
+    let interface = rings.first().map_or("", Ring::interface);
+    // Older kernels take only sockets that run into a group: EINVAL for others.
+    if error.raw_os_error() == Some(libc::EINVAL) && rings.iter().any(|ring| !ring.bound_up()) {
+        return CaptureError::InterfaceDown { interface: interface.to_owned() };
     }
-    CaptureError::new(ring.interface(), "joining the fanout group", error)
+    CaptureError::new(interface, "joining the fanout group", error)
+}
+
+// Namespaces for tests, shared with those of other rooms.
+#[cfg(test)]
+#[path = "../../tests/common/netns.rs"]
+mod netns;
+
+#[cfg(test)]
+mod tests {
+    use super::super::merge::Source;
+    use super::*;
+
+    use super::netns::{Netns, wait};
+
+    const CONFIG: RingConfig = RingConfig {
+        bytes: 1 << 20,
+        block_bytes: 1 << 16,
+        retire_ms: 4,
+        snaplen: 128,
+        vnet: false,
+        promiscuous: false,
+    };
+
+    fn open_gated(workers: usize) -> Vec<Ring> {
+        (0..workers).map(|_| Ring::open_gated("v1", 0, &CONFIG).expect("opens")).collect()
+    }
+
+    #[test]
+    fn the_kernels_own_hash_brings_both_directions_together() {
+        let (Some(near), Some(far)) = (Netns::new("fanout"), Netns::new("fanout")) else { return };
+        near.veth("v0", &far, "v1");
+        far.enter();
+        let mut rings = open_gated(3);
+        assert!(matches!(join(&rings, None), Ok(Joined::Whole)));
+        set_filter(&rings, &[]).expect("the gate opens");
+        let mut injector = near.injector("v0");
+        for n in 0..100u8 {
+            for back in [false, true] {
+                let mut frame = [0u8; 60];
+                frame[12..24].copy_from_slice(&[8, 0, 0x45, 0, 0, 46, 0, 1, 0x40, 0, 64, 17]);
+                frame[26..38].copy_from_slice(&[198, 18, 0, n, 198, 19, 0, n, 16, n, 32, n]);
+                if back {
+                    frame[26..38].copy_from_slice(&[198, 19, 0, n, 198, 18, 0, n, 32, n, 16, n]);
+                }
+                injector.send(&frame);
+            }
+        }
+        let mut members = [None; 100];
+        let mut count = 0;
+        wait("200 frames", || {
+            for (index, ring) in rings.iter_mut().enumerate() {
+                while let Some(frame) = ring.next_frame() {
+                    count += 1;
+                    let member = &mut members[usize::from(frame.data[29])];
+                    assert_eq!(*member.get_or_insert(index), index);
+                }
+            }
+            count == 200
+        });
+        assert!((0..3).all(|index| members.contains(&Some(index))));
+    }
+
+    #[test]
+    fn an_interface_that_is_down_is_opened_or_named() {
+        let (Some(near), Some(far)) = (Netns::new("fanout"), Netns::new("fanout")) else { return };
+        near.veth("v0", &far, "v1");
+        far.shell("ip link set v1 down");
+        far.enter();
+        let key = DealKey::from_seed(1);
+        let alone = open_interface("v1", 0, 1, &CONFIG, &key, &[]).expect("one ring needs no group");
+        assert!(!alone.rings[0].bound_up());
+        match open_interface("v1", 0, 2, &CONFIG, &key, &[]) {
+            Ok(opened) => {
+                println!("this kernel groups rings of an interface that is down");
+                assert_eq!(opened.dealing, Dealing::Ours);
+            }
+            Err(error) => {
+                let sentence = "v1: the interface is down; set it up or use one worker";
+                assert_eq!(error.to_string(), sentence);
+            }
+        }
+    }
+
+    #[test]
+    fn a_ring_that_memory_cannot_hold_is_smaller_and_says_by_how_much() {
+        let (Some(near), Some(far)) = (Netns::new("fanout"), Netns::new("fanout")) else { return };
+        near.veth("v0", &far, "v1");
+        far.enter();
+        let asked = RingConfig { bytes: 3 * CONFIG.block_bytes, ..CONFIG };
+        let opened = open_interface("v1", 0, 2, &asked, &DealKey::from_seed(1), &[]).expect("opens");
+        assert_eq!(opened.shortfall_bytes(&asked), 0);
+        let twice = RingConfig { bytes: 6 * CONFIG.block_bytes, ..CONFIG };
+        assert_eq!(opened.shortfall_bytes(&twice), 6 * CONFIG.block_bytes);
+    }
+
+    #[test]
+    fn a_thread_can_be_pinned_to_every_usable_core() {
+        let cpus = usable_cpus();
+        assert!(!cpus.is_empty() && cpus.is_sorted());
+        std::thread::scope(|scope| {
+            scope.spawn(|| assert!(cpus.iter().all(|&cpu| pin(cpu))));
+        });
+    }
 }

@@ -19,11 +19,14 @@
 
 use super::merge::Source;
 use super::sys::{RingMap, SockFilter, Socket};
-use super::{Direction, Frame, LinkId, LinkType, VlanTag};
+use super::{Direction, Frame, LinkId, LinkType};
+use block::{Head, Sketch};
 use rustix::event::{PollFd, PollFlags, Timespec};
 use std::fmt;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
+
+mod block;
 
 /// What a ring is to be like.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -246,24 +249,6 @@ const BLOCK_BYTES_MAX: usize = 128 << 20;
 const BLOCKS_MIN: usize = 2;
 const _: () = assert!(BLOCK_BYTES_MIN.is_multiple_of(FRAME_BYTES));
 
-/// struct tpacket3_hdr, and the sockaddr_ll that follows it (tpacket_rcv
-/// writes it at TPACKET_ALIGN(sizeof(struct tpacket3_hdr))).
-const FRAME_HEADER: usize = 48;
-const FRAME_ADDRESS: usize = 20;
-/// struct virtio_net_hdr, directly before the frame's first byte.
-const VNET_HEADER: usize = 10;
-/// struct tpacket_block_desc.
-const BLOCK_HEADER: usize = 48;
-const _: () = assert!(
-    size_of::<libc::tpacket3_hdr>() == FRAME_HEADER
-        && FRAME_HEADER.is_multiple_of(libc::TPACKET_ALIGNMENT)
-        && size_of::<libc::sockaddr_ll>() == FRAME_ADDRESS
-        && size_of::<libc::tpacket_block_desc>() == BLOCK_HEADER
-        && std::mem::offset_of!(libc::sockaddr_ll, sll_pkttype) == 10
-        && std::mem::offset_of!(libc::tpacket3_hdr, tp_mac) == 24
-        && std::mem::offset_of!(libc::tpacket3_hdr, hv1) == 28
-);
-
 /// Time that the kernel may hand a block over later than asked: its timer
 /// looks once every `retire_ms` and retires what it has seen once before
 /// (kernels before 6.18, prb_retire_rx_blk_timer_expired), and runs by ticks
@@ -292,18 +277,6 @@ pub struct Ring {
     head: Option<Head>,
     statistics: Statistics,
     counts: RingCounts,
-}
-
-/// A frame's description, every part of it checked against its block.
-#[derive(Clone, Copy)]
-struct Head {
-    time_ns: u64,
-    data_at: usize,
-    data_len: usize,
-    len: u32,
-    gso_size: u16,
-    direction: Direction,
-    stripped_tag: Option<VlanTag>,
 }
 
 impl Ring {
@@ -478,18 +451,14 @@ impl Ring {
         if !self.map.acquire() {
             return false;
         }
-        let block = self.map.held();
-        let word = |at| field(block, at).map(u32::from_ne_bytes);
-        // num_pkts, offset_to_first_pkt, blk_len of struct tpacket_hdr_v1.
-        let described = (word(12), word(16).map(|n| n as usize), word(20).map(|n| n as usize));
         self.frames_left = 0;
-        match described {
-            (Some(frames), Some(first), Some(len)) if block_is_sane(frames, first, len, block.len()) => {
-                self.frames_left = frames;
-                self.frame_at = first;
-                self.block_len = len;
+        match Sketch::of(self.map.held()) {
+            Some(block) => {
+                self.frames_left = block.frames;
+                self.frame_at = block.first;
+                self.block_len = block.len;
             }
-            _ => self.counts.blocks_corrupt += 1,
+            None => self.counts.blocks_corrupt += 1,
         }
         true
     }
@@ -499,7 +468,7 @@ impl Ring {
     fn next_head(&mut self) {
         let block = self.map.held();
         let block = block.get(..self.block_len).unwrap_or(block);
-        let (head, step) = parse(block, self.frame_at, self.config.vnet);
+        let (head, step) = Head::parse(block, self.frame_at, self.config.vnet);
         match head {
             Some(head) if self.is_loopback && head.direction == Direction::Tx => {
                 self.counts.frames_second_sight += 1;
@@ -590,61 +559,4 @@ fn link_type(hardware: u16) -> LinkType {
         // Counted, not decoded; no LINKTYPE number is known for it here.
         _ => LinkType::Other(0),
     }
-}
-
-#[inline]
-fn field<const N: usize>(bytes: &[u8], at: usize) -> Option<[u8; N]> {
-    bytes.get(at..)?.first_chunk().copied()
-}
-
-/// Whether a block's own description fits a block of `size` bytes.
-fn block_is_sane(frames: u32, first: usize, len: usize, size: usize) -> bool {
-    let most = size / FRAME_HEADER;
-    len <= size && (frames as usize) <= most && (frames == 0 || (BLOCK_HEADER..len).contains(&first))
-}
-
-/// The frame at `at` of `block`, if all of it lies within; and how far the next
-/// one is, 0 if there is no next one or no telling.
-#[inline]
-fn parse(block: &[u8], at: usize, vnet: bool) -> (Option<Head>, usize) {
-    let Some(header) = field::<{ FRAME_HEADER + FRAME_ADDRESS }>(block, at) else { return (None, 0) };
-    // The fields of struct tpacket3_hdr, in their order.
-    let word = |at| field(&header, at).map_or(0, u32::from_ne_bytes);
-    let half = |at| field(&header, at).map_or(0, u16::from_ne_bytes);
-    let (step, seconds, nanoseconds, captured, len, status) =
-        (word(0) as usize, word(4), word(8), word(12) as usize, word(16), word(20));
-    let (mac, tci, tpid) = (half(24) as usize, word(32), half(36));
-    // A step into this frame's own header would walk the same bytes again.
-    let step = if step < FRAME_HEADER { 0 } else { step };
-    let is_tagged = status & libc::TP_STATUS_VLAN_VALID != 0;
-    let has_tpid = status & libc::TP_STATUS_VLAN_TPID_VALID != 0;
-    let pkttype = header[FRAME_HEADER + 10];
-    let data_at = at + mac;
-    let room = FRAME_HEADER + FRAME_ADDRESS + if vnet { VNET_HEADER } else { 0 };
-    // The bytes lie behind the header and within the block and the frame's place.
-    let end = data_at + captured;
-    let fits = mac >= room && end <= block.len() && (step == 0 || end <= at + step);
-    if !fits {
-        return (None, step);
-    }
-    // struct virtio_net_hdr: gso_type is its second byte, gso_size its third
-    // half; in the machine's byte order, as for legacy devices (vio_le).
-    let gso_size = match field::<VNET_HEADER>(block, data_at - VNET_HEADER) {
-        Some([_, gso_type, _, _, a, b, ..]) if vnet && gso_type != 0 => u16::from_ne_bytes([a, b]),
-        _ => 0,
-    };
-    let head = Head {
-        time_ns: u64::from(seconds) * 1_000_000_000 + u64::from(nanoseconds),
-        data_at,
-        data_len: captured,
-        len,
-        gso_size,
-        direction: if pkttype == libc::PACKET_OUTGOING { Direction::Tx } else { Direction::Rx },
-        stripped_tag: is_tagged.then_some(VlanTag {
-            tpid: if has_tpid { tpid } else { 0x8100 },
-            // 16 bits in a field of 32.
-            tci: (tci & 0xffff) as u16,
-        }),
-    };
-    (Some(head), step)
 }

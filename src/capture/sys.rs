@@ -232,7 +232,7 @@ impl RingMap {
     pub fn new(socket: &Socket, block_bytes: usize, blocks: usize) -> io::Result<RingMap> {
         let invalid = || io::Error::from_raw_os_error(libc::EINVAL);
         let len = block_bytes.checked_mul(blocks).filter(|&len| len > 0).ok_or_else(invalid)?;
-        if block_bytes % 4096 != 0 {
+        if !block_bytes.is_multiple_of(4096) {
             return Err(invalid());
         }
         // SAFETY: a new mapping at an address of the kernel's choice touches
