@@ -11,7 +11,8 @@ use fullcount::capture::merge::{Merge, Source};
 use fullcount::capture::ring::{CaptureErrorKind, DeviceEvent, Ring, RingConfig};
 use fullcount::capture::sys::SockFilter;
 use fullcount::capture::{Direction, LinkType, VlanTag};
-use std::io::{Read, Write};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::process::Stdio;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -407,6 +408,66 @@ fn loopback_frames_are_taken_once() {
 }
 
 #[test]
+fn packets_without_link_header_are_dealt_alike() {
+    let Some(netns) = Netns::new("ring") else { return };
+    // Makes a tun device, then writes to it the packets it reads as lines of hex.
+    let script = "
+import fcntl, os, struct, sys
+tun = os.open('/dev/net/tun', os.O_RDWR)
+fcntl.ioctl(tun, 0x400454ca, struct.pack('16sH22x', b't0', 0x1001))
+print('made', flush=True)
+for line in sys.stdin: os.write(tun, bytes.fromhex(line.strip()))
+";
+    let child = netns
+        .command("exec python3 -c \"$SCRIPT\"")
+        .env("SCRIPT", script)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn();
+    let mut child = child.expect("ip netns exec runs");
+    let mut lines = BufReader::new(child.stdout.take().expect("a pipe")).lines();
+    let mut input = child.stdin.take().expect("a pipe");
+    if !matches!(lines.next(), Some(Ok(line)) if line == "made") {
+        eprintln!("SKIPPED: no tun device can be made (python3, /dev/net/tun)");
+        let _ = child.wait();
+        return;
+    }
+    netns.shell("ip link set t0 up");
+    let mut opened = open(&netns, "t0", 3, &SMALL);
+    assert_eq!((opened.rings[0].link_type(), opened.dealing), (LinkType::RawIp, Dealing::Ours));
+    let mut injector = netns.injector("t0");
+    for n in 0..100u16 {
+        let quoted = ipv4([A, B], 6, 0, 0, &l4([n, 443], 0));
+        let error = [&[3, 3, 0, 0, 0, 0, 0, 0], &quoted[..]].concat();
+        for packet in [
+            quoted,
+            ipv4([B, A], 1, 0, 0, &error),
+            ipv6([1, u128::from(n)], 17, &l4([n, 53], 0)),
+            ipv4([A, B + u32::from(n)], 17, 0x2000, 0, &l4([n, 53], 0)),
+        ] {
+            let hex: String = packet.iter().map(|byte| format!("{byte:02x}")).collect();
+            writeln!(input, "{hex}").expect("written");
+            injector.send(&packet);
+        }
+    }
+    let mut members = [[0; 3]; 2];
+    let mut got = 0;
+    wait("800 packets", || {
+        for (index, ring) in opened.rings.iter_mut().enumerate() {
+            while let Some(frame) = ring.next_frame() {
+                got += 1;
+                assert_eq!(index, member(key().deal(LinkType::RawIp, frame.data), 3), "{frame:02x?}");
+                members[usize::from(frame.direction == Some(Direction::Tx))][index] += 1;
+            }
+        }
+        got == 800
+    });
+    assert!(members.as_flattened().iter().all(|&count| count > 50), "{members:?}");
+    drop(input);
+    child.wait().expect("ends at the end of its input");
+}
+
+#[test]
 fn errors_say_what_is_wrong() {
     let Some(netns) = Netns::new("ring") else { return };
     netns.run(|| {
@@ -456,4 +517,77 @@ fn two_rings_of_a_worker_are_read_in_time_order() {
     let ordered = numbers.windows(2).filter(|pair| pair[0] < pair[1]).count();
     println!("{ordered} of 3999 neighbours in the order of sending");
     assert_eq!(ordered, 3999, "sent by one thread, so stamped in that order");
+}
+
+/// Not a test of anything but a figure: what walking a full ring costs. Run by
+/// `CARGO_INCREMENTAL=0 cargo test --config 'profile.dev.package.fullcount={opt-level=3,codegen-units=1}' --test ring_live cost -- --ignored --nocapture`.
+#[test]
+#[ignore = "prints figures, asserts counts only"]
+fn cost_of_walking_a_full_ring() {
+    let (Some(near), Some(far)) = (Netns::new("ring"), Netns::new("ring")) else { return };
+    near.veth("v0", &far, "v1");
+    near.veth("w0", &far, "w1");
+    const FRAMES: u32 = 200_000;
+    let config = RingConfig { bytes: 64 << 20, retire_ms: 400, ..SMALL };
+    let mut injectors = [near.injector("v0"), near.injector("w0")];
+    let filled = |split: bool, injectors: &mut [_; 2]| -> Vec<Ring> {
+        let interfaces = if split { &["v1", "w1"][..] } else { &["v1"] };
+        let mut rings: Vec<Ring> =
+            interfaces.iter().flat_map(|interface| open(&far, interface, 1, &config).rings).collect();
+        for n in 0..FRAMES {
+            common::netns::Injector::send(&mut injectors[usize::from(split && n % 2 == 1)], &tcp(n));
+        }
+        wait("all frames", || statistics(&mut rings).0 == u64::from(FRAMES));
+        assert_eq!(statistics(&mut rings).1, 0);
+        // The last block is handed over by time.
+        let retired = std::time::Instant::now();
+        wait("the last blocks", || retired.elapsed().as_millis() > 900);
+        rings
+    };
+    let report = |what: &str, count: u32, begin: std::time::Instant| {
+        assert_eq!(count, FRAMES, "{what}");
+        println!("{what}: {:.1} ns a frame", begin.elapsed().as_nanos() as f64 / f64::from(FRAMES));
+    };
+    for _ in 0..3 {
+        let mut rings = filled(false, &mut injectors);
+        let (mut count, mut sum) = (0, 0);
+        let begin = std::time::Instant::now();
+        while let Some(frame) = rings[0].next_frame() {
+            count += 1;
+            sum += frame.time_ns & 1;
+        }
+        report("one ring, headers only", count, begin);
+
+        let mut rings = filled(false, &mut injectors);
+        let (mut count, deal) = (0, key());
+        let begin = std::time::Instant::now();
+        while let Some(frame) = rings[0].next_frame() {
+            count += 1;
+            sum += u64::from(deal.deal(frame.link_type, frame.data) & 1);
+        }
+        report("one ring, dealt in user space", count, begin);
+
+        for split in [false, true] {
+            let mut merge = Merge::new();
+            filled(split, &mut injectors).into_iter().for_each(|ring| _ = merge.add(ring));
+            let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("a clock").as_nanos() as u64;
+            merge.poll(Some(now + 1_000_000_000));
+            let mut count = 0;
+            let begin = std::time::Instant::now();
+            while let Some(frame) = merge.next_frame() {
+                count += 1;
+                sum += frame.time_ns & 1;
+            }
+            report(if split { "merge of two, every second frame" } else { "merge of one" }, count, begin);
+            assert_eq!(merge.counts().frames_late, 0);
+        }
+        let hot: Vec<_> = (0..1000).map(tcp).collect();
+        let (mut count, begin) = (0, std::time::Instant::now());
+        for frame in hot.iter().cycle().take(FRAMES as usize) {
+            count += 1;
+            sum += u64::from(deal.deal(LinkType::Ethernet, frame) & 1);
+        }
+        report("dealt in user space, frames in cache", count, begin);
+        println!("({sum})");
+    }
 }

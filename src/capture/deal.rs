@@ -124,18 +124,23 @@ impl DealKey {
 
     #[inline]
     fn hash(&self, ends: &Ends) -> u32 {
-        let words = if ends.is_ipv6 { 4 } else { 1 };
-        let [first, second] = [0, 1].map(|which: usize| {
+        if ends.is_ipv6 { self.hash_words::<4>(ends) } else { self.hash_words::<1>(ends) }
+    }
+
+    #[inline]
+    fn hash_words<const WORDS: usize>(&self, ends: &Ends) -> u32 {
+        let end = |address: &[u32; 4], port: u32| {
             let mut h = self.start;
-            for (word, odd) in ends.addresses[which].iter().zip(&self.address).take(words) {
+            for (word, odd) in address.iter().zip(&self.address).take(WORDS) {
                 h = (h ^ word).wrapping_mul(*odd);
                 h ^= h >> 15;
             }
-            h = h.wrapping_add(ends.ports[which]).wrapping_mul(self.port[0]);
+            h = h.wrapping_add(port).wrapping_mul(self.port[0]);
             h = (h ^ (h >> 15)).wrapping_mul(self.port[1]);
             h ^ (h >> 13)
-        });
-        let mut h = first.wrapping_add(second);
+        };
+        let mut h =
+            end(&ends.addresses[0], ends.ports[0]).wrapping_add(end(&ends.addresses[1], ends.ports[1]));
         h = (h ^ (h >> 16)).wrapping_mul(FINAL[0]);
         h = (h ^ (h >> 13)).wrapping_mul(FINAL[1]);
         h ^ (h >> 16)
