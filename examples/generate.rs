@@ -503,6 +503,13 @@ pub fn write<W: Write>(plan: &Plan, out: W, mut ended: impl FnMut(Connection)) -
     let mut open: Vec<Open> = (0..slots).map(|index| Open::new(plan, index)).collect();
     let mut begun = slots;
     if plan.shape == Shape::Wide {
+        // Handshakes in waves: all connections open at once is not all
+        // handshakes under way at once, which is a SYN flood.
+        for wave in open.chunks_mut(1_000) {
+            for _ in 0..3 {
+                wave.iter_mut().try_for_each(|connection| writer.packet(connection))?;
+            }
+        }
         while !open.is_empty() {
             for connection in &mut open {
                 writer.packet(connection)?;

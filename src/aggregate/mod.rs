@@ -237,11 +237,7 @@ impl Aggregator {
         let mut sums: Vec<RingFigures> = Vec::new();
         for ring in self.sources.iter().flat_map(|source| &source.cut.rings) {
             match sums.iter_mut().find(|sum| sum.link == ring.link) {
-                Some(sum) => {
-                    sum.frames += ring.frames;
-                    sum.kernel_drops += ring.kernel_drops;
-                    sum.freezes += ring.freezes;
-                }
+                Some(sum) => sum.add(ring),
                 None => sums.push(*ring),
             }
         }
