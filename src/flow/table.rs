@@ -422,7 +422,8 @@ impl FlowTable {
         }
         if let Some(reason) = account {
             flags |= flag::ACCOUNT;
-            buffer.accounts.push(Account { entry: *entry, surplus: self.details.surplus(entry), reason });
+            let surplus = self.details.surplus(entry);
+            buffer.accounts.push(Account { entry: *entry, surplus, reason, lanes: Vec::new() });
         }
         if end.is_some() {
             flags |= flag::END;
