@@ -142,7 +142,7 @@ impl Aggregator {
 
     fn apply(&mut self, number: usize, mut buffer: Box<Buffer>) {
         let source = &mut self.sources[number];
-        source.rows.apply(&buffer, &mut self.flows_by_lane, &mut self.groups);
+        source.rows.apply(&mut buffer, &mut self.flows_by_lane, &mut self.groups);
         self.accounts.append(&mut buffer.accounts);
         buffer.clear();
         // The worker may have gone already.

@@ -6,9 +6,10 @@
 //! lane counts and accounts are read in the order in which they were written.
 
 use super::detail::{LaneCount, Surplus};
-use super::entry::Entry;
+use super::entry::{Entry, NO_LANE};
 use super::key::FlowKey;
 use super::tcp::TcpState;
+use crate::capture::{Lane, LinkId};
 
 /// Records a buffer holds: 112 KiB of them, half of a worker's level-2 cache share.
 pub const BUFFER_RECORDS: usize = 2048;
@@ -94,7 +95,7 @@ pub struct Record {
 const _: () = assert!(size_of::<Record>() == 56);
 
 /// The whole account of a flow, for `connection` lines.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Account {
     /// The entry as it was.
     pub entry: Entry,
@@ -102,6 +103,28 @@ pub struct Account {
     pub surplus: Surplus,
     /// Why it left.
     pub reason: EndReason,
+    /// Counters by lane, of a side with more than one; for a side without any,
+    /// the entry's lane in force has them all.
+    pub lanes: Vec<LaneCount>,
+}
+
+impl Account {
+    /// Bytes that a side sent, by interface, each interface once.
+    pub fn bytes_by_link(&self, side: usize) -> Vec<(LinkId, u64)> {
+        let side = side & 1;
+        let mut sums: Vec<(LinkId, u64)> = Vec::new();
+        for count in self.lanes.iter().filter(|count| count.side as usize == side) {
+            match sums.iter_mut().find(|(link, _)| *link == count.lane.link()) {
+                Some((_, bytes)) => *bytes += count.bytes,
+                None => sums.push((count.lane.link(), count.bytes)),
+            }
+        }
+        let lane = self.entry.lanes[side];
+        if sums.is_empty() && lane != NO_LANE {
+            sums.push((Lane(lane).link(), self.entry.sent[side].bytes));
+        }
+        sums
+    }
 }
 
 /// A batch of records on its way to the aggregator; it comes back empty.

@@ -416,7 +416,7 @@ impl FlowTable {
             end.or_else(|| active_due(entry, self.boundary, self.config.active_timeout_ns))
         };
         let mut lane_count = 0;
-        if entry.marks & (mark::LANES[0] | mark::LANES[1]) != 0 || account.is_some() {
+        if entry.marks & (mark::LANES[0] | mark::LANES[1]) != 0 {
             flags |= flag::LANES;
             let before = buffer.lanes.len();
             self.details.lanes(entry, |lane| buffer.lanes.push(lane));
@@ -424,7 +424,9 @@ impl FlowTable {
         }
         if let Some(reason) = account {
             flags |= flag::ACCOUNT;
-            buffer.accounts.push(Account { entry: *entry, surplus: self.details.surplus(entry), reason });
+            let surplus = self.details.surplus(entry);
+            // Lane counts are put into it by the receiver: an empty Vec allocates nothing.
+            buffer.accounts.push(Account { entry: *entry, surplus, reason, lanes: Vec::new() });
         }
         if end.is_some() {
             flags |= flag::END;

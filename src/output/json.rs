@@ -1,13 +1,121 @@
-//! Stub.
-use super::*;
-/// Stub.
-pub struct JsonLines<W> { writer: W }
-impl<W: std::io::Write> JsonLines<W> { 
-/// Stub.
-pub fn new(writer: W, _style: Style) -> Self { Self { writer } } }
-impl<W: std::io::Write> Output for JsonLines<W> {
-    fn start(&mut self, start: &Start, _context: &Context) -> io::Result<()> { writeln!(self.writer, "{start:?}") }
-    fn snapshot(&mut self, s: &Snapshot, _c: &Coverages, _x: &Context) -> io::Result<()> { writeln!(self.writer, "{} {:?} {:?}", s.time_ns, s.table, s.interfaces.iter().map(|i| i.total.map(|l| (l.count, l.frames, l.frame_bytes, l.untracked_sum()))).collect::<Vec<_>>())?; for row in s.rows.iter().take(5) { writeln!(self.writer, "{row:?}")?; } Ok(()) }
-    fn notice(&mut self, n: &Notice, _x: &Context) -> io::Result<()> { writeln!(self.writer, "{n:?}") }
-    fn stop(&mut self, r: &StopReason, _s: &Snapshot, _c: &Coverages, _x: &Context) -> io::Result<()> { writeln!(self.writer, "{r:?}")?; self.writer.flush() }
+//! JSON lines: one object a line, flushed whole.
+//!
+//! Lines are made in memory and handed to the writer in pieces that end with a
+//! line, so a reader that sees a line sees all of it. No line depends on the
+//! clock, on the order of a hash map, or on the number of workers (but `start`,
+//! which names them). Types and their meaning: [`lines`] and [`rows`].
+
+pub mod lines;
+mod make;
+pub mod rows;
+
+use super::figures::Spans;
+use super::{Context, Coverages, Notice, Output, Start, StopReason, Style};
+use crate::aggregate::snapshot::Snapshot;
+use crate::capture::LinkId;
+use lines::{Head, Line, Time};
+use std::io::{self, Write};
+
+/// What is gathered before it is written.
+const PIECE_BYTES: usize = 64 * 1024;
+
+/// See the module's description.
+pub struct JsonLines<W: Write> {
+    writer: W,
+    piece: Vec<u8>,
+    seq: u64,
+    spans: Spans,
+}
+
+impl<W: Write> JsonLines<W> {
+    /// Lines go to `writer`. The style's rows come with the snapshot: its view
+    /// number n is taken as the `top` of link n.
+    pub fn new(writer: W, _style: Style) -> JsonLines<W> {
+        JsonLines { writer, piece: Vec::with_capacity(PIECE_BYTES), seq: 0, spans: Spans::default() }
+    }
+
+    /// The writer, for a caller that owns it (a log file that is opened anew).
+    pub fn writer_mut(&mut self) -> &mut W {
+        &mut self.writer
+    }
+
+    fn line<'a>(
+        &mut self,
+        time_ns: Option<u64>,
+        context: &'a Context,
+        make: impl FnOnce(Head<'a>) -> Line<'a>,
+    ) -> io::Result<()> {
+        let head = Head { time: time_ns.map(Time), seq: self.seq, host: &context.host };
+        self.seq += 1;
+        serde_json::to_writer(&mut self.piece, &make(head))?;
+        self.piece.push(b'\n');
+        if self.piece.len() >= PIECE_BYTES { self.hand_over() } else { Ok(()) }
+    }
+
+    fn hand_over(&mut self) -> io::Result<()> {
+        let written = self.writer.write_all(&self.piece);
+        self.piece.clear();
+        written
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.hand_over()?;
+        self.writer.flush()
+    }
+}
+
+impl<W: Write> Output for JsonLines<W> {
+    fn start(&mut self, start: &Start, context: &Context) -> io::Result<()> {
+        self.spans.begin(start.time_ns);
+        let time = (start.time_ns != 0).then_some(start.time_ns);
+        self.line(time, context, |head| Line::Start(make::start(head, start, context)))?;
+        self.flush()
+    }
+
+    fn snapshot(&mut self, snapshot: &Snapshot, coverage: &Coverages, context: &Context) -> io::Result<()> {
+        let span_ns = self.spans.interval(snapshot);
+        let time = Some(snapshot.time_ns);
+        for link in links(snapshot, context) {
+            self.line(time, context, |head| {
+                Line::Interface(make::interface(head, link, snapshot, span_ns, coverage, context))
+            })?;
+        }
+        for account in &snapshot.accounts {
+            self.line(time, context, |head| Line::Connection(make::connection(head, account, context)))?;
+        }
+        self.flush()
+    }
+
+    fn notice(&mut self, notice: &Notice, context: &Context) -> io::Result<()> {
+        self.line(Some(notice.time_ns), context, |head| {
+            Line::Notice(lines::Notice {
+                head,
+                event: notice.event,
+                interface: notice.interface.as_deref(),
+                count: notice.count,
+                message: &notice.message,
+            })
+        })?;
+        self.flush()
+    }
+
+    fn stop(
+        &mut self,
+        reason: &StopReason,
+        snapshot: &Snapshot,
+        coverage: &Coverages,
+        context: &Context,
+    ) -> io::Result<()> {
+        let span_ns = self.spans.run(snapshot);
+        self.line(Some(snapshot.time_ns), context, |head| {
+            Line::Stop(make::stop(head, reason, snapshot, span_ns, coverage, context))
+        })?;
+        self.flush()
+    }
+}
+
+/// Every interface that is known by name or by figures.
+fn links(snapshot: &Snapshot, context: &Context) -> impl Iterator<Item = LinkId> + use<> {
+    let figures = snapshot.interfaces.iter().map(|one| one.link as usize + 1).max().unwrap_or(0);
+    (0..context.links.len().max(figures)).map_while(|link| LinkId::try_from(link).ok())
 }

@@ -5,11 +5,12 @@
 //! counts nothing itself and knows no ring, no table, no thread.
 
 pub mod columns;
+pub mod figures;
 pub mod json;
 pub mod text;
 
 use crate::aggregate::snapshot::Snapshot;
-use crate::capture::LinkType;
+use crate::capture::{LinkId, LinkType};
 use crate::config::{By, Sort, Unit};
 use crate::decode::VlanStacks;
 use std::io;
@@ -23,6 +24,31 @@ pub struct Context {
     pub links: Vec<LinkFacts>,
     /// Names of VLAN stacks.
     pub stacks: VlanStacks,
+}
+
+static NO_FACTS: LinkFacts = LinkFacts {
+    name: String::new(),
+    group: 0,
+    bond: None,
+    speed_bits_per_second: None,
+    link_type: None,
+    from_file: false,
+    ring: None,
+    promiscuous: false,
+    direction_unknown: false,
+    second_copy: false,
+};
+
+impl Context {
+    /// Facts of an interface; none where it has not been introduced.
+    pub fn link(&self, link: LinkId) -> &LinkFacts {
+        self.links.get(link as usize).unwrap_or(&NO_FACTS)
+    }
+
+    /// Name of an interface; `?` where it has not been introduced.
+    pub fn link_name(&self, link: LinkId) -> &str {
+        self.links.get(link as usize).map_or("?", |facts| &facts.name)
+    }
 }
 
 /// An interface, as outputs name it.
@@ -129,6 +155,19 @@ pub enum StopReason {
     EndOfFile,
     /// A fault; the sentence stands on standard error.
     Error,
+}
+
+impl StopReason {
+    /// Its name in every output.
+    pub fn name(&self) -> &'static str {
+        match self {
+            StopReason::Signal => "signal",
+            StopReason::Duration => "duration",
+            StopReason::Count => "count",
+            StopReason::EndOfFile => "end of file",
+            StopReason::Error => "error",
+        }
+    }
 }
 
 /// What an output does for a run, in this order: `start` once, then snapshots

@@ -313,16 +313,22 @@ impl Live {
 
     /// Waits for frames, an interval's end, or a while.
     fn sleep(&mut self) {
-        let held = self.merge.sources_mut().any(|(_, ring)| ring.peek_time().is_some());
+        // With a frame at hand its ring is readable all the time: what it waits
+        // for is another ring's watermark.
+        let held = self.merge.wait_ns();
         let until_cut = self.setup.intervals.next_ns().map_or(SLEEP_NS, |next| {
             // The watermark is behind the clock by a ring's lag.
             next.saturating_sub(self.merge.watermark()).max(1_000_000)
         });
-        let nanoseconds = if held || self.draining_until.is_some() { HELD_NS } else { SLEEP_NS.min(until_cut) };
+        let nanoseconds = match held {
+            Some(wait_ns) => wait_ns.clamp(HELD_NS / 4, HELD_NS),
+            None if self.draining_until.is_some() => HELD_NS,
+            None => SLEEP_NS.min(until_cut),
+        };
         let timeout = Timespec { tv_sec: 0, tv_nsec: nanoseconds as _ };
         let events = {
             let mut polled: Vec<PollFd<'_>> = Vec::new();
-            if !held {
+            if held.is_none() {
                 polled.extend(self.merge.sources().map(|(_, ring)| PollFd::from_borrowed_fd(ring.fd(), PollFlags::IN)));
             }
             match poll(&mut polled, Some(&timeout)) {

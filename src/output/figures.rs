@@ -1,0 +1,258 @@
+//! Figures that more than one output shows, computed once.
+//!
+//! Rates, spans and shares from counters, and the names of protocols and link
+//! types. Knows snapshots and facts of the run; does not know JSON or columns.
+//! Invariants: nothing here can overflow or divide by 0; what cannot be known
+//! is None, never 0.
+
+use super::{Coverage, Coverages, LinkFacts};
+use crate::aggregate::snapshot::{InterfaceFigures, Snapshot};
+use crate::capture::{LinkId, LinkType};
+use crate::decode::{CLASSES, protocol};
+use crate::meter::totals::{Count, LaneTotals};
+use std::borrow::Cow;
+
+const SECOND_NS: u128 = 1_000_000_000;
+
+/// How much time the figures of a snapshot cover.
+///
+/// An interval as a rule, but the first one of a live run begins with the run,
+/// the last one ends with it, and one that follows a stall has the sum of
+/// several. Intervals that a file's silence left out belong to none.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Spans {
+    /// When the run began; 0 for files.
+    run_ns: u64,
+    previous_ns: Option<u64>,
+    skipped: u64,
+}
+
+impl Spans {
+    /// The run began at `run_ns`; 0 where only its first packet will tell (files).
+    pub fn begin(&mut self, run_ns: u64) {
+        *self = Spans { run_ns, ..Spans::default() };
+    }
+
+    /// Length in ns of what this snapshot's interval figures cover; call once for each.
+    pub fn interval(&mut self, snapshot: &Snapshot) -> u64 {
+        let span = self.peek(snapshot);
+        self.previous_ns = Some(snapshot.time_ns);
+        self.skipped = snapshot.skipped_intervals;
+        span
+    }
+
+    fn peek(&self, snapshot: &Snapshot) -> u64 {
+        let length = snapshot.interval_ns;
+        if length == 0 {
+            return self.run(snapshot);
+        }
+        let Some(previous) = self.previous_ns else {
+            return if self.run_ns == 0 { length } else { snapshot.time_ns.saturating_sub(self.run_ns) };
+        };
+        let gap = snapshot.time_ns.saturating_sub(previous);
+        let skipped = self.skipped.saturating_add(snapshot.skipped_intervals);
+        if skipped == 0 || gap <= length {
+            return gap;
+        }
+        gap.saturating_sub(skipped.saturating_mul(length)).max(length)
+    }
+
+    /// Length in ns of the run up to this snapshot.
+    pub fn run(&self, snapshot: &Snapshot) -> u64 {
+        let begin = if self.run_ns == 0 { snapshot.start_ns } else { self.run_ns };
+        snapshot.time_ns.saturating_sub(begin)
+    }
+}
+
+/// `bytes` over `span_ns` in bits per second, rounded; None where no time passed.
+pub fn bits_per_second(bytes: u64, span_ns: u64) -> Option<u64> {
+    let span = span_ns as u128;
+    let rounded = (bytes as u128 * 8 * SECOND_NS + span / 2).checked_div(span)?;
+    Some(u64::try_from(rounded).unwrap_or(u64::MAX))
+}
+
+/// Share of an Ethernet link's rate that its line bits took; None where the
+/// speed is not known or the link is not Ethernet.
+pub fn line_utilisation(lane: &LaneTotals, facts: &LinkFacts, span_ns: u64) -> Option<f64> {
+    let speed = facts.speed_bits_per_second.filter(|&speed| speed > 0)?;
+    if facts.link_type.is_some_and(|kind| kind != LinkType::Ethernet) || span_ns == 0 {
+        return None;
+    }
+    let bits = lane.line_bytes as f64 * 8.0;
+    Some(share(bits * SECOND_NS as f64, speed as f64 * span_ns as f64))
+}
+
+/// `part` ÷ `whole`, to six decimals, as ratios are shown.
+pub fn share(part: f64, whole: f64) -> f64 {
+    (part / whole * 1e6).round() / 1e6
+}
+
+/// Seconds, exact to the digits of a double.
+pub fn seconds(ns: u64) -> f64 {
+    ns as f64 / SECOND_NS as f64
+}
+
+/// What is known of completeness: of the interval (0) or since the start (1).
+pub fn coverage_of(coverages: &Coverages, link: LinkId, which: usize) -> Coverage {
+    coverages.get(link as usize).and_then(|pair| pair.get(which)).copied().unwrap_or_default()
+}
+
+/// Figures of a link; zeros where no packet and no ring was met yet.
+pub fn figures_of(snapshot: &Snapshot, link: LinkId) -> InterfaceFigures {
+    let found = snapshot.interfaces.iter().find(|one| one.link == link).copied();
+    found.unwrap_or(InterfaceFigures {
+        link,
+        interval: Default::default(),
+        total: Default::default(),
+        capture_interval: Default::default(),
+        capture: Default::default(),
+    })
+}
+
+/// Sum of a figure over both directions.
+pub fn both(lanes: &[LaneTotals; 2], figure: impl Fn(&LaneTotals) -> u64) -> u64 {
+    lanes.iter().map(figure).fold(0, u64::saturating_add)
+}
+
+/// Sum of two directions' counts.
+pub fn sum(counts: [Count; 2]) -> Count {
+    Count {
+        packets: counts[0].packets.saturating_add(counts[1].packets),
+        bytes: counts[0].bytes.saturating_add(counts[1].bytes),
+    }
+}
+
+/// Names of [`crate::decode::Class`]es, in the order of their numbers.
+pub const CLASS_NAMES: [&str; CLASSES] = ["tcp", "udp", "icmp", "icmp6", "other_ip", "not_ip"];
+
+/// An IP protocol's name, its number where it has none here (IANA's registry).
+pub fn protocol_name(number: u8) -> Cow<'static, str> {
+    Cow::Borrowed(match number {
+        protocol::ICMP => "icmp",
+        2 => "igmp",
+        4 => "ipip",
+        protocol::TCP => "tcp",
+        protocol::UDP => "udp",
+        protocol::DCCP => "dccp",
+        41 => "ipv6",
+        47 => "gre",
+        50 => "esp",
+        51 => "ah",
+        protocol::ICMP6 => "icmp6",
+        89 => "ospf",
+        103 => "pim",
+        112 => "vrrp",
+        protocol::SCTP => "sctp",
+        protocol::UDP_LITE => "udplite",
+        other => return Cow::Owned(other.to_string()),
+    })
+}
+
+/// Whether ports are part of a flow of this protocol.
+pub fn has_ports(number: u8) -> bool {
+    use protocol::{DCCP, SCTP, TCP, UDP, UDP_LITE};
+    matches!(number, TCP | UDP | DCCP | SCTP | UDP_LITE)
+}
+
+/// A link type's name: tcpdump's, in small letters.
+pub fn link_type_name(kind: LinkType) -> Cow<'static, str> {
+    Cow::Borrowed(match kind {
+        LinkType::Ethernet => "ethernet",
+        LinkType::LinuxSll => "linux_sll",
+        LinkType::LinuxSll2 => "linux_sll2",
+        LinkType::RawIp => "raw",
+        LinkType::Null => "null",
+        LinkType::Loop => "loop",
+        LinkType::Other(number) => return Cow::Owned(format!("linktype_{number}")),
+    })
+}
+
+/// An ethertype's name (IEEE's registry); a value below 0x0600 is a length, so 802.3.
+pub fn ethertype_name(ethertype: u16) -> Cow<'static, str> {
+    Cow::Borrowed(match ethertype {
+        0..0x0600 => "802.3",
+        0x0806 => "ARP",
+        0x8035 => "RARP",
+        0x809b => "AppleTalk",
+        0x8137 => "IPX",
+        0x8808 => "pause",
+        0x8809 => "LACP",
+        0x8847 | 0x8848 => "MPLS",
+        0x8863 | 0x8864 => "PPPoE",
+        0x888e => "802.1X",
+        0x88a2 => "ATA over Ethernet",
+        0x88cc => "LLDP",
+        0x88e5 => "MACsec",
+        0x88f7 => "PTP",
+        0x8902 => "CFM",
+        0x8906 => "FCoE",
+        0x9000 => "loopback",
+        u16::MAX => "other",
+        unknown => return Cow::Owned(format!("0x{unknown:04x}")),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::flow::table::TableStats;
+
+    const S: u64 = 1_000_000_000;
+
+    #[test]
+    fn rates_round_and_never_overflow() {
+        assert_eq!(bits_per_second(118_000_000, S), Some(944_000_000));
+        assert_eq!(bits_per_second(1, 3 * S), Some(3));
+        assert_eq!(bits_per_second(7, 0), None);
+        assert_eq!(bits_per_second(u64::MAX, 1), Some(u64::MAX));
+    }
+
+    #[test]
+    fn utilisation_needs_a_speed_and_ethernet() {
+        let lane = LaneTotals { line_bytes: 62_500_000, ..LaneTotals::default() };
+        let mut facts = LinkFacts { speed_bits_per_second: Some(1_000_000_000), ..LinkFacts::default() };
+        assert_eq!(line_utilisation(&lane, &facts, S), Some(0.5));
+        assert_eq!(line_utilisation(&lane, &facts, 0), None);
+        facts.link_type = Some(LinkType::RawIp);
+        assert_eq!(line_utilisation(&lane, &facts, S), None);
+        facts = LinkFacts { speed_bits_per_second: Some(0), ..LinkFacts::default() };
+        assert_eq!(line_utilisation(&lane, &facts, S), None);
+    }
+
+    #[test]
+    fn a_span_is_what_the_figures_cover() {
+        let mut spans = Spans::default();
+        let at = |time_ns: u64, skipped_intervals: u64| Snapshot {
+            time_ns,
+            start_ns: 5 * S,
+            interval_ns: S,
+            skipped_intervals,
+            interfaces: Vec::new(),
+            table: TableStats::default(),
+            table_interval: TableStats::default(),
+            ethertypes: Vec::new(),
+            views: Vec::new(),
+            accounts: Vec::new(),
+            late_packets: 0,
+            late_workers: Vec::new(),
+            faults: Vec::new(),
+            last: false,
+        };
+        spans.begin(10 * S + S / 4);
+        assert_eq!(spans.interval(&at(11 * S, 0)), 3 * S / 4, "the first begins with the run");
+        assert_eq!(spans.interval(&at(12 * S, 0)), S);
+        assert_eq!(spans.interval(&at(15 * S, 0)), 3 * S, "after a stall: the sum of three");
+        assert_eq!(spans.interval(&at(15 * S + 7, 0)), 7, "cut short by the end");
+        assert_eq!(spans.run(&at(15 * S + 7, 0)), 5 * S - S / 4 + 7);
+
+        spans.begin(0);
+        assert_eq!(spans.interval(&at(11 * S, 0)), S, "a file's first interval is whole");
+        assert_eq!(spans.interval(&at(12 * S, 1000)), S, "silence is left out after it");
+        assert_eq!(spans.interval(&at(1013 * S, 0)), S);
+        assert_eq!(spans.run(&at(1013 * S, 0)), 1008 * S);
+
+        let mut whole = at(9 * S, 0);
+        whole.interval_ns = 0;
+        assert_eq!(spans.interval(&whole), 4 * S);
+    }
+}

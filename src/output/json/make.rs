@@ -1,0 +1,285 @@
+//! Lines from snapshots: which figure goes under which key.
+
+use super::lines::{
+    Bond, Capture, Connection, Count, Ethertype, Figures, FlowScope, Flows, Head, Interface, Lane, Map, Ring,
+    Sent, Start, Stop, Time, Unknown, Unreported, Untracked, Watched, Worker,
+};
+use super::rows::{End, Row, Vlan};
+use crate::aggregate::group::role_source;
+use crate::aggregate::snapshot::{CaptureFigures, Snapshot, client_first};
+use crate::capture::LinkId;
+use crate::decode::protocol;
+use crate::flow::entry::mark;
+use crate::flow::record::Account;
+use crate::flow::table::TableStats;
+use crate::flow::tcp;
+use crate::meter::loss::REASON_TEXTS;
+use crate::meter::totals::{self, LaneTotals};
+use crate::output::figures::{
+    CLASS_NAMES, bits_per_second, both, coverage_of, ethertype_name, figures_of, line_utilisation,
+    link_type_name, protocol_name, seconds,
+};
+use crate::output::{self, Context, Coverage, Coverages, LinkFacts, StopReason};
+use std::borrow::Cow;
+
+pub fn start<'a>(head: Head<'a>, start: &'a output::Start, context: &'a Context) -> Start<'a> {
+    let bond = |bond: &'a output::BondFacts| Bond {
+        bond: &bond.name,
+        mode: &bond.mode,
+        xmit_hash_policy: bond.xmit_hash_policy.as_deref(),
+        slaves: &bond.slaves,
+    };
+    Start {
+        head,
+        version: env!("CARGO_PKG_VERSION"),
+        schema: super::lines::SCHEMA,
+        interfaces: context.links.iter().map(watched).collect(),
+        bonds: start.bonds.iter().map(bond).collect(),
+        workers: start.workers.iter().map(|&(worker, cpu)| Worker { worker, cpu }).collect(),
+        filter: start.filter.as_deref(),
+        snaplen: start.snaplen,
+    }
+}
+
+fn watched(facts: &LinkFacts) -> Watched<'_> {
+    Watched {
+        interface: &facts.name,
+        speed_bits_per_second: facts.speed_bits_per_second,
+        bond: facts.bond.as_deref(),
+        link_type: facts.link_type.map(link_type_name),
+        link_group: facts.group,
+        promiscuous: (!facts.from_file).then_some(facts.promiscuous),
+        direction: direction(facts),
+        second_copy: facts.second_copy,
+        ring: facts.ring.map(|ring| Ring {
+            bytes: ring.bytes,
+            milliseconds_at_line_rate: ring.milliseconds_at_line_rate,
+        }),
+    }
+}
+
+fn direction(facts: &LinkFacts) -> Option<Unknown> {
+    facts.direction_unknown.then_some(Unknown::Unknown)
+}
+
+pub fn interface<'a>(
+    head: Head<'a>,
+    link: LinkId,
+    snapshot: &Snapshot,
+    span_ns: u64,
+    coverage: &Coverages,
+    context: &'a Context,
+) -> Interface<'a> {
+    let figures = figures_of(snapshot, link);
+    let measured = Measured {
+        lanes: &figures.interval,
+        capture: figures.capture_interval,
+        coverage: coverage_of(coverage, link, 0),
+        table: &snapshot.table_interval,
+        span_ns,
+    };
+    let rows = snapshot.link_rows.get(link as usize).map_or(&[][..], |rows| rows);
+    Interface {
+        head,
+        figures: Figures {
+            interval_seconds: Some(seconds(span_ns)),
+            ..measured.figures(context.link_name(link), context.link(link))
+        },
+        top: rows.iter().map(|row| Row::of(row, span_ns, context)).collect(),
+    }
+}
+
+pub fn stop<'a>(
+    head: Head<'a>,
+    reason: &StopReason,
+    snapshot: &Snapshot,
+    span_ns: u64,
+    coverage: &Coverages,
+    context: &'a Context,
+) -> Stop<'a> {
+    let total = |link: LinkId| {
+        let figures = figures_of(snapshot, link);
+        let measured = Measured {
+            lanes: &figures.total,
+            capture: figures.capture,
+            coverage: coverage_of(coverage, link, 1),
+            table: &snapshot.table,
+            span_ns,
+        };
+        measured.figures(context.link_name(link), context.link(link))
+    };
+    let ethertype = |&(number, count): &(u16, totals::Count)| Ethertype {
+        ethertype: format!("0x{number:04x}"),
+        name: ethertype_name(number),
+        packets: count.packets,
+        bytes: count.bytes,
+    };
+    Stop {
+        head,
+        reason: reason.name(),
+        seconds: seconds(span_ns),
+        interfaces: super::links(snapshot, context).map(total).collect(),
+        ethertypes: snapshot.ethertypes.iter().map(ethertype).collect(),
+        late_packets: snapshot.late_packets,
+        json_lines_lost: 0,
+    }
+}
+
+/// Figures of one interface over one span.
+struct Measured<'s> {
+    lanes: &'s [LaneTotals; 2],
+    capture: CaptureFigures,
+    coverage: Coverage,
+    table: &'s TableStats,
+    span_ns: u64,
+}
+
+impl Measured<'_> {
+    fn figures<'a>(&self, name: &'a str, facts: &'a LinkFacts) -> Figures<'a> {
+        Figures {
+            interface: name,
+            bond: facts.bond.as_deref(),
+            direction: direction(facts),
+            interval_seconds: None,
+            rx: self.lane(0, facts),
+            tx: self.lane(1, facts),
+            untracked: untracked(self.lanes),
+            capture: self.capture(facts),
+            flows: flows(self.table),
+        }
+    }
+
+    fn lane(&self, which: usize, facts: &LinkFacts) -> Lane {
+        let lane = &self.lanes[which];
+        let [frames, frame_bytes] = differing(lane.count, lane.frames, lane.frame_bytes);
+        let occurred = CLASS_NAMES.iter().zip(&lane.classes).filter(|(_, count)| count.packets > 0);
+        Lane {
+            packets: lane.count.packets,
+            bytes: lane.count.bytes,
+            bits_per_second: bits_per_second(lane.count.bytes, self.span_ns),
+            unfiltered_bits_per_second: self.coverage.nic_bits_per_second.map(|rates| rates[which]),
+            line_utilisation_ratio: line_utilisation(lane, facts, self.span_ns),
+            frames,
+            frame_bytes,
+            ip_bytes: lane.ip_bytes,
+            protocols: Map(occurred.map(|(name, sum)| (Cow::Borrowed(*name), count(*sum))).collect()),
+        }
+    }
+
+    fn capture(&self, facts: &LinkFacts) -> Capture {
+        let estimated = both(self.lanes, |lane| lane.estimated);
+        let told = |figure: u64| (!facts.from_file).then_some(figure);
+        let read = both(self.lanes, |lane| lane.frames);
+        Capture {
+            frames: if facts.from_file { read } else { self.capture.frames },
+            kernel_drops: told(self.capture.kernel_drops),
+            freezes: told(self.capture.freezes),
+            truncated: both(self.lanes, |lane| lane.truncated),
+            coverage_ratio: self.coverage.ratio.map(|ratio| crate::output::figures::share(ratio, 1.0)),
+            estimated_packets: (estimated > 0).then_some(estimated),
+        }
+    }
+}
+
+fn count(count: totals::Count) -> Count {
+    Count { packets: count.packets, bytes: count.bytes }
+}
+
+/// Frames and their bytes, where one of them is not that of the packets.
+fn differing(packets: totals::Count, frames: u64, frame_bytes: u64) -> [Option<u64>; 2] {
+    let differ = packets != totals::Count { packets: frames, bytes: frame_bytes };
+    [differ.then_some(frames), differ.then_some(frame_bytes)]
+}
+
+fn untracked(lanes: &[LaneTotals; 2]) -> Untracked {
+    let [rx, tx] = lanes;
+    let reasons = REASON_TEXTS.iter().zip(rx.untracked.iter().zip(&tx.untracked));
+    let reasons = reasons.map(|(text, (rx, tx))| (text.name, output::figures::sum([*rx, *tx])));
+    let reasons: Vec<_> = reasons.filter(|(_, sum)| sum.packets > 0).collect();
+    let all = output::figures::sum([rx.untracked_sum(), tx.untracked_sum()]);
+    Untracked {
+        packets: all.packets,
+        bytes: all.bytes,
+        reasons: Map(reasons.into_iter().map(|(name, sum)| (Cow::Borrowed(name), count(sum))).collect()),
+    }
+}
+
+fn flows(table: &TableStats) -> Flows {
+    let lost = table.unreported_count;
+    Flows {
+        scope: FlowScope::AllInterfaces,
+        active: table.active,
+        half_open: table.half_open,
+        opened: table.opened,
+        closed: table.closed,
+        evicted: table.evicted,
+        unreported: (table.unreported > 0).then_some(Unreported {
+            flows: table.unreported,
+            packets: lost.packets,
+            bytes: lost.bytes,
+        }),
+    }
+}
+
+pub fn connection<'a>(head: Head<'a>, account: &Account, context: &'a Context) -> Connection<'a> {
+    let entry = &account.entry;
+    let key = &entry.key;
+    let [client, server] = client_first(entry);
+    let is_tcp = key.protocol() == protocol::TCP;
+    Connection {
+        head,
+        protocol: protocol_name(key.protocol()),
+        client: End::of(key, client),
+        server: End::of(key, server),
+        role_source: role_source(entry.marks),
+        community_id: None,
+        state: is_tcp.then(|| tcp::state_of(entry).name()),
+        end_reason: account.reason.name(),
+        start: Time(entry.start),
+        end: Time(entry.last),
+        duration_seconds: seconds(entry.last.saturating_sub(entry.start)),
+        vlan: Vlan::of(key, context),
+        midstream: entry.marks & mark::MIDSTREAM != 0,
+        fragmented: entry.marks & mark::FRAGMENTED != 0,
+        estimated: entry.marks & mark::ESTIMATED != 0,
+        c2s: sent(account, client, context),
+        s2c: sent(account, server, context),
+    }
+}
+
+fn sent<'a>(account: &Account, side: usize, context: &'a Context) -> Sent<'a> {
+    let entry = &account.entry;
+    let bytes = entry.sent.get(side).map_or(0, |sent| sent.bytes);
+    let all = totals::Count { packets: entry.packets(side), bytes };
+    let surplus = |by_side: [u64; 2]| by_side.get(side).copied().unwrap_or(0);
+    let [frames, frame_bytes] = differing(
+        all,
+        all.packets.saturating_sub(surplus(account.surplus.packets)),
+        all.bytes.saturating_sub(surplus(account.surplus.bytes)),
+    );
+    let has_payload = matches!(entry.key.protocol(), protocol::TCP | protocol::UDP);
+    Sent {
+        packets: all.packets,
+        bytes: all.bytes,
+        frames,
+        frame_bytes,
+        payload_bytes: has_payload.then(|| entry.payload(side)),
+        interfaces: interfaces(account, side, context),
+    }
+}
+
+/// Bytes that one side sent, by interface, in the order of their numbers.
+fn interfaces<'a>(account: &Account, side: usize, context: &'a Context) -> Map<'a, u64> {
+    let mut sums = account.bytes_by_link(side);
+    sums.sort_unstable_by_key(|&(link, _)| link);
+    let mut named: Vec<(Cow<'a, str>, u64)> = Vec::with_capacity(sums.len());
+    for (link, bytes) in sums {
+        let name = context.link_name(link);
+        // Interfaces of two files may bear one name; a key stands once in an object.
+        match named.iter_mut().find(|(known, _)| known == name) {
+            Some((_, sum)) => *sum += bytes,
+            None => named.push((Cow::Borrowed(name), bytes)),
+        }
+    }
+    Map(named)
+}

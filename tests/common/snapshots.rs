@@ -1,0 +1,226 @@
+//! Snapshots made by hand: what outputs are tested with.
+
+use fullcount::aggregate::snapshot::{CaptureFigures, InterfaceFigures, Row, RowName, Snapshot};
+use fullcount::capture::{Direction, Lane, LinkType};
+use fullcount::config::{By, Sort, Unit};
+use fullcount::decode::{Class, protocol};
+use fullcount::flow::detail::{LaneCount, Surplus};
+use fullcount::flow::entry::{Entry, mark, state};
+use fullcount::flow::key::{End, FlowKey};
+use fullcount::flow::record::{Account, EndReason};
+use fullcount::flow::table::TableStats;
+use fullcount::flow::tcp::TcpState;
+use fullcount::meter::loss::Reason;
+use fullcount::meter::totals::{Count, LaneTotals};
+use fullcount::output::{BondFacts, Context, Coverage, LinkFacts, RingFacts, Start, Style};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+pub const S: u64 = 1_000_000_000;
+/// 2026-11-21T09:00:00Z.
+pub const NINE: u64 = 1_795_251_600 * S;
+
+pub fn style() -> Style {
+    Style { by: By::Connection, sort: Sort::Rate, top: 20, unit: Unit::Bits, whole: false }
+}
+
+pub fn count(packets: u64, bytes: u64) -> Count {
+    Count { packets, bytes }
+}
+
+pub fn lane(link: u8, direction: Direction) -> Lane {
+    Lane::new(link, direction)
+}
+
+/// A TCP or UDP key of IPv4 hosts, and whether its second end is the first one named.
+pub fn key_v4(protocol: u8, client: ([u8; 4], u16), server: ([u8; 4], u16)) -> (FlowKey, bool) {
+    let end = |(ip, port): ([u8; 4], u16)| End::v4(u32::from(Ipv4Addr::from(ip)), port);
+    FlowKey::new(end(client), end(server), protocol, false, 0, 0)
+}
+
+pub fn key_v6(protocol: u8, client: (Ipv6Addr, u16), server: (Ipv6Addr, u16)) -> (FlowKey, bool) {
+    let end = |(ip, port): (Ipv6Addr, u16)| {
+        let bits = u128::from(ip);
+        End { address: [(bits >> 64) as u64, bits as u64], port }
+    };
+    FlowKey::new(end(client), end(server), protocol, true, 0, 0)
+}
+
+/// Two slaves of a bond, live.
+pub fn context() -> Context {
+    let link = |name: &str| LinkFacts {
+        name: name.to_owned(),
+        bond: Some("bond0".to_owned()),
+        speed_bits_per_second: Some(1_000_000_000),
+        link_type: Some(LinkType::Ethernet),
+        ring: Some(RingFacts { bytes: 134_217_728, milliseconds_at_line_rate: Some(1073) }),
+        promiscuous: true,
+        ..LinkFacts::default()
+    };
+    Context { host: "web7".to_owned(), links: vec![link("eth0"), link("eth1")], ..Context::default() }
+}
+
+/// One interface of a file.
+pub fn file_context() -> Context {
+    let link = LinkFacts {
+        name: "a.pcap".to_owned(),
+        link_type: Some(LinkType::Ethernet),
+        from_file: true,
+        direction_unknown: true,
+        ..LinkFacts::default()
+    };
+    Context { host: "web7".to_owned(), links: vec![link], ..Context::default() }
+}
+
+pub fn start() -> Start {
+    Start {
+        time_ns: NINE,
+        reason: "eth0 and eth1, as they are the slaves of bond0.".to_owned(),
+        bonds: vec![BondFacts {
+            name: "bond0".to_owned(),
+            mode: "802.3ad".to_owned(),
+            xmit_hash_policy: Some("layer3+4".to_owned()),
+            slaves: vec!["eth0".to_owned(), "eth1".to_owned()],
+        }],
+        workers: vec![(0, Some(2)), (1, None)],
+        filter: Some("tcp".to_owned()),
+        snaplen: Some(160),
+    }
+}
+
+/// A lane with TCP alone, packets as they came.
+pub fn lane_totals(packets: u64, bytes: u64) -> LaneTotals {
+    let mut totals = LaneTotals {
+        count: count(packets, bytes),
+        frames: packets,
+        frame_bytes: bytes,
+        ip_bytes: bytes - 14 * packets,
+        line_bytes: bytes + 24 * packets,
+        ..LaneTotals::default()
+    };
+    totals.classes[Class::Tcp as usize] = totals.count;
+    totals
+}
+
+pub fn interface(link: u8, rx: LaneTotals, tx: LaneTotals) -> InterfaceFigures {
+    let capture = CaptureFigures { frames: rx.frames + tx.frames, ..CaptureFigures::default() };
+    InterfaceFigures { link, interval: [rx, tx], total: [rx, tx], capture_interval: capture, capture }
+}
+
+pub fn empty(time_ns: u64) -> Snapshot {
+    Snapshot {
+        time_ns,
+        start_ns: NINE,
+        interval_ns: S,
+        interfaces: Vec::new(),
+        table: TableStats::default(),
+        table_interval: TableStats::default(),
+        ethertypes: Vec::new(),
+        views: Vec::new(),
+        accounts: Vec::new(),
+        skipped_intervals: 0,
+        late_packets: 0,
+        late_workers: Vec::new(),
+        faults: Vec::new(),
+        last: false,
+    }
+}
+
+pub fn connection_row(
+    key: (FlowKey, bool),
+    state: Option<TcpState>,
+    now: [Count; 2],
+    total: [Count; 2],
+) -> Row {
+    Row {
+        name: RowName::Connection(key.0),
+        client_second: key.1,
+        interval: now,
+        total,
+        state,
+        marks: if state.is_some() { mark::ROLE_SYN } else { 0 },
+        lanes: [Some(lane(0, Direction::Rx)), Some(lane(1, Direction::Tx))],
+    }
+}
+
+pub fn group_row(name: RowName, now: [Count; 2], total: [Count; 2]) -> Row {
+    Row { name, client_second: false, interval: now, total, state: None, marks: 0, lanes: [None; 2] }
+}
+
+pub fn web() -> (FlowKey, bool) {
+    key_v4(protocol::TCP, ([192, 0, 2, 7], 40112), ([198, 51, 100, 2], 443))
+}
+
+/// A connection that came by eth0 and was answered by eth1, with super-frames there.
+pub fn account() -> Account {
+    let (key, reversed) = web();
+    let mut entry = Entry::new(key, NINE + 100_000_000);
+    entry.last = NINE + 1_304_000_001;
+    entry.marks = mark::ROLE_SYN | mark::SUPER_FRAMES;
+    entry.state = state::PROVEN | if reversed { state::CLIENT_SECOND } else { 0 };
+    let (client, server) = (reversed as usize, 1 - reversed as usize);
+    (entry.sent[client].packets, entry.sent[client].bytes, entry.sent[client].payload) = (12, 3104, 2300);
+    (entry.sent[server].packets, entry.sent[server].bytes, entry.sent[server].payload) = (70, 91_422, 86_802);
+    entry.lanes[client] = lane(0, Direction::Rx).0;
+    entry.lanes[server] = lane(1, Direction::Tx).0;
+    let mut surplus = Surplus::default();
+    (surplus.packets[server], surplus.bytes[server]) = (60, 3960);
+    Account { entry, surplus, reason: EndReason::Fin, lanes: Vec::new() }
+}
+
+/// An account whose answer was spread over both slaves.
+pub fn spread_account() -> Account {
+    let mut account = account();
+    let server = 1 - account.entry.client() as u8;
+    let lane_count =
+        |link, packets, bytes| LaneCount { side: server, lane: lane(link, Direction::Tx), packets, bytes };
+    account.lanes = vec![lane_count(1, 30, 40_000), lane_count(0, 40, 51_422)];
+    account
+}
+
+/// One second on two slaves, with a bit of everything.
+pub fn busy() -> (Snapshot, Vec<[Coverage; 2]>) {
+    let mut rx = lane_totals(81_213, 118_000_000);
+    rx.untracked[Reason::NotIp as usize] = count(12, 720);
+    rx.classes[Class::NotIp as usize] = count(12, 720);
+    rx.classes[Class::Tcp as usize] = count(81_201, 117_999_280);
+    let mut tx = lane_totals(40_002, 3_012_000);
+    (tx.frames, tx.frame_bytes) = (20_000, 2_000_000);
+    let mut quiet = interface(1, LaneTotals::default(), lane_totals(10, 15_140));
+    quiet.capture = CaptureFigures { frames: 400_129, kernel_drops: 1204, freezes: 1 };
+    quiet.capture_interval = CaptureFigures { frames: 10, kernel_drops: 4, freezes: 1 };
+    let mut snapshot = empty(NINE + S);
+    snapshot.interfaces = vec![interface(0, rx, tx), quiet];
+    snapshot.table = TableStats {
+        entries: 3200,
+        active: 3120,
+        half_open: 3,
+        opened: 4000,
+        closed: 880,
+        ..TableStats::default()
+    };
+    snapshot.table_interval = TableStats { opened: 312, closed: 298, ..snapshot.table };
+    snapshot.ethertypes = vec![(0x0806, count(10, 600)), (0x88cc, count(2, 120))];
+    let dns = key_v4(protocol::UDP, ([192, 0, 2, 7], 53_000), ([198, 51, 100, 53], 53));
+    let ping = key_v4(protocol::ICMP, ([192, 0, 2, 7], 0), ([198, 51, 100, 9], 0));
+    let big = [count(40_000, 3_000_000), count(80_000, 117_000_000)];
+    snapshot.views = vec![
+        vec![
+            connection_row(
+                web(),
+                Some(TcpState::Established),
+                big,
+                [count(90_000, 6_600_000), count(200_000, 291_000_000)],
+            ),
+            connection_row(dns, None, [count(2, 160), count(2, 480)], [count(2, 160), count(2, 480)]),
+            connection_row(ping, None, [count(1, 98), count(1, 98)], [count(10, 980), count(9, 882)]),
+        ],
+        Vec::new(),
+    ];
+    let full = Coverage { ratio: Some(1.0), nic_bits_per_second: Some([944_000_000, 25_000_000]) };
+    let short = Coverage { ratio: Some(0.997_000_4), nic_bits_per_second: None };
+    (snapshot, vec![[full, full], [short, short]])
+}
+
+pub fn v4(last: u8) -> IpAddr {
+    IpAddr::V4(Ipv4Addr::new(192, 0, 2, last))
+}
