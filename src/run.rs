@@ -10,6 +10,7 @@
 
 mod deliver;
 mod files;
+mod live;
 
 use crate::aggregate::view::{Grouping, Order, View};
 use crate::capture::filter::FilterError;
@@ -75,7 +76,7 @@ pub fn run(config: &Config) -> Result<(), RunError> {
     let stop = stop_flag()?;
     match &config.input {
         Input::Files { groups } => files::run(config, groups, &stop),
-        Input::Live { .. } => Err(RunError::Failed(vec!["live capture is being built".into()])),
+        Input::Live { interfaces } => live::run(config, interfaces, &stop),
     }
 }
 

@@ -43,7 +43,16 @@ impl Worker {
         let (index, entries) = table.memory();
         crate::capture::sys::memory::advise_huge_pages(index);
         crate::capture::sys::memory::advise_huge_pages(entries);
-        Worker { table, totals: Totals::default(), outbox, rings: Vec::new(), marks: Vec::new(), late_packets: 0, first_ns: None, pending: None }
+        Worker {
+            table,
+            totals: Totals::default(),
+            outbox,
+            rings: Vec::new(),
+            marks: Vec::new(),
+            late_packets: 0,
+            first_ns: None,
+            pending: None,
+        }
     }
 
     /// Counts packets, in order, in batches.
@@ -172,6 +181,13 @@ impl Intervals {
     /// Intervals of this length.
     pub fn new(length_ns: u64) -> Intervals {
         Intervals { length_ns, next_ns: 0, latest_ns: 0 }
+    }
+
+    /// Intervals of this length, the first of which has begun at `start_ns`.
+    pub fn from(length_ns: u64, start_ns: u64) -> Intervals {
+        let mut intervals = Intervals::new(length_ns);
+        intervals.observe(start_ns);
+        intervals
     }
 
     /// Latest time seen.

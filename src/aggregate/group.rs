@@ -171,11 +171,13 @@ pub(super) fn select(
         }
         Grouping::Interface => {
             for figures in interfaces.iter().filter(|one| scope.is_none_or(|link| link == one.link)) {
-                best.offer(|| plain(
-                    RowName::Interface(figures.link),
-                    figures.interval.map(|lane| lane.count),
-                    figures.total.map(|lane| lane.count),
-                ));
+                best.offer(|| {
+                    plain(
+                        RowName::Interface(figures.link),
+                        figures.interval.map(|lane| lane.count),
+                        figures.total.map(|lane| lane.count),
+                    )
+                });
             }
         }
         _ => {

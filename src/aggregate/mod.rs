@@ -21,7 +21,7 @@ use crate::capture::{LINKS_MAX, Lane};
 use crate::flow::record::{Account, Buffer};
 use crate::flow::table::TableStats;
 use crate::meter::totals::{Count, LaneTotals};
-use crate::worker::outbox::{Cut, Inbox, Message, RingFigures};
+use crate::worker::outbox::{Cut, Inbox, LaneMark, Message, RingFigures};
 use group::Groups;
 use rows::Rows;
 use snapshot::{CaptureFigures, Fault, InterfaceFigures, Snapshot};
@@ -47,6 +47,8 @@ struct Source {
     rows: Rows,
     /// Its figures at its latest cut.
     cut: Cut,
+    /// Moments noted by it that not all have noted yet.
+    marks: Vec<LaneMark>,
     ended: bool,
 }
 
@@ -72,7 +74,13 @@ impl Aggregator {
     pub fn new(config: Config, inboxes: Vec<Inbox>) -> Aggregator {
         let sources: Vec<Source> = inboxes
             .into_iter()
-            .map(|inbox| Source { inbox, rows: Rows::default(), cut: Cut::default(), ended: false })
+            .map(|inbox| Source {
+                inbox,
+                rows: Rows::default(),
+                cut: Cut::default(),
+                marks: Vec::new(),
+                ended: false,
+            })
             .collect();
         Aggregator {
             groups: Groups::new(config.rows, config.link_rows),
@@ -87,6 +95,12 @@ impl Aggregator {
             start_ns: None,
             faults: Vec::new(),
         }
+    }
+
+    /// The run began at this moment: the first interval is the shorter for it.
+    pub fn begin_at(&mut self, start_ns: u64) {
+        self.start_ns = Some(start_ns);
+        self.boundary_ns = start_ns;
     }
 
     /// Takes everything up to the next boundary and says how things stand
@@ -105,10 +119,16 @@ impl Aggregator {
         }
         let last = self.sources.iter().all(|source| source.ended);
         let on_time = self.sources.iter().enumerate().filter(|(number, _)| !late.contains(number));
-        let boundaries = on_time.filter(|(_, source)| last || !source.ended).map(|(_, source)| source.cut.boundary_ns);
+        let boundaries =
+            on_time.filter(|(_, source)| last || !source.ended).map(|(_, source)| source.cut.boundary_ns);
         let boundary = if last { boundaries.max() } else { boundaries.min() };
+        let earlier_ns = self.boundary_ns;
         self.boundary_ns = boundary.unwrap_or(0).max(self.boundary_ns);
-        Some(self.snapshot(last, late))
+        let span_ns = match self.config.patience {
+            Some(_) => self.boundary_ns - earlier_ns,
+            None => self.config.interval_ns,
+        };
+        Some(self.snapshot(span_ns, last, late))
     }
 
     /// Applies one worker's messages up to its next cut; false if it is late.
@@ -149,7 +169,7 @@ impl Aggregator {
         let _ = source.inbox.empties.try_send(buffer);
     }
 
-    fn snapshot(&mut self, last: bool, late_workers: Vec<usize>) -> Snapshot {
+    fn snapshot(&mut self, interval_ns: u64, last: bool, late_workers: Vec<usize>) -> Snapshot {
         let totals = self.lane_totals();
         let whole = self.sources.iter().all(|source| source.cut.whole) && late_workers.is_empty();
         if whole {
@@ -164,9 +184,10 @@ impl Aggregator {
         }
         let start_ns = self.start_ns.unwrap_or(self.boundary_ns);
         let mut rows: Vec<&mut Rows> = self.sources.iter_mut().map(|source| &mut source.rows).collect();
-        let all_rows = self.config.rows.map_or(Vec::new(), |view| {
-            group::select(&view, None, &mut rows, &mut self.groups, &interfaces)
-        });
+        let all_rows = self
+            .config
+            .rows
+            .map_or(Vec::new(), |view| group::select(&view, None, &mut rows, &mut self.groups, &interfaces));
         let link_rows = self.config.link_rows.map_or(Vec::new(), |view| {
             let links = 0..interfaces.len() as u8;
             links
@@ -189,7 +210,7 @@ impl Aggregator {
         let snapshot = Snapshot {
             time_ns: self.boundary_ns,
             start_ns,
-            interval_ns: self.config.interval_ns,
+            interval_ns,
             interfaces,
             table_interval: difference(&table, &self.earlier_table),
             table,
@@ -197,6 +218,7 @@ impl Aggregator {
             rows: all_rows,
             link_rows,
             accounts,
+            marks: self.take_marks(),
             skipped_intervals: skipped.unwrap_or(0),
             late_packets: self.sources.iter().map(|source| source.cut.late_packets).sum(),
             late_workers,
@@ -228,7 +250,11 @@ impl Aggregator {
             let mut sum = lane.untracked_sum();
             sum.add(*flows);
             if sum != lane.count {
-                self.faults.push(Fault::Identity { lane: Lane(number as u8), totals: lane.count, parts: sum });
+                self.faults.push(Fault::Identity {
+                    lane: Lane(number as u8),
+                    totals: lane.count,
+                    parts: sum,
+                });
             }
         }
     }
@@ -242,6 +268,27 @@ impl Aggregator {
             }
         }
         sums
+    }
+
+    /// Moments that all workers have noted; the others wait for the next snapshot.
+    fn take_marks(&mut self) -> Vec<(u64, Vec<LaneTotals>)> {
+        for source in &mut self.sources {
+            source.marks.append(&mut source.cut.marks);
+        }
+        let mut marks = Vec::new();
+        while let Some(at_ns) = self.sources.first().and_then(|source| source.marks.first()).map(|m| m.at_ns)
+        {
+            if self.sources.iter().any(|source| source.marks.first().is_none_or(|mark| mark.at_ns != at_ns)) {
+                break;
+            }
+            let mut lanes = vec![LaneTotals::default(); 2 * LINKS_MAX];
+            for source in &mut self.sources {
+                let mark = source.marks.remove(0);
+                lanes.iter_mut().zip(&mark.lanes).for_each(|(sum, lane)| sum.add(lane));
+            }
+            marks.push((at_ns, lanes));
+        }
+        marks
     }
 
     fn table_totals(&self) -> TableStats {

@@ -156,7 +156,11 @@ impl Rows {
             let now: Vec<LaneCount> = (0..2).filter(|&side| before[side].packets > 0).map(had).collect();
             let base = (0..2)
                 .filter(|&side| row.base[side].packets > 0)
-                .map(|side| LaneCount { packets: row.base[side].packets, bytes: row.base[side].bytes, ..had(side) })
+                .map(|side| LaneCount {
+                    packets: row.base[side].packets,
+                    bytes: row.base[side].bytes,
+                    ..had(side)
+                })
                 .collect();
             LaneRows { now, base, touched: interval }
         });

@@ -185,7 +185,9 @@ impl FileSet {
         for (file, (group, path)) in paths.enumerate() {
             let group = group.min(LINKS_MAX - 1) as u8;
             let opened = match path.as_os_str() == "-" {
-                true => FileSource::from_reader(Box::new(StandardInput(stop.clone())), STANDARD_INPUT.into(), 0),
+                true => {
+                    FileSource::from_reader(Box::new(StandardInput(stop.clone())), STANDARD_INPUT.into(), 0)
+                }
                 false => FileSource::open(path, 0),
             };
             match opened {

@@ -28,7 +28,10 @@ impl Deliver {
             let writer: Box<dyn Write> = match &config.log_file {
                 Some(path) => Box::new(BufWriter::new(
                     OpenOptions::new().create(true).append(true).open(path).map_err(|error| {
-                        RunError::Failed(vec![format!("cannot open the log file {}: {error}", path.display())])
+                        RunError::Failed(vec![format!(
+                            "cannot open the log file {}: {error}",
+                            path.display()
+                        )])
                     })?,
                 )),
                 None => Box::new(BufWriter::with_capacity(1 << 16, io::stdout())),
@@ -81,23 +84,34 @@ impl Deliver {
         };
         let skipped = snapshot.skipped_intervals;
         if skipped > 0 {
-            tell("intervals_skipped", None, skipped, format!("{skipped} empty intervals after this one were left out"));
+            tell(
+                "intervals_skipped",
+                None,
+                skipped,
+                format!("{skipped} empty intervals after this one were left out"),
+            );
         }
         if snapshot.last && snapshot.late_packets > self.late_packets {
             let late = snapshot.late_packets;
-            let message = format!("{late} packets have stamps before an interval that had ended; they count where they came");
+            let message = format!(
+                "{late} packets have stamps before an interval that had ended; they count where they came"
+            );
             tell("late_packets", None, late, message);
             self.late_packets = late;
         }
         let unreported = snapshot.table.unreported;
         if unreported > self.unreported {
             let count = unreported - self.unreported;
-            let message = format!("{count} ended flows have no row or line, the aggregator was behind; totals have them");
+            let message = format!(
+                "{count} ended flows have no row or line, the aggregator was behind; totals have them"
+            );
             tell("flows_unreported", None, count, message);
             self.unreported = unreported;
         }
         for worker in &snapshot.late_workers {
-            let message = format!("worker {worker} had not finished its interval in time; the next one has its figures");
+            let message = format!(
+                "worker {worker} had not finished its interval in time; the next one has its figures"
+            );
             tell("worker_late", None, *worker as u64, message);
         }
         for fault in &snapshot.faults {
@@ -111,7 +125,9 @@ impl Deliver {
                     tell("identity", name, totals.bytes.abs_diff(parts.bytes), message);
                 }
                 Fault::WorkerGone { worker } => {
-                    let message = format!("worker {worker} has ended by a defect; its interfaces are no longer counted whole");
+                    let message = format!(
+                        "worker {worker} has ended by a defect; its interfaces are no longer counted whole"
+                    );
                     tell("worker_gone", None, *worker as u64, message);
                 }
             }

@@ -35,7 +35,7 @@ pub(super) fn run(config: &Config, groups: &[Vec<PathBuf>], stop: &Arc<AtomicBoo
     let mut deliver = Deliver::new(config, whole)?;
     let stacks = VlanStacks::default();
     let announced = set.announced().iter().map(|link| facts_of(link, 0)).collect();
-    let mut context = Context { host: host_name(), links: announced, stacks: stacks.clone() };
+    let mut context = Context { host: host_name(), links: announced, stacks: stacks.clone(), lines_lost: 0 };
     let start = Start {
         workers: (0..workers).map(|worker| (worker, None)).collect(),
         filter: config.filter.clone(),
@@ -76,7 +76,10 @@ pub(super) fn run(config: &Config, groups: &[Vec<PathBuf>], stop: &Arc<AtomicBoo
                 let mut facts = facts_of(&link.interface, link.group);
                 facts.direction_unknown = !told && matches!(rule, DirectionRule::AsTold);
                 links.lock().unwrap_or_else(PoisonError::into_inner).push(facts);
-                decoder.set_link(number, LinkContext { group: link.group, rule, from_file: true, second_copy: false });
+                decoder.set_link(
+                    number,
+                    LinkContext { group: link.group, rule, from_file: true, second_copy: false },
+                );
             };
             let job = Job {
                 files: &mut set,

@@ -7,8 +7,8 @@
 //! Channels block here: of a file nothing may be lost.
 
 use super::{Intervals, Worker};
-use crate::capture::fileset::{FileLink, FileSet, Met};
 use crate::capture::LinkId;
+use crate::capture::fileset::{FileLink, FileSet, Met};
 use crate::decode::{Decoder, Kind, Packet};
 use crate::flow::table::BATCH;
 use crossbeam_channel::{Receiver, Sender, bounded};
@@ -24,11 +24,16 @@ const STEP_BACK_NS: u64 = 1_000_000_000;
 /// What the reader tells workers.
 enum Step {
     Packets(Vec<Packet>),
-    Cut { boundary_ns: u64, skipped: u64 },
+    Cut {
+        boundary_ns: u64,
+        skipped: u64,
+    },
     StopSweeping,
     /// Packets that came after their interval's end.
     Late(u64),
-    Finish { boundary_ns: u64 },
+    Finish {
+        boundary_ns: u64,
+    },
 }
 
 /// Where packets and boundaries go: one worker on this thread, or several.
@@ -156,7 +161,10 @@ fn walk<T: Target>(job: Job<'_>, mut target: T) -> Walked {
 fn pass<T: Target>(target: &mut T, length_ns: u64, passed: super::Passed) {
     target.cut(passed.boundary_ns, 0);
     for empty in 1..=passed.empty {
-        target.cut(passed.boundary_ns + empty * length_ns, if empty == passed.empty { passed.skipped } else { 0 });
+        target.cut(
+            passed.boundary_ns + empty * length_ns,
+            if empty == passed.empty { passed.skipped } else { 0 },
+        );
     }
 }
 

@@ -329,7 +329,9 @@ impl Live {
         let events = {
             let mut polled: Vec<PollFd<'_>> = Vec::new();
             if held.is_none() {
-                polled.extend(self.merge.sources().map(|(_, ring)| PollFd::from_borrowed_fd(ring.fd(), PollFlags::IN)));
+                polled.extend(
+                    self.merge.sources().map(|(_, ring)| PollFd::from_borrowed_fd(ring.fd(), PollFlags::IN)),
+                );
             }
             match poll(&mut polled, Some(&timeout)) {
                 Ok(count) if count > 0 => polled.iter().any(|fd| fd.revents().contains(PollFlags::ERR)),
