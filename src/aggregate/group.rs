@@ -232,9 +232,12 @@ fn offer_flow(best: &mut Best, scope: Scope, row: &RowState, lanes: Option<&Lane
                 }
             }
         }
-        if total[0].packets + total[1].packets == 0 {
-            return;
-        }
+    }
+    // A flow that has ended or was handed over again without a packet.
+    let all = best.order == Order::Bytes || best.order == Order::Packets;
+    let shown = if all { &total } else { &now };
+    if shown[0].packets + shown[1].packets == 0 {
+        return;
     }
     let order = [row.client_second as usize, 1 - row.client_second as usize];
     best.offer(|| Row {
