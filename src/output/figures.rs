@@ -5,7 +5,7 @@
 //! Invariants: nothing here can overflow or divide by 0; what cannot be known
 //! is None, never 0.
 
-use super::{Coverage, Coverages, LinkFacts};
+use super::{Context, Coverage, Coverages, LinkFacts};
 use crate::aggregate::snapshot::{InterfaceFigures, Snapshot};
 use crate::capture::{LinkId, LinkType};
 use crate::decode::{CLASSES, protocol};
@@ -107,6 +107,12 @@ pub fn figures_of(snapshot: &Snapshot, link: LinkId) -> InterfaceFigures {
         capture_interval: Default::default(),
         capture: Default::default(),
     })
+}
+
+/// Every interface that is known by name or by figures.
+pub fn links(snapshot: &Snapshot, context: &Context) -> impl Iterator<Item = LinkId> + use<> {
+    let figures = snapshot.interfaces.iter().map(|one| one.link as usize + 1).max().unwrap_or(0);
+    (0..context.links.len().max(figures)).map_while(|link| LinkId::try_from(link).ok())
 }
 
 /// Sum of a figure over both directions.

@@ -9,10 +9,9 @@ pub mod lines;
 mod make;
 pub mod rows;
 
-use super::figures::Spans;
+use super::figures::{Spans, links};
 use super::{Context, Coverages, Notice, Output, Start, StopReason, Style};
 use crate::aggregate::snapshot::Snapshot;
-use crate::capture::LinkId;
 use lines::{Head, Line, Time};
 use std::io::{self, Write};
 
@@ -112,10 +111,4 @@ impl<W: Write> Output for JsonLines<W> {
         })?;
         self.flush()
     }
-}
-
-/// Every interface that is known by name or by figures.
-fn links(snapshot: &Snapshot, context: &Context) -> impl Iterator<Item = LinkId> + use<> {
-    let figures = snapshot.interfaces.iter().map(|one| one.link as usize + 1).max().unwrap_or(0);
-    (0..context.links.len().max(figures)).map_while(|link| LinkId::try_from(link).ok())
 }
