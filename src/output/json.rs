@@ -5,6 +5,7 @@
 //! clock, on the order of a hash map, or on the number of workers (but `start`,
 //! which names them). Types and their meaning: [`lines`] and [`rows`].
 
+pub mod community;
 pub mod lines;
 mod make;
 pub mod rows;

@@ -1,5 +1,6 @@
 //! Lines from snapshots: which figure goes under which key.
 
+use super::community::community_id;
 use super::lines::{
     Bond, Capture, Connection, Count, Ethertype, Figures, FlowScope, Flows, Head, Interface, Lane, Map, Ring,
     Sent, Start, Stop, Time, Unknown, Unreported, Untracked, Watched, Worker,
@@ -236,7 +237,7 @@ pub fn connection<'a>(head: Head<'a>, account: &Account, context: &'a Context) -
         client: End::of(key, client),
         server: End::of(key, server),
         role_source: role_source(entry.marks),
-        community_id: None,
+        community_id: community_id(key),
         state: is_tcp.then(|| tcp::state_of(entry).name()),
         end_reason: account.reason.name(),
         start: Time(entry.start),
