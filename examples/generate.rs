@@ -503,6 +503,13 @@ pub fn write<W: Write>(plan: &Plan, out: W, mut ended: impl FnMut(Connection)) -
     let mut open: Vec<Open> = (0..slots).map(|index| Open::new(plan, index)).collect();
     let mut begun = slots;
     if plan.shape == Shape::Wide {
+        // Handshakes in waves: all connections open at once is not all
+        // handshakes under way at once, which is a SYN flood.
+        for wave in open.chunks_mut(1_000) {
+            for _ in 0..3 {
+                wave.iter_mut().try_for_each(|connection| writer.packet(connection))?;
+            }
+        }
         while !open.is_empty() {
             for connection in &mut open {
                 writer.packet(connection)?;
@@ -632,5 +639,103 @@ fn main() -> ExitCode {
             eprintln!("{}: {error}; the file is not whole.", request.path);
             ExitCode::FAILURE
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::process::Command;
+
+    fn plans() -> Vec<Plan> {
+        let mut plans = Vec::new();
+        for (shape, connections, packets) in
+            [(Shape::Short, 300, 2_400), (Shape::Long, 7, 3_003), (Shape::Wide, 200, 1_450)]
+        {
+            for ipv6 in [false, true] {
+                let start = Plan::new(shape);
+                plans.push(Plan { connections, packets, open: 40, ipv6, nanoseconds: !ipv6, ..start });
+            }
+        }
+        plans
+    }
+
+    /// What the program prints, or None (loudly) where it is not installed.
+    fn ask(program: &str, arguments: &[&str]) -> Option<String> {
+        match Command::new(program).args(arguments).output() {
+            Ok(output) => Some(String::from_utf8_lossy(&output.stdout).into_owned()),
+            Err(error) => {
+                eprintln!("SKIPPED: {program}: {error}");
+                None
+            }
+        }
+    }
+
+    #[test]
+    fn wireshark_finds_the_same_figures_and_nothing_wrong() {
+        let directory = tempfile::tempdir().expect("a directory");
+        for plan in plans() {
+            let path = directory.path().join("generated.pcap");
+            let path = path.to_str().expect("a name");
+            let truth =
+                run(&Request { plan: plan.clone(), path: path.to_string(), list: None }).expect("written");
+
+            let Some(stated) = ask("capinfos", &["-TmrQcd", path]) else { return };
+            let figures = format!("\"{}\",\"{}\"", truth.total().packets, truth.total().bytes);
+            assert!(stated.trim_end().ends_with(&figures), "{plan:?}: {figures}, capinfos: {stated}");
+
+            // One conversation for each connection, its frames those of the plan.
+            let Some(table) = ask("tshark", &["-nr", path, "-q", "-z", "conv,tcp"]) else { return };
+            assert_eq!(table.matches("<->").count() as u64, truth.connections, "{plan:?}");
+
+            // Sequence numbers, acknowledgements, lengths and checksums.
+            let wrong =
+                "tcp.analysis.flags || _ws.malformed || ip.checksum.status == 0 || tcp.checksum.status == 0";
+            let options = ["-o", "ip.check_checksum:TRUE", "-o", "tcp.check_checksum:TRUE"];
+            let whole = Plan { snaplen: 2_000, ..plan };
+            run(&Request { plan: whole.clone(), path: path.to_string(), list: None }).expect("written");
+            let found = ask("tshark", &[&["-nr", path, "-Y", wrong], &options[..]].concat());
+            assert_eq!(found.as_deref(), Some(""), "{whole:?}");
+        }
+    }
+
+    #[test]
+    fn connections_sum_up_to_the_truth_and_differ() {
+        for plan in plans() {
+            let (mut c2s, mut s2c) = (Sum::default(), Sum::default());
+            let mut names = std::collections::HashSet::new();
+            let truth = write(&plan, io::sink(), |c| {
+                c2s.add(c.c2s);
+                s2c.add(c.s2c);
+                assert!(names.insert((c.client, c.server)), "{plan:?}: a 5-tuple twice");
+            })
+            .expect("a sink takes everything");
+            assert_eq!((c2s, s2c), (truth.c2s, truth.s2c), "{plan:?}");
+            assert_eq!(names.len() as u64, plan.connections);
+            assert_eq!(truth.total().packets, plan.packets);
+        }
+    }
+
+    #[test]
+    fn the_same_plan_gives_the_same_bytes_and_another_seed_others() {
+        let bytes = |seed| {
+            let mut bytes = Vec::new();
+            let plan = Plan { connections: 50, packets: 400, seed, ..Plan::new(Shape::Short) };
+            let truth = write(&plan, &mut bytes, |_| {}).expect("memory takes everything");
+            assert_eq!(truth.file_bytes, bytes.len() as u64);
+            bytes
+        };
+        assert_eq!(bytes(1), bytes(1));
+        assert_ne!(bytes(1), bytes(2));
+    }
+
+    #[test]
+    fn a_plan_that_cannot_be_carried_out_says_why() {
+        let plan = Plan { packets: 99, ..Plan::new(Shape::Long) };
+        let error = write(&plan, io::sink(), |_| {}).expect_err("too few packets");
+        assert_eq!(
+            error.to_string(),
+            "--packets 99 does not fit 1000 connections: each has at least 8 packets, and fewer than 2^31."
+        );
     }
 }

@@ -105,13 +105,13 @@ pub struct Packet {
     /// Nanoseconds since the epoch.
     pub time_ns: u64,
     /// Layer-2 bytes on the wire: every segment's headers, a stripped tag.
-    pub bytes: u64,
+    pub bytes: u32,
     /// Bytes of the frame as captured before the snaplen, a stripped tag included.
     pub frame_bytes: u32,
     /// Layer-3 bytes of all segments.
-    pub ip_bytes: u64,
+    pub ip_bytes: u32,
     /// Bytes on the line: each segment padded to 60, plus FCS, preamble and gap (24).
-    pub line_bytes: u64,
+    pub line_bytes: u32,
     /// TCP or UDP payload by the IP length.
     pub payload: u32,
     /// Wire packets that the frame stands for, at least 1.
@@ -163,14 +163,18 @@ impl Packet {
         }
         let size = size as u32;
         let segments = payload_of_frame.div_ceil(size);
-        let repeated = (segments - 1) as u64;
+        let repeated = segments - 1;
         self.segments = segments;
         self.gso_size = size as u16;
-        let header = self.header_bytes as u64;
-        self.bytes = self.frame_bytes as u64 + repeated * header;
-        self.ip_bytes += repeated * header.saturating_sub(self.link_bytes as u64);
-        let last = header + (payload_of_frame - (segments - 1) * size) as u64;
-        self.line_bytes = self.bytes + 60u64.saturating_sub(last) + 24 * segments as u64;
+        let header = self.header_bytes as u32;
+        // A frame is at most some 512 KiB (BIG TCP); a file that claims more is
+        // not let past 32 bits.
+        self.bytes = self.frame_bytes.saturating_add(repeated.saturating_mul(header));
+        let ip_header = header.saturating_sub(self.link_bytes as u32);
+        self.ip_bytes = self.ip_bytes.saturating_add(repeated.saturating_mul(ip_header));
+        let last = header.saturating_add(payload_of_frame - repeated * size);
+        let gaps = 60u32.saturating_sub(last).saturating_add(segments.saturating_mul(24));
+        self.line_bytes = self.bytes.saturating_add(gaps);
     }
 }
 
@@ -195,6 +199,8 @@ pub struct LinkContext {
     pub rule: DirectionRule,
     /// Its frames come from a file, so super-frames are not marked.
     pub from_file: bool,
+    /// Another watched device below it has the same packets.
+    pub second_copy: bool,
 }
 
 /// Turns frames into packets. One per worker, or one for a set of files.
@@ -221,27 +227,35 @@ impl Decoder {
 
     /// Understands one frame. Never fails: what cannot be understood is
     /// [`Kind::Untracked`].
-    #[inline]
     pub fn decode(&mut self, frame: &Frame<'_>) -> Packet {
+        let mut packet = Packet::default();
+        self.decode_into(frame, &mut packet);
+        packet
+    }
+
+    /// The same into a place that is there already, so that a batch is filled
+    /// without copying packets about.
+    #[inline]
+    pub fn decode_into(&mut self, frame: &Frame<'_>, packet: &mut Packet) {
         let tag_bytes = if frame.stripped_tag.is_some() { 4 } else { 0 };
         let frame_bytes = frame.len.saturating_add(tag_bytes);
-        let mut packet = blank(frame, frame_bytes);
-        let from_file = self.links.get(frame.link as usize).is_some_and(|l| l.from_file);
-        packet.maybe_super = from_file;
+        blank(packet, frame, frame_bytes);
         let outcome = match headers::link(frame) {
-            Ok(link) => self.network(frame, &mut packet, link),
+            Ok(link) => self.network(frame, packet, link),
             Err(reason) => Err(reason),
         };
         if let Err(reason) = outcome {
             packet.kind = Kind::Untracked(reason);
         }
-        if let Some(context) = self.links.get(frame.link as usize)
-            && frame.direction.is_none()
-            && !matches!(context.rule, DirectionRule::AsTold)
-        {
-            packet.lane = Lane::new(frame.link, by_rule(&context.rule, frame, &packet));
+        if let Some(context) = self.links.get(frame.link as usize) {
+            packet.maybe_super = context.from_file;
+            if frame.direction.is_none() && !matches!(context.rule, DirectionRule::AsTold) {
+                packet.lane = Lane::new(frame.link, by_rule(&context.rule, frame, packet));
+            }
+            if context.second_copy && !matches!(packet.kind, Kind::Untracked(_)) {
+                packet.kind = Kind::Untracked(Reason::SecondCopy);
+            }
         }
-        packet
     }
 
     #[inline]
@@ -421,35 +435,64 @@ impl IpLayer {
     }
 }
 
+/// What is known before anything is parsed; fields that only TCP has keep
+/// what stood there until `tcp` writes them.
 #[inline]
-fn blank(frame: &Frame<'_>, frame_bytes: u32) -> Packet {
-    Packet {
-        key: FlowKey::default(),
-        time_ns: frame.time_ns,
-        bytes: frame_bytes as u64,
-        frame_bytes,
-        ip_bytes: 0,
-        line_bytes: frame_bytes.max(60) as u64 + 24,
-        payload: 0,
-        segments: 1,
-        header_bytes: 0,
-        link_bytes: 0,
-        gso_size: 0,
-        sequence: 0,
-        acknowledgement: 0,
-        window: 0,
-        mss: 0,
-        tcp_flags: 0,
-        tcp_option_bytes: 0,
-        lane: Lane::new(frame.link, frame.direction.unwrap_or(Direction::Rx)),
-        reversed: false,
-        class: Class::NotIp,
-        kind: Kind::Other,
-        ethertype: 0,
-        maybe_super: false,
-        truncated: (frame.data.len() as u64) < frame.len as u64,
-        estimated: false,
-        fragment: false,
+fn blank(packet: &mut Packet, frame: &Frame<'_>, frame_bytes: u32) {
+    packet.time_ns = frame.time_ns;
+    packet.bytes = frame_bytes;
+    packet.frame_bytes = frame_bytes;
+    packet.ip_bytes = 0;
+    packet.line_bytes = frame_bytes.max(60).saturating_add(24);
+    packet.payload = 0;
+    packet.segments = 1;
+    packet.header_bytes = 0;
+    packet.link_bytes = 0;
+    packet.gso_size = 0;
+    packet.mss = 0;
+    packet.tcp_flags = 0;
+    packet.tcp_option_bytes = 0;
+    packet.lane = Lane::new(frame.link, frame.direction.unwrap_or(Direction::Rx));
+    packet.reversed = false;
+    packet.class = Class::NotIp;
+    packet.kind = Kind::Other;
+    packet.ethertype = 0;
+    packet.maybe_super = false;
+    packet.truncated = (frame.data.len() as u64) < frame.len as u64;
+    packet.estimated = false;
+    packet.fragment = false;
+}
+
+impl Default for Packet {
+    fn default() -> Packet {
+        Packet {
+            key: FlowKey::default(),
+            time_ns: 0,
+            bytes: 0,
+            frame_bytes: 0,
+            ip_bytes: 0,
+            line_bytes: 0,
+            payload: 0,
+            segments: 1,
+            header_bytes: 0,
+            link_bytes: 0,
+            gso_size: 0,
+            sequence: 0,
+            acknowledgement: 0,
+            window: 0,
+            mss: 0,
+            tcp_flags: 0,
+            tcp_option_bytes: 0,
+            lane: Lane(0),
+            reversed: false,
+            class: Class::NotIp,
+            kind: Kind::Other,
+            ethertype: 0,
+            maybe_super: false,
+            truncated: false,
+            estimated: false,
+            fragment: false,
+        }
     }
 }
 
@@ -476,7 +519,7 @@ fn ipv4(
     if length < header_bytes {
         return Err(Reason::Malformed);
     }
-    packet.ip_bytes = length as u64;
+    packet.ip_bytes = length;
     let fragment_offset = header.fragments_offset().value();
     Ok(IpLayer {
         source: [0, u32::from_be_bytes(header.source()) as u64],
@@ -506,7 +549,7 @@ fn ipv6(
     let header = Ipv6HeaderSlice::from_slice(data).map_err(|_| headers::ipv6_fault(data))?;
     let said = header.payload_length() as u32;
     let length = if said == 0 { frame.len.saturating_sub(offset).max(40) } else { said + 40 };
-    packet.ip_bytes = length as u64;
+    packet.ip_bytes = length;
     let mut layer = IpLayer {
         source: words(header.source()),
         destination: words(header.destination()),

@@ -15,4 +15,5 @@ pub mod decode;
 pub mod flow;
 pub mod meter;
 pub mod output;
+pub mod run;
 pub mod worker;

@@ -1,4 +1,32 @@
 //! Start, run, exit code.
+
+use fullcount::cli::{self, Request};
+use fullcount::run;
+use std::io::Write;
+use std::process::ExitCode;
+
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-fn main() {}
+
+fn main() -> ExitCode {
+    match cli::parse(std::env::args_os(), &|path| path.exists()) {
+        Ok(Request::Print(text)) => {
+            // A pager that was left early is no fault.
+            let _ = std::io::stdout().write_all(text.as_bytes());
+            ExitCode::SUCCESS
+        }
+        Ok(Request::Run(config)) => match run::run(&config) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => {
+                if error.exit_code() != 0 {
+                    eprintln!("{error}");
+                }
+                ExitCode::from(error.exit_code())
+            }
+        },
+        Err(error) => {
+            eprintln!("fullcount: {error}");
+            ExitCode::from(2)
+        }
+    }
+}

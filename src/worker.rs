@@ -6,13 +6,15 @@
 //! clock itself: the loops of this room pass time in. Below this room nobody
 //! reads a clock, takes a lock, logs or allocates for a packet.
 
+pub mod clock;
 pub mod files;
+pub mod live;
 pub mod outbox;
 
 use crate::decode::Packet;
 use crate::flow::table::{BATCH, FlowTable, TableConfig};
-use crate::meter::totals::Totals;
-use outbox::{Cut, Outbox, RingFigures};
+use crate::meter::totals::{LaneTotals, Totals};
+use outbox::{Cut, LaneMark, Outbox, RingFigures};
 
 /// Flows written or looked at between two batches: about 0.1 ms.
 pub const SLICE: usize = 1024;
@@ -27,10 +29,11 @@ pub struct Worker {
     outbox: Outbox,
     /// Kernel figures, brought by the loop that has the rings.
     rings: Vec<RingFigures>,
+    marks: Vec<LaneMark>,
     late_packets: u64,
     first_ns: Option<u64>,
     /// A boundary whose cut is being written, live.
-    pending: Option<u64>,
+    pending: Option<Box<Cut>>,
 }
 
 impl Worker {
@@ -40,11 +43,19 @@ impl Worker {
         let (index, entries) = table.memory();
         crate::capture::sys::memory::advise_huge_pages(index);
         crate::capture::sys::memory::advise_huge_pages(entries);
-        Worker { table, totals: Totals::default(), outbox, rings: Vec::new(), late_packets: 0, first_ns: None, pending: None }
+        Worker {
+            table,
+            totals: Totals::default(),
+            outbox,
+            rings: Vec::new(),
+            marks: Vec::new(),
+            late_packets: 0,
+            first_ns: None,
+            pending: None,
+        }
     }
 
     /// Counts packets, in order, in batches.
-    #[inline]
     pub fn take(&mut self, packets: &mut [Packet]) {
         if self.first_ns.is_none() {
             self.first_ns = packets.iter().map(|packet| packet.time_ns).min();
@@ -75,59 +86,71 @@ impl Worker {
         self.table.begin_cut(boundary_ns);
         self.table.write_cut(usize::MAX, &mut self.outbox);
         let cut = self.figures(boundary_ns, skipped, false);
-        self.outbox.cut(Box::new(cut));
+        self.outbox.cut(cut);
     }
 
     /// The last cut; with accounts every flow that is left has its record.
     pub fn finish(mut self, boundary_ns: u64, skipped: u64, accounts: bool) {
+        self.outbox.wait_from_now_on();
         self.table.sweep(boundary_ns, usize::MAX, &mut self.outbox);
         self.table.write_cut(usize::MAX, &mut self.outbox);
         self.table.begin_cut(boundary_ns);
         self.table.write_cut(usize::MAX, &mut self.outbox);
-        let stats = self.table.stats();
+        let mut cut = self.figures(boundary_ns, skipped, true);
         if accounts {
             self.table.end_all(&mut self.outbox);
         }
-        let mut cut = self.figures(boundary_ns, skipped, true);
-        cut.table = stats;
-        self.outbox.last_cut(Box::new(cut));
+        cut.whole = true;
+        self.outbox.cut(cut);
     }
 
     /// Live: begins a cut if the one before is written; otherwise the next one
-    /// says it all.
+    /// says it all. Figures are those of this moment, records follow in slices.
     pub fn begin_cut(&mut self, boundary_ns: u64) {
         if self.pending.is_none() && self.table.begin_cut(boundary_ns) {
-            self.pending = Some(boundary_ns);
+            self.pending = Some(self.figures(boundary_ns, 0, false));
         }
     }
 
     /// Live: a slice of what is not urgent. True if something is left to do.
     pub fn between_batches(&mut self, watermark_ns: u64) -> bool {
         let swept = self.table.sweep(watermark_ns, SLICE, &mut self.outbox);
-        let Some(boundary_ns) = self.pending else { return !swept };
-        if self.table.write_cut(SLICE, &mut self.outbox) {
-            let cut = self.figures(boundary_ns, 0, false);
-            self.outbox.cut(Box::new(cut));
-            self.pending = None;
-            return !swept;
+        let Some(mut cut) = self.pending.take() else { return !swept };
+        if !self.table.write_cut(SLICE, &mut self.outbox) {
+            self.pending = Some(cut);
+            return true;
         }
-        true
+        cut.whole = self.table.cut_is_whole();
+        // Where the aggregator is far behind, the next cut says it all.
+        self.outbox.cut(cut);
+        !swept
     }
 
-    fn figures(&self, boundary_ns: u64, skipped: u64, last: bool) -> Cut {
+    /// Totals by lane, up to the last one used.
+    pub fn lanes(&self) -> Vec<LaneTotals> {
         let used = self.totals.lanes.iter().rposition(|lane| lane.frames > 0).map_or(0, |at| at + 1);
-        Cut {
+        self.totals.lanes[..used].to_vec()
+    }
+
+    /// Moments that the next cut tells of.
+    pub fn add_marks(&mut self, marks: &mut Vec<LaneMark>) {
+        self.marks.append(marks);
+    }
+
+    fn figures(&mut self, boundary_ns: u64, skipped: u64, last: bool) -> Box<Cut> {
+        Box::new(Cut {
             boundary_ns,
             skipped,
-            lanes: self.totals.lanes[..used].to_vec(),
+            lanes: self.lanes(),
             ethertypes: self.totals.ethertypes.clone(),
             table: self.table.stats(),
             rings: self.rings.clone(),
+            marks: std::mem::take(&mut self.marks),
             late_packets: self.late_packets,
             first_ns: self.first_ns,
             whole: self.table.cut_is_whole(),
             last,
-        }
+        })
     }
 }
 
@@ -158,6 +181,13 @@ impl Intervals {
     /// Intervals of this length.
     pub fn new(length_ns: u64) -> Intervals {
         Intervals { length_ns, next_ns: 0, latest_ns: 0 }
+    }
+
+    /// Intervals of this length, the first of which has begun at `start_ns`.
+    pub fn from(length_ns: u64, start_ns: u64) -> Intervals {
+        let mut intervals = Intervals::new(length_ns);
+        intervals.observe(start_ns);
+        intervals
     }
 
     /// Latest time seen.

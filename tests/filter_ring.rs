@@ -197,10 +197,13 @@ fn selected(programs: &[Program], sent: &[Vec<u8>]) -> Vec<BTreeSet<u16>> {
 
 /// Expressions on which the kernel's machine and libpcap's (ours) differ, so
 /// that `tcpdump -i` and `tcpdump -r` differ as well, and why.
-const EXCEPTIONS: [(&str, &str); 1] = [(
-    "ip[0:4] << ip[8] > 5",
-    "a shift by X is by X modulo 32 in the kernel, and gives 0 from 32 on in libpcap",
-)];
+const EXCEPTIONS: [(&str, &str); 2] = [
+    (
+        "ip[0:4] << ip[8] > 5",
+        "a shift by X is by X modulo 32 in the kernel, and gives 0 from 32 on in libpcap",
+    ),
+    ("ip[ip[0] - 70] = 0", "an index below 0 reads what is before in the kernel, and refuses in libpcap"),
+];
 
 #[test]
 fn rings_select_what_files_do() {
@@ -241,6 +244,8 @@ fn ring_programs_are_those_of_tcpdump() {
         return;
     }
     namespace.enter();
+    // With an address, as a net mask might make another program of `ip broadcast`.
+    assert!(ip(&["addr", "add", "198.18.0.1/24", "dev", "filter1"]));
     let mended = |e: &str| ["len", "less", "greater", "protochain"].iter().any(|word| e.contains(word));
     let mut compared = 0;
     for Fixture { expression, .. } in fixtures() {

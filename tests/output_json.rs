@@ -143,7 +143,7 @@ fn every_line_begins_alike() {
 fn a_row_has_the_keys_of_its_grouping() {
     let both = [count(3, 300), count(1, 100)];
     let mut snapshot = empty(NINE + S);
-    snapshot.views = vec![
+    snapshot.link_rows = vec![
         vec![
             group_row(RowName::Pair(v4(1), v4(2)), both, both),
             group_row(RowName::Host(v4(1)), both, both),
@@ -225,6 +225,7 @@ fn the_largest_figures_are_integers_still() {
     assert_eq!(lines[3]["duration_seconds"], 0.0);
     assert_eq!(lines[3]["c2s"]["frames"], 0);
     let mut now = empty(NINE + 1);
+    now.interval_ns = 1;
     now.interfaces = vec![interface(0, totals, totals)];
     assert_eq!(
         one(now, &context())[1]["rx"]["bits_per_second"],
@@ -287,6 +288,32 @@ fn what_is_missing_is_told() {
     assert_eq!(stop["interfaces"][1]["capture"]["kernel_drops"], 1204);
     assert_eq!(lines[2]["capture"]["kernel_drops"], 4);
     assert_eq!(lines[2]["capture"]["coverage_ratio"], 0.997);
+}
+
+#[test]
+fn a_lost_line_has_its_number() {
+    let mut context = context();
+    let mut text = Vec::new();
+    let mut output = JsonLines::new(&mut text, style());
+    output.start(&start(), &context).unwrap();
+    context.lines_lost = 5;
+    output.snapshot(&empty(NINE + S), &Vec::new(), &context).unwrap();
+    output.stop(&StopReason::Signal, &empty(NINE + S), &Vec::new(), &context).unwrap();
+    let text = String::from_utf8(text).unwrap();
+    let lines: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(lines.iter().map(|line| line["seq"].as_u64().unwrap()).collect::<Vec<_>>(), [0, 6, 7, 8]);
+    assert_eq!(lines[3]["json_lines_lost"], 5);
+}
+
+#[test]
+fn a_live_interval_without_length_has_no_rate() {
+    let mut snapshot = empty(NINE + S);
+    snapshot.interval_ns = 0;
+    snapshot.interfaces = vec![interface(0, lane_totals(1, 60), LaneTotals::default())];
+    let lines = one(snapshot, &context());
+    assert_eq!(lines[1]["interval_seconds"], 0.0);
+    assert_eq!(lines[1]["rx"]["bits_per_second"], Value::Null);
+    assert_eq!(lines[3]["interfaces"][0]["rx"]["bits_per_second"], 480);
 }
 
 #[test]

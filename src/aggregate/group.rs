@@ -30,7 +30,8 @@ struct Group {
 
 /// See the module's description.
 pub struct Groups {
-    kept: Vec<(Scope, Grouping)>,
+    /// Whether by interface, and what.
+    kept: Vec<(bool, Grouping)>,
     numbers: HashMap<(Scope, RowName), u32>,
     groups: Vec<Group>,
     touched: Vec<u32>,
@@ -40,13 +41,13 @@ pub struct Groups {
 }
 
 impl Groups {
-    /// Keeps what these views ask for.
-    pub fn new(views: &[View]) -> Groups {
-        let wanted = views.iter().filter(|view| {
+    /// Keeps what these views ask for: over all interfaces, and of each.
+    pub fn new(all: Option<View>, each_link: Option<View>) -> Groups {
+        let views = [all.map(|view| (false, view)), each_link.map(|view| (true, view))];
+        let wanted = views.into_iter().flatten().filter(|(_, view)| {
             !matches!(view.grouping, Grouping::Connection | Grouping::Interface) && view.limit > 0
         });
-        let mut kept: Vec<_> = wanted.map(|view| (view.link, view.grouping)).collect();
-        kept.dedup();
+        let kept = wanted.map(|(each, view)| (each, view.grouping)).collect();
         Groups {
             kept,
             numbers: HashMap::new(),
@@ -65,10 +66,8 @@ impl Groups {
     /// A direction of a flow gained this much on a lane.
     pub(super) fn gain(&mut self, row: &RowState, side: usize, lane: Lane, gained: Count) {
         for number in 0..self.kept.len() {
-            let (scope, grouping) = self.kept[number];
-            if scope.is_some_and(|link| link != lane.link()) {
-                continue;
-            }
+            let (each_link, grouping) = self.kept[number];
+            let scope = each_link.then(|| lane.link());
             let to_server = side == row.client_second as usize;
             let server = 1 - row.client_second as usize;
             let (key, direction) = (&row.key, !to_server as usize);
@@ -147,6 +146,7 @@ fn rest_of(name: RowName) -> RowName {
 /// The rows that a view asks for, in its order.
 pub(super) fn select(
     view: &View,
+    scope: Scope,
     rows: &mut [&mut Rows],
     groups: &mut Groups,
     interfaces: &[InterfaceFigures],
@@ -160,7 +160,7 @@ pub(super) fn select(
             for rows in rows.iter_mut() {
                 let interval = rows.interval();
                 let take = |row: &RowState, lanes: Option<&LaneRows>| {
-                    offer_flow(&mut best, view, row, lanes, interval);
+                    offer_flow(&mut best, scope, row, lanes, interval);
                 };
                 if view.order == Order::Bytes || view.order == Order::Packets {
                     rows.each(take);
@@ -170,12 +170,14 @@ pub(super) fn select(
             }
         }
         Grouping::Interface => {
-            for figures in interfaces.iter().filter(|one| view.link.is_none_or(|link| link == one.link)) {
-                best.offer(|| plain(
-                    RowName::Interface(figures.link),
-                    figures.interval.map(|lane| lane.count),
-                    figures.total.map(|lane| lane.count),
-                ));
+            for figures in interfaces.iter().filter(|one| scope.is_none_or(|link| link == one.link)) {
+                best.offer(|| {
+                    plain(
+                        RowName::Interface(figures.link),
+                        figures.interval.map(|lane| lane.count),
+                        figures.total.map(|lane| lane.count),
+                    )
+                });
             }
         }
         _ => {
@@ -187,7 +189,7 @@ pub(super) fn select(
                 Box::new(groups.touched.iter().copied())
             };
             for group in numbers.map(|number| &groups.groups[number as usize]) {
-                let fits = kind_of(group.name) == Some(view.grouping) && group.scope == view.link;
+                let fits = kind_of(group.name) == Some(view.grouping) && group.scope == scope;
                 if fits {
                     let gained = gained(&group.total, &group.base, group.touched == interval);
                     best.offer(|| plain(group.name, gained, group.total));
@@ -216,10 +218,10 @@ fn plain(name: RowName, interval: [Count; 2], total: [Count; 2]) -> Row {
     Row { name, client_second: false, interval, total, state: None, marks: 0, lanes: [None; 2] }
 }
 
-fn offer_flow(best: &mut Best, view: &View, row: &RowState, lanes: Option<&LaneRows>, interval: u32) {
+fn offer_flow(best: &mut Best, scope: Scope, row: &RowState, lanes: Option<&LaneRows>, interval: u32) {
     let touched = row.touched == interval;
     let (mut now, mut total) = (gained(&row.total, &row.base, touched), row.total);
-    if let Some(link) = view.link {
+    if let Some(link) = scope {
         match lanes {
             Some(lanes) => (now, total) = on_link(lanes, link, touched),
             None => {
@@ -230,9 +232,12 @@ fn offer_flow(best: &mut Best, view: &View, row: &RowState, lanes: Option<&LaneR
                 }
             }
         }
-        if total[0].packets + total[1].packets == 0 {
-            return;
-        }
+    }
+    // A flow that has ended or was handed over again without a packet.
+    let all = best.order == Order::Bytes || best.order == Order::Packets;
+    let shown = if all { &total } else { &now };
+    if shown[0].packets + shown[1].packets == 0 {
+        return;
     }
     let order = [row.client_second as usize, 1 - row.client_second as usize];
     best.offer(|| Row {

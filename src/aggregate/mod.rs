@@ -21,7 +21,7 @@ use crate::capture::{LINKS_MAX, Lane};
 use crate::flow::record::{Account, Buffer};
 use crate::flow::table::TableStats;
 use crate::meter::totals::{Count, LaneTotals};
-use crate::worker::outbox::{Cut, Inbox, Message, RingFigures};
+use crate::worker::outbox::{Cut, Inbox, LaneMark, Message, RingFigures};
 use group::Groups;
 use rows::Rows;
 use snapshot::{CaptureFigures, Fault, InterfaceFigures, Snapshot};
@@ -33,8 +33,10 @@ use view::View;
 pub struct Config {
     /// Length of an interval, ns; 0 for one interval over all.
     pub interval_ns: u64,
-    /// What outputs want to see in every snapshot.
-    pub views: Vec<View>,
+    /// Rows over all interfaces that outputs want in every snapshot.
+    pub rows: Option<View>,
+    /// Rows of each interface, with its share of each.
+    pub link_rows: Option<View>,
     /// How long to wait for a late worker, live; None waits for ever (files).
     pub patience: Option<Duration>,
 }
@@ -45,6 +47,8 @@ struct Source {
     rows: Rows,
     /// Its figures at its latest cut.
     cut: Cut,
+    /// Moments noted by it that not all have noted yet.
+    marks: Vec<LaneMark>,
     ended: bool,
 }
 
@@ -70,10 +74,16 @@ impl Aggregator {
     pub fn new(config: Config, inboxes: Vec<Inbox>) -> Aggregator {
         let sources: Vec<Source> = inboxes
             .into_iter()
-            .map(|inbox| Source { inbox, rows: Rows::default(), cut: Cut::default(), ended: false })
+            .map(|inbox| Source {
+                inbox,
+                rows: Rows::default(),
+                cut: Cut::default(),
+                marks: Vec::new(),
+                ended: false,
+            })
             .collect();
         Aggregator {
-            groups: Groups::new(&config.views),
+            groups: Groups::new(config.rows, config.link_rows),
             config,
             sources,
             flows_by_lane: vec![Count::default(); 2 * LINKS_MAX],
@@ -85,6 +95,12 @@ impl Aggregator {
             start_ns: None,
             faults: Vec::new(),
         }
+    }
+
+    /// The run began at this moment: the first interval is the shorter for it.
+    pub fn begin_at(&mut self, start_ns: u64) {
+        self.start_ns = Some(start_ns);
+        self.boundary_ns = start_ns;
     }
 
     /// Takes everything up to the next boundary and says how things stand
@@ -103,10 +119,16 @@ impl Aggregator {
         }
         let last = self.sources.iter().all(|source| source.ended);
         let on_time = self.sources.iter().enumerate().filter(|(number, _)| !late.contains(number));
-        let boundaries = on_time.filter(|(_, source)| last || !source.ended).map(|(_, source)| source.cut.boundary_ns);
+        let boundaries =
+            on_time.filter(|(_, source)| last || !source.ended).map(|(_, source)| source.cut.boundary_ns);
         let boundary = if last { boundaries.max() } else { boundaries.min() };
+        let earlier_ns = self.boundary_ns;
         self.boundary_ns = boundary.unwrap_or(0).max(self.boundary_ns);
-        Some(self.snapshot(last, late))
+        let span_ns = match self.config.patience {
+            Some(_) => self.boundary_ns - earlier_ns,
+            None => self.config.interval_ns,
+        };
+        Some(self.snapshot(span_ns, last, late))
     }
 
     /// Applies one worker's messages up to its next cut; false if it is late.
@@ -140,14 +162,14 @@ impl Aggregator {
 
     fn apply(&mut self, number: usize, mut buffer: Box<Buffer>) {
         let source = &mut self.sources[number];
-        source.rows.apply(&buffer, &mut self.flows_by_lane, &mut self.groups);
+        source.rows.apply(&mut buffer, &mut self.flows_by_lane, &mut self.groups);
         self.accounts.append(&mut buffer.accounts);
         buffer.clear();
         // The worker may have gone already.
         let _ = source.inbox.empties.try_send(buffer);
     }
 
-    fn snapshot(&mut self, last: bool, late_workers: Vec<usize>) -> Snapshot {
+    fn snapshot(&mut self, interval_ns: u64, last: bool, late_workers: Vec<usize>) -> Snapshot {
         let totals = self.lane_totals();
         let whole = self.sources.iter().all(|source| source.cut.whole) && late_workers.is_empty();
         if whole {
@@ -162,12 +184,16 @@ impl Aggregator {
         }
         let start_ns = self.start_ns.unwrap_or(self.boundary_ns);
         let mut rows: Vec<&mut Rows> = self.sources.iter_mut().map(|source| &mut source.rows).collect();
-        let views = self
+        let all_rows = self
             .config
-            .views
-            .iter()
-            .map(|view| group::select(view, &mut rows, &mut self.groups, &interfaces))
-            .collect();
+            .rows
+            .map_or(Vec::new(), |view| group::select(&view, None, &mut rows, &mut self.groups, &interfaces));
+        let link_rows = self.config.link_rows.map_or(Vec::new(), |view| {
+            let links = 0..interfaces.len() as u8;
+            links
+                .map(|link| group::select(&view, Some(link), &mut rows, &mut self.groups, &interfaces))
+                .collect()
+        });
         rows.iter_mut().for_each(|rows| rows.next_interval());
         self.groups.next_interval();
         let mut ethertypes: Vec<(u16, Count)> = Vec::new();
@@ -184,13 +210,15 @@ impl Aggregator {
         let snapshot = Snapshot {
             time_ns: self.boundary_ns,
             start_ns,
-            interval_ns: self.config.interval_ns,
+            interval_ns,
             interfaces,
             table_interval: difference(&table, &self.earlier_table),
             table,
             ethertypes,
-            views,
+            rows: all_rows,
+            link_rows,
             accounts,
+            marks: self.take_marks(),
             skipped_intervals: skipped.unwrap_or(0),
             late_packets: self.sources.iter().map(|source| source.cut.late_packets).sum(),
             late_workers,
@@ -222,7 +250,11 @@ impl Aggregator {
             let mut sum = lane.untracked_sum();
             sum.add(*flows);
             if sum != lane.count {
-                self.faults.push(Fault::Identity { lane: Lane(number as u8), totals: lane.count, parts: sum });
+                self.faults.push(Fault::Identity {
+                    lane: Lane(number as u8),
+                    totals: lane.count,
+                    parts: sum,
+                });
             }
         }
     }
@@ -231,15 +263,32 @@ impl Aggregator {
         let mut sums: Vec<RingFigures> = Vec::new();
         for ring in self.sources.iter().flat_map(|source| &source.cut.rings) {
             match sums.iter_mut().find(|sum| sum.link == ring.link) {
-                Some(sum) => {
-                    sum.frames += ring.frames;
-                    sum.kernel_drops += ring.kernel_drops;
-                    sum.freezes += ring.freezes;
-                }
+                Some(sum) => sum.add(ring),
                 None => sums.push(*ring),
             }
         }
         sums
+    }
+
+    /// Moments that all workers have noted; the others wait for the next snapshot.
+    fn take_marks(&mut self) -> Vec<(u64, Vec<LaneTotals>)> {
+        for source in &mut self.sources {
+            source.marks.append(&mut source.cut.marks);
+        }
+        let mut marks = Vec::new();
+        while let Some(at_ns) = self.sources.first().and_then(|source| source.marks.first()).map(|m| m.at_ns)
+        {
+            if self.sources.iter().any(|source| source.marks.first().is_none_or(|mark| mark.at_ns != at_ns)) {
+                break;
+            }
+            let mut lanes = vec![LaneTotals::default(); 2 * LINKS_MAX];
+            for source in &mut self.sources {
+                let mark = source.marks.remove(0);
+                lanes.iter_mut().zip(&mark.lanes).for_each(|(sum, lane)| sum.add(lane));
+            }
+            marks.push((at_ns, lanes));
+        }
+        marks
     }
 
     fn table_totals(&self) -> TableStats {

@@ -66,9 +66,10 @@ impl Rows {
     }
 
     /// Takes a buffer's records in.
-    pub fn apply(&mut self, buffer: &Buffer, flows_by_lane: &mut [Count], groups: &mut Groups) {
+    pub fn apply(&mut self, buffer: &mut Buffer, flows_by_lane: &mut [Count], groups: &mut Groups) {
         let mut keys = buffer.keys.iter();
         let mut lanes = buffer.lanes.as_slice();
+        let mut accounts = buffer.accounts.iter_mut();
         for record in &buffer.records {
             if record.flags & flag::NEW != 0
                 && let Some(&(key, _)) = keys.next()
@@ -79,6 +80,11 @@ impl Rows {
             }
             let (counts, rest) = lanes.split_at((record.lane_count as usize).min(lanes.len()));
             lanes = rest;
+            if record.flags & flag::ACCOUNT != 0
+                && let Some(account) = accounts.next()
+            {
+                account.lanes = counts.to_vec();
+            }
             self.apply_record(record, counts, flows_by_lane, groups);
         }
     }
@@ -101,9 +107,7 @@ impl Rows {
         row.listed = interval;
         let before = row.total;
         let lanes_before = row.lanes;
-        for side in 0..2 {
-            row.total[side] = Count { packets: record.packets[side], bytes: record.bytes[side] };
-        }
+        row.total = [0, 1].map(|side| Count { packets: record.packets[side], bytes: record.bytes[side] });
         row.lanes = record.lanes;
         row.marks = record.marks;
         row.state = record.state;
@@ -113,8 +117,8 @@ impl Rows {
         if several {
             self.apply_lanes(slot, &row, before, lanes_before, counts, flows_by_lane, groups);
         } else {
-            for side in 0..2 {
-                let gained = row.total[side].since(&before[side]);
+            for (side, before) in before.iter().enumerate() {
+                let gained = row.total[side].since(before);
                 if gained.packets > 0 {
                     gain(&row, side, Lane(row.lanes[side]), gained, flows_by_lane, groups);
                 }
@@ -152,7 +156,11 @@ impl Rows {
             let now: Vec<LaneCount> = (0..2).filter(|&side| before[side].packets > 0).map(had).collect();
             let base = (0..2)
                 .filter(|&side| row.base[side].packets > 0)
-                .map(|side| LaneCount { packets: row.base[side].packets, bytes: row.base[side].bytes, ..had(side) })
+                .map(|side| LaneCount {
+                    packets: row.base[side].packets,
+                    bytes: row.base[side].bytes,
+                    ..had(side)
+                })
                 .collect();
             LaneRows { now, base, touched: interval }
         });

@@ -26,10 +26,14 @@ pub struct Snapshot {
     pub table_interval: TableStats,
     /// What was not IP since the start, by ethertype, most bytes first.
     pub ethertypes: Vec<(u16, Count)>,
-    /// Rows of each view, in the order in which the views were asked for.
-    pub views: Vec<Vec<Row>>,
+    /// Rows over all interfaces, in the order asked for.
+    pub rows: Vec<Row>,
+    /// Rows of each interface, by link number: its share of each.
+    pub link_rows: Vec<Vec<Row>>,
     /// Flows that ended (with accounts), in the order of `connection` lines.
     pub accounts: Vec<Account>,
+    /// Totals by lane where packet time passed a noted moment, all workers together.
+    pub marks: Vec<(u64, Vec<LaneTotals>)>,
     /// Empty intervals left out before this one.
     pub skipped_intervals: u64,
     /// Packets since the start that came after their interval's end.
@@ -40,6 +44,14 @@ pub struct Snapshot {
     pub faults: Vec<Fault>,
     /// The last snapshot of the run.
     pub last: bool,
+}
+
+impl Snapshot {
+    /// Wire packets since the start, all interfaces.
+    pub fn packets(&self) -> u64 {
+        let both = |one: &InterfaceFigures| one.total[0].count.packets + one.total[1].count.packets;
+        self.interfaces.iter().map(both).sum()
+    }
 }
 
 /// Something that is a defect, not a loss.

@@ -1,7 +1,5 @@
 //! What an output asks to see: which rows, of what, in which order, how many.
 
-use crate::capture::LinkId;
-
 /// What a row stands for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Grouping {
@@ -35,8 +33,6 @@ pub enum Order {
 /// A request for rows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct View {
-    /// One interface's share of each row, or all of it.
-    pub link: Option<LinkId>,
     /// What a row is.
     pub grouping: Grouping,
     /// Their order.

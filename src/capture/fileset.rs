@@ -9,7 +9,11 @@ use super::file::{FileError, FileInterface, FileSource};
 use super::filter::{self, Filter, FilterError, Program};
 use super::merge::{Merge, Source};
 use super::{Frame, LINKS_MAX, LinkId, LinkType};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
+use std::io::{self, Read};
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// An interface of the run.
@@ -23,10 +27,36 @@ pub struct FileLink {
     pub group: u8,
 }
 
+/// What standard input is called where a file has its name.
+pub const STANDARD_INPUT: &str = "-";
+
+/// Standard input that ends when the run is told to stop, though its writer
+/// goes on: a read that blocks would not see a signal.
+struct StandardInput(Arc<AtomicBool>);
+
+impl Read for StandardInput {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let input = io::stdin();
+        let wait = Timespec { tv_sec: 0, tv_nsec: 100_000_000 };
+        loop {
+            if self.0.load(Ordering::Relaxed) {
+                return Ok(0);
+            }
+            let mut ready = [PollFd::new(&input, PollFlags::IN)];
+            match poll(&mut ready, Some(&wait)) {
+                Ok(0) | Err(Errno::INTR) => {}
+                Ok(_) => return Ok(rustix::io::read(&input, buffer)?),
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+}
+
 /// What a walk meets.
 pub enum Met<'a> {
-    /// A frame of this interface follows for the first time.
-    Link(LinkId, &'a FileLink),
+    /// A frame of this interface follows for the first time; whether the
+    /// record tells its direction.
+    Link(LinkId, &'a FileLink, bool),
     /// A frame that the filter selects.
     Frame(&'a Frame<'a>),
 }
@@ -146,7 +176,7 @@ impl Source for Feed {
 impl FileSet {
     /// Opens all files; `groups` as the user joined them. A file that cannot be
     /// opened is a fault, not an end: the others are still counted.
-    pub fn open(groups: &[Vec<PathBuf>], expression: Option<&str>) -> FileSet {
+    pub fn open(groups: &[Vec<PathBuf>], expression: Option<&str>, stop: &Arc<AtomicBool>) -> FileSet {
         let registry = Registry::default();
         let mut faults = Vec::new();
         let mut feeds = Vec::new();
@@ -154,7 +184,13 @@ impl FileSet {
         let paths = joined.flat_map(|(group, paths)| paths.iter().map(move |path| (group, path)));
         for (file, (group, path)) in paths.enumerate() {
             let group = group.min(LINKS_MAX - 1) as u8;
-            match FileSource::open(path, 0) {
+            let opened = match path.as_os_str() == "-" {
+                true => {
+                    FileSource::from_reader(Box::new(StandardInput(stop.clone())), STANDARD_INPUT.into(), 0)
+                }
+                false => FileSource::open(path, 0),
+            };
+            match opened {
                 Ok(source) => feeds.push(Feed::new(source, file, group, registry.clone())),
                 Err(fault) => faults.push(fault),
             }
@@ -233,7 +269,7 @@ impl FileSet {
                 let links = registry.lock().unwrap_or_else(PoisonError::into_inner).clone();
                 for link in told..=frame.link as usize {
                     if let Some(file_link) = links.get(link)
-                        && !visit(Met::Link(link as LinkId, file_link))
+                        && !visit(Met::Link(link as LinkId, file_link, frame.direction.is_some()))
                     {
                         return false;
                     }

@@ -187,8 +187,7 @@ impl Filter {
     pub fn for_file(expression: &str, link_type: LinkType) -> Result<Program, FilterError> {
         let handle =
             library()?.open_dead(dlt(link_type)).map_err(|e| FilterError::NoHandle(e.to_string()))?;
-        // tcpdump's mask too, where it has no interface to ask.
-        let instructions = compile(&handle, expression, 0)?;
+        let instructions = compile(&handle, expression)?;
         // Cooked frames carry the direction themselves; others do not, and a
         // program that asks the kernel for it would refuse every frame.
         let loads = |i: &Instruction| matches!(i.code, code::LD_W_ABS | code::LD_H_ABS | code::LD_B_ABS);
@@ -201,15 +200,16 @@ impl Filter {
     /// Compiles for a packet socket (SOCK_RAW) on a live interface. Blocks
     /// while names are looked up; opens a packet socket of libpcap's for the
     /// moment, as libpcap's VLAN special handling has no other switch, so it
-    /// needs CAP_NET_RAW, which the ring needs anyway.
+    /// needs CAP_NET_RAW, which the ring needs anyway. (Some 50 ms, as the
+    /// kernel lets go of that socket.) `len`, `less` and `greater` see the
+    /// frame with its tag, but a super-frame whole, up to 64 KiB and more.
     ///
     /// # Errors
     /// No library, a wrong expression, an interface that libpcap cannot open or
     /// whose frames are not Ethernet, or a program too long for the kernel.
     pub fn for_ring(expression: &str, interface: &str) -> Result<Program, FilterError> {
-        let (handle, mask) = live(library()?, interface)?;
-        let mut instructions =
-            checked(expression, compile(&handle, expression, mask)?)?.instructions.into_vec();
+        let handle = live(library()?, interface)?;
+        let mut instructions = checked(expression, compile(&handle, expression)?)?.instructions.into_vec();
         let too_long = |instructions| FilterError::TooLong { expression: expression.into(), instructions };
         if rewrite::has_loops(&instructions) {
             instructions = rewrite::unroll(&instructions).ok_or(too_long(instructions.len()))?;
@@ -244,10 +244,9 @@ fn library() -> Result<&'static Library, FilterError> {
     libpcap::library().map_err(|why| FilterError::NoLibrary(why.into()))
 }
 
-fn compile(handle: &Handle, expression: &str, mask: u32) -> Result<Vec<Instruction>, FilterError> {
-    let try_one = |expression: &str| handle.compile(expression, mask);
-    try_one(expression).map_err(|message| FilterError::Refused {
-        place: place::find(expression, &message, |part| try_one(part).map(drop)),
+fn compile(handle: &Handle, expression: &str) -> Result<Vec<Instruction>, FilterError> {
+    handle.compile(expression).map_err(|message| FilterError::Refused {
+        place: place::find(expression, &message, |part| handle.compile(part).map(drop)),
         message: place::sentence(&message).into(),
         expression: expression.into(),
     })
@@ -257,26 +256,26 @@ fn checked(expression: &str, instructions: Vec<Instruction>) -> Result<Program, 
     Program::new(instructions).map_err(|error| FilterError::Unsound { expression: expression.into(), error })
 }
 
-/// A handle that compiles for the interface, and the interface's net mask.
-fn live(library: &'static Library, interface: &str) -> Result<(Handle, u32), FilterError> {
+/// A handle that compiles for the interface.
+fn live(library: &'static Library, interface: &str) -> Result<Handle, FilterError> {
     let refused = |message: String| FilterError::Interface { interface: interface.into(), message };
     let name = CString::new(interface).map_err(|_| refused("its name holds a zero byte".into()))?;
     let handle = match library.open_live(&name) {
         // libpcap does not open what is down, but a ring may wait on it. Nothing
-        // in a program depends on the interface but link type and mask, so that
+        // in a program depends on the interface but its link type, so that
         // of another Ethernet interface serves.
         Err(OpenError::NotUp) if libpcap::is_ethernet(&name) => library.open_live(c"lo"),
         other => other,
     };
     let handle = handle.map_err(|error| refused(error.to_string()))?;
     match handle.datalink() {
-        DLT_ETHERNET | DLT_RAW => Ok((handle, library.netmask(&name))),
+        DLT_ETHERNET | DLT_RAW => Ok(handle),
         dlt => Err(FilterError::LinkType { interface: interface.into(), dlt }),
     }
 }
 
 /// libpcap's DLT_ number on Linux. From 104 on LINKTYPE and DLT are one; of the
-/// others only those that `pcap/dlt.h` numbers differently are named here.
+/// others (and 106) those that `pcap/dlt.h` numbers differently are named here.
 fn dlt(link_type: LinkType) -> i32 {
     match link_type {
         LinkType::Ethernet => DLT_ETHERNET,
@@ -288,6 +287,63 @@ fn dlt(link_type: LinkType) -> i32 {
         LinkType::Other(100) => 11, // ATM RFC 1483
         LinkType::Other(102) => 15, // BSD/OS SLIP
         LinkType::Other(103) => 16, // BSD/OS PPP
+        LinkType::Other(106) => 19, // classical IP over ATM
         LinkType::Other(linktype) => linktype.into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_missing_library_names_its_packages() {
+        let sentence = FilterError::NoLibrary("libpcap.so.0.8: not found".into()).to_string();
+        for word in ["libpcap0.8", "Debian", "Fedora", "Arch", "libpcap.so.0.8: not found"] {
+            assert!(sentence.contains(word), "{word} is not in: {sentence}");
+        }
+        assert!(!sentence.contains('\n') && !sentence.contains("  "), "{sentence}");
+    }
+
+    #[test]
+    fn a_zero_byte_is_refused() {
+        if let Err(why) = libpcap::library() {
+            eprintln!("SKIPPED: no libpcap: {why}");
+            return;
+        }
+        let error = Filter::for_file("tcp\0or udp", LinkType::Ethernet).unwrap_err().to_string();
+        assert_eq!(
+            error,
+            "filter expression: syntax error: a zero byte, at the mark\n  tcp or udp\n  ^~~~~~"
+        );
+    }
+
+    /// Every link type of a file has a number that libpcap compiles for.
+    #[test]
+    fn link_types_select_ip() {
+        if let Err(why) = libpcap::library() {
+            eprintln!("SKIPPED: no libpcap: {why}");
+            return;
+        }
+        let ip =
+            [&[0x45, 0, 0, 20, 0, 0, 0, 0, 64, 6, 0, 0, 10, 0, 0, 1, 10, 0, 0, 2][..], &[0; 20]].concat();
+        let family = 2u32; // AF_INET everywhere
+        let cases = [
+            (LinkType::Ethernet, [&[0; 12][..], &[8, 0]].concat()),
+            (LinkType::LinuxSll, [&[0; 14][..], &[8, 0]].concat()),
+            (LinkType::LinuxSll2, [&[8, 0][..], &[0; 18]].concat()),
+            (LinkType::RawIp, vec![]),
+            (LinkType::Other(228), vec![]), // LINKTYPE_IPV4
+            (LinkType::Null, family.to_ne_bytes().to_vec()),
+            (LinkType::Loop, family.to_be_bytes().to_vec()),
+            (LinkType::Other(9), vec![0xff, 3, 0, 0x21]), // PPP
+        ];
+        for (link_type, header) in cases {
+            let frame = [header, ip.clone()].concat();
+            for (expression, selects) in [("host 10.0.0.2 and tcp", true), ("udp or host 10.0.0.3", false)] {
+                let program = Filter::for_file(expression, link_type).expect(expression);
+                assert_eq!(run(&program, &frame, 60) > 0, selects, "{link_type:?} {expression}");
+            }
+        }
     }
 }

@@ -198,6 +198,21 @@ impl<S: Source> Merge<S> {
         self.watermark
     }
 
+    /// How long from the last [`Merge::poll`] until its clock lets the next
+    /// frame through, in nanoseconds; `None` if none is at hand.
+    ///
+    /// With one at hand, wait for so long and not for the sources to become
+    /// readable: a ring with a block handed over always is (packet_poll).
+    pub fn wait_ns(&mut self) -> Option<u64> {
+        self.settle();
+        let least = |at_hand| {
+            let slots = self.slots.iter().filter(move |slot| slot.at_hand == at_hand);
+            slots.map(|slot| slot.bound).min()
+        };
+        let head = least(true)?;
+        Some(least(false).map_or(0, |bound| head.saturating_sub(bound)))
+    }
+
     /// What did not go as promised, since the start.
     pub fn counts(&self) -> MergeCounts {
         self.counts
@@ -384,14 +399,16 @@ mod tests {
         // the SYN/ACK of 1010 can be seen at once.
         merge.add(Script::ring(0, &clock, &[(1000, 1090)]));
         merge.add(Script::ring(1, &clock, &[(1010, 1010)]));
+        assert_eq!(merge.wait_ns(), None);
         clock.set(1020);
         assert_eq!(merge.poll(Some(1020)), 920);
         assert_eq!(drain(&mut merge), []);
+        assert_eq!(merge.wait_ns(), Some(90), "at 1110 ring 0 has nothing below 1010 any more");
         clock.set(1090);
         assert_eq!(merge.poll(Some(1090)), 1000);
         assert_eq!(drain(&mut merge), [(1000, 0)]);
-        clock.set(1111);
-        merge.poll(Some(1111));
+        clock.set(1110);
+        merge.poll(Some(1110));
         assert_eq!(drain(&mut merge), [(1010, 1)]);
         assert_eq!(merge.counts(), MergeCounts::default());
     }

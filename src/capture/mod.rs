@@ -9,6 +9,7 @@ pub mod fanout;
 pub mod file;
 pub mod fileset;
 pub mod filter;
+pub mod host_mac;
 pub mod link;
 pub mod merge;
 pub mod ring;

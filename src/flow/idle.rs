@@ -98,6 +98,12 @@ impl IdleLists {
         self.rings[class as usize].limit_ns
     }
 
+    /// Whether an entry stands in a list of this class.
+    #[inline]
+    pub fn is_in(&self, slot: u32, class: Class) -> bool {
+        self.nodes.get(slot as usize).is_some_and(|node| node.linked && node.class == class as u8)
+    }
+
     /// Entries in a class.
     pub fn count(&self, class: Class) -> usize {
         self.rings[class as usize].count

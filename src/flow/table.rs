@@ -240,7 +240,7 @@ impl FlowTable {
         }
         let entry = &mut self.entries[at];
         if packet.segments > 1 {
-            let surplus = packet.bytes - packet.frame_bytes as u64;
+            let surplus = (packet.bytes - packet.frame_bytes) as u64;
             let more = packet.segments as u64 - 1;
             self.details.count_surplus(entry, side, more, surplus).map_err(|_| Reason::NoDetail)?;
         }
@@ -249,14 +249,14 @@ impl FlowTable {
                 entry.lanes[side] = packet.lane.0;
             } else if self
                 .details
-                .count_lane(entry, side, packet.lane, packet.segments as u64, packet.bytes)
+                .count_lane(entry, side, packet.lane, packet.segments as u64, packet.bytes as u64)
                 .is_err()
             {
                 return Err(Reason::NoDetail);
             }
         }
         let sent = &mut entry.sent[side];
-        sent.bytes += packet.bytes;
+        sent.bytes += packet.bytes as u64;
         let (packets, over) = sent.packets.overflowing_add(packet.segments);
         let (payload, payload_over) = sent.payload.overflowing_add(packet.payload);
         sent.packets = packets;
@@ -273,8 +273,10 @@ impl FlowTable {
             let before = entry.state;
             if tcp::advance(entry, packet) && entry.state != before {
                 let class = class_of(entry);
-                let last = entry.last;
-                self.idle.put(slot, class, last);
+                if !self.idle.is_in(slot, class) {
+                    let last = entry.last;
+                    self.idle.put(slot, class, last);
+                }
             }
         }
         Ok(())
@@ -414,7 +416,7 @@ impl FlowTable {
             end.or_else(|| active_due(entry, self.boundary, self.config.active_timeout_ns))
         };
         let mut lane_count = 0;
-        if entry.marks & (mark::LANES[0] | mark::LANES[1]) != 0 || account.is_some() {
+        if entry.marks & (mark::LANES[0] | mark::LANES[1]) != 0 {
             flags |= flag::LANES;
             let before = buffer.lanes.len();
             self.details.lanes(entry, |lane| buffer.lanes.push(lane));
@@ -423,6 +425,7 @@ impl FlowTable {
         if let Some(reason) = account {
             flags |= flag::ACCOUNT;
             let surplus = self.details.surplus(entry);
+            // Lane counts are put into it by the receiver: an empty Vec allocates nothing.
             buffer.accounts.push(Account { entry: *entry, surplus, reason, lanes: Vec::new() });
         }
         if end.is_some() {

@@ -125,13 +125,13 @@ impl Totals {
     /// Counts a packet.
     #[inline]
     pub fn count(&mut self, packet: &Packet) {
-        let count = Count { packets: packet.segments as u64, bytes: packet.bytes };
+        let count = Count { packets: packet.segments as u64, bytes: packet.bytes as u64 };
         let lane = &mut self.lanes[packet.lane.index()];
         lane.count.add(count);
         lane.frames += 1;
         lane.frame_bytes += packet.frame_bytes as u64;
-        lane.ip_bytes += packet.ip_bytes;
-        lane.line_bytes += packet.line_bytes;
+        lane.ip_bytes += packet.ip_bytes as u64;
+        lane.line_bytes += packet.line_bytes as u64;
         lane.truncated += packet.truncated as u64;
         lane.classes[packet.class as usize].add(count);
         if packet.estimated {
@@ -143,7 +143,7 @@ impl Totals {
     #[cold]
     #[inline(never)]
     pub fn count_untracked(&mut self, packet: &Packet, reason: Reason) {
-        let count = Count { packets: packet.segments as u64, bytes: packet.bytes };
+        let count = Count { packets: packet.segments as u64, bytes: packet.bytes as u64 };
         self.lanes[packet.lane.index()].untracked[reason as usize].add(count);
         if reason == Reason::NotIp {
             self.count_ethertype(packet.ethertype, count);

@@ -26,6 +26,8 @@ pub struct Context {
     pub links: Vec<LinkFacts>,
     /// Names of VLAN stacks.
     pub stacks: VlanStacks,
+    /// Lines that a slow reader never got, since the start.
+    pub lines_lost: u64,
 }
 
 static NO_FACTS: LinkFacts = LinkFacts {

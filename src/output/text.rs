@@ -8,7 +8,7 @@
 //! Names from files, the system or the network pass through [`plain`].
 
 use super::columns::{INTERFACE_COLUMNS, LaneSight, ROW_COLUMNS, Sight, table};
-use super::figures::{Spans, both, coverage_of, ethertype_name, figures_of, sum};
+use super::figures::{both, coverage_of, ethertype_name, figures_of, interval_span, run_span, sum};
 use super::units::{between, duration, grouped, moment, number_of, percent_floor, percent_lost, plain, rate};
 use super::{Context, Coverage, Coverages, Notice, Output, Start, StopReason, Style};
 use crate::aggregate::snapshot::{CaptureFigures, InterfaceFigures, Snapshot};
@@ -23,14 +23,14 @@ use std::io::{self, Write};
 pub struct Text<W: Write> {
     writer: W,
     style: Style,
-    spans: Spans,
+    live: bool,
     blocks: u64,
 }
 
 impl<W: Write> Text<W> {
     /// Tables go to `writer`, in this style.
     pub fn new(writer: W, style: Style) -> Text<W> {
-        Text { writer, style, spans: Spans::default(), blocks: 0 }
+        Text { writer, style, live: false, blocks: 0 }
     }
 
     /// Writes a block whole; blocks stand apart by an empty line.
@@ -47,7 +47,7 @@ impl<W: Write> Text<W> {
 
 impl<W: Write> Output for Text<W> {
     fn start(&mut self, start: &Start, context: &Context) -> io::Result<()> {
-        self.spans.begin(start.time_ns);
+        self.live = start.time_ns != 0;
         let mut text = String::new();
         let live = context.links.iter().filter(|link| !link.from_file);
         let names: Vec<_> = live.map(|link| plain(&link.name)).collect();
@@ -63,7 +63,7 @@ impl<W: Write> Output for Text<W> {
     }
 
     fn snapshot(&mut self, snapshot: &Snapshot, coverage: &Coverages, context: &Context) -> io::Result<()> {
-        let span_ns = self.spans.interval(snapshot);
+        let span_ns = interval_span(snapshot, self.live);
         if self.style.whole {
             return Ok(());
         }
@@ -91,7 +91,7 @@ impl<W: Write> Output for Text<W> {
         coverage: &Coverages,
         context: &Context,
     ) -> io::Result<()> {
-        let span_ns = self.spans.run(snapshot);
+        let span_ns = run_span(snapshot);
         let sight = Sight { context, style: self.style, span_ns };
         if self.style.whole {
             self.block(&rows(snapshot, &sight))?;
@@ -124,9 +124,9 @@ fn line(text: &mut String, content: &str) {
     text.push('\n');
 }
 
-/// The rows of the first view, and how many there are besides.
+/// The rows, and how many there are besides.
 fn rows(snapshot: &Snapshot, sight: &Sight) -> String {
-    let rows = snapshot.views.first().map_or(&[][..], |rows| rows);
+    let rows = snapshot.rows.as_slice();
     if sight.style.top == 0 {
         return String::new();
     }
@@ -251,7 +251,7 @@ fn untracked(lanes: &[LaneTotals; 2]) -> Option<String> {
     (!said.is_empty()).then(|| format!("in no flow: {}", said.join(", ")))
 }
 
-/// What the flow table and the workers could not do, since the start.
+/// What the flow table could not do, since the start; what is late is told by notices.
 fn losses(snapshot: &Snapshot) -> String {
     let mut text = String::new();
     let stats = &snapshot.table;
@@ -266,14 +266,6 @@ fn losses(snapshot: &Snapshot) -> String {
             &mut text,
             &format!("{} ended unseen ({what}): rows are short by that", number_of(stats.unreported, "flow")),
         );
-    }
-    if snapshot.late_packets > 0 {
-        let late = number_of(snapshot.late_packets, "packet");
-        line(&mut text, &format!("{late} came with a time before their interval; counted in a later one"));
-    }
-    if !snapshot.late_workers.is_empty() {
-        let late: Vec<String> = snapshot.late_workers.iter().map(usize::to_string).collect();
-        line(&mut text, &format!("may be short: not in time with its figures: worker {}", late.join(", ")));
     }
     text
 }

@@ -7,11 +7,12 @@
 //! Channels block here: of a file nothing may be lost.
 
 use super::{Intervals, Worker};
-use crate::capture::fileset::{FileLink, FileSet, Met};
 use crate::capture::LinkId;
+use crate::capture::fileset::{FileLink, FileSet, Met};
 use crate::decode::{Decoder, Kind, Packet};
 use crate::flow::table::BATCH;
 use crossbeam_channel::{Receiver, Sender, bounded};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Packets that travel to a worker together.
 const PARCEL: usize = 512;
@@ -23,50 +24,73 @@ const STEP_BACK_NS: u64 = 1_000_000_000;
 /// What the reader tells workers.
 enum Step {
     Packets(Vec<Packet>),
-    Cut { boundary_ns: u64, skipped: u64 },
+    Cut {
+        boundary_ns: u64,
+        skipped: u64,
+    },
     StopSweeping,
     /// Packets that came after their interval's end.
     Late(u64),
-    Finish { boundary_ns: u64 },
+    Finish {
+        boundary_ns: u64,
+    },
 }
 
 /// Where packets and boundaries go: one worker on this thread, or several.
 trait Target {
-    fn packet(&mut self, packet: Packet);
+    /// The place for the next packet; `placed` follows.
+    fn place(&mut self) -> &mut Packet;
+    fn placed(&mut self);
     fn cut(&mut self, boundary_ns: u64, skipped: u64);
     fn late(&mut self);
     fn stop_sweeping(&mut self);
     fn finish(self, boundary_ns: u64);
 }
 
-/// How a run over files ended.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Walked {
-    /// Frames counted.
-    pub frames: u64,
-    /// Stopped by the limit, not by the end.
-    pub limited: bool,
+/// What a run over files is told.
+pub struct Job<'a> {
+    /// The files.
+    pub files: &'a mut FileSet,
+    /// Understands their frames.
+    pub decoder: &'a mut Decoder,
+    /// Told of every interface before its first frame, and whether that frame
+    /// tells its direction.
+    pub on_link: &'a mut dyn FnMut(LinkId, &FileLink, bool, &mut Decoder),
+    /// Where intervals end.
+    pub intervals: Intervals,
+    /// As in the tables' configuration.
+    pub accounts: bool,
+    /// Frames after which the run ends.
+    pub frames_max: Option<u64>,
+    /// Packet time after which it ends.
+    pub duration_ns: Option<u64>,
+    /// Asked now and then.
+    pub stop: &'a AtomicBool,
 }
 
-/// Reads everything and counts it. `accounts` as in the table's config;
-/// `packets_max` ends the run early; `interrupted` is asked now and then.
-pub fn run(
-    files: &mut FileSet,
-    on_link: &mut dyn FnMut(LinkId, &FileLink, &mut Decoder),
-    decoder: &mut Decoder,
-    intervals: Intervals,
-    mut workers: Vec<Worker>,
-    accounts: bool,
-    packets_max: Option<u64>,
-    interrupted: &dyn Fn() -> bool,
-) -> Walked {
+/// How a run over files ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Walked {
+    /// All frames.
+    ToTheEnd,
+    /// By `frames_max`.
+    Frames,
+    /// By `duration_ns`.
+    Duration,
+    /// Told to stop.
+    Stopped,
+}
+
+/// Reads everything and counts it.
+pub fn run(job: Job<'_>, mut workers: Vec<Worker>) -> Walked {
     if workers.len() == 1
         && let Some(worker) = workers.pop()
     {
-        let target = Single { worker, batch: Vec::with_capacity(BATCH), accounts };
-        return walk(files, on_link, decoder, intervals, target, packets_max, interrupted);
+        let accounts = job.accounts;
+        return walk(job, Single { worker, batch: [Packet::default(); BATCH], filled: 0, accounts });
     }
     std::thread::scope(|scope| {
+        let accounts = job.accounts;
         let lines = workers
             .into_iter()
             .map(|worker| {
@@ -76,51 +100,59 @@ pub fn run(
                 Line { steps, back, parcel: Vec::with_capacity(PARCEL) }
             })
             .collect();
-        walk(files, on_link, decoder, intervals, Several { lines, late: 0 }, packets_max, interrupted)
+        walk(job, Several { lines, late: 0, packet: Packet::default() })
     })
 }
 
-fn walk<T: Target>(
-    files: &mut FileSet,
-    on_link: &mut dyn FnMut(LinkId, &FileLink, &mut Decoder),
-    decoder: &mut Decoder,
-    mut intervals: Intervals,
-    mut target: T,
-    packets_max: Option<u64>,
-    interrupted: &dyn Fn() -> bool,
-) -> Walked {
-    let mut walked = Walked::default();
-    let limit = packets_max.unwrap_or(u64::MAX);
+fn walk<T: Target>(job: Job<'_>, mut target: T) -> Walked {
+    let Job { files, decoder, on_link, mut intervals, stop, .. } = job;
+    let frames_max = job.frames_max.unwrap_or(u64::MAX);
+    let mut ends_ns = u64::MAX;
+    let mut frames = 0u64;
     let mut sweeping = true;
+    let mut walked = Walked::ToTheEnd;
     files.walk(|met| {
         let frame = match met {
             Met::Frame(frame) => frame,
-            Met::Link(number, link) => {
-                on_link(number, link, decoder);
+            Met::Link(number, link, told) => {
+                on_link(number, link, told, decoder);
                 return true;
             }
         };
-        let packet = decoder.decode(frame);
-        walked.frames += 1;
-        if packet.time_ns < intervals.latest_ns() {
-            if sweeping && intervals.latest_ns() - packet.time_ns > STEP_BACK_NS {
+        if frames == 0
+            && let Some(duration_ns) = job.duration_ns
+        {
+            ends_ns = frame.time_ns.saturating_add(duration_ns);
+        }
+        if frame.time_ns >= ends_ns {
+            walked = Walked::Duration;
+            return false;
+        }
+        frames += 1;
+        if frame.time_ns < intervals.latest_ns() {
+            if sweeping && intervals.latest_ns() - frame.time_ns > STEP_BACK_NS {
                 sweeping = false;
                 target.stop_sweeping();
             }
             let begun = intervals.next_ns().map(|next| next - intervals.length_ns());
-            if begun.is_some_and(|begun| packet.time_ns < begun) {
+            if begun.is_some_and(|begun| frame.time_ns < begun) {
                 target.late();
             }
-        } else if let Some(passed) = intervals.observe(packet.time_ns) {
+        } else if let Some(passed) = intervals.observe(frame.time_ns) {
             pass(&mut target, intervals.length_ns(), passed);
         }
-        target.packet(packet);
-        if walked.frames.is_multiple_of(4096) && interrupted() {
-            walked.limited = true;
+        decoder.decode_into(frame, target.place());
+        target.placed();
+        if frames >= frames_max {
+            walked = Walked::Frames;
+        } else if frames.is_multiple_of(4096) && stop.load(Ordering::Relaxed) {
+            walked = Walked::Stopped;
         }
-        !walked.limited && walked.frames < limit
+        walked == Walked::ToTheEnd
     });
-    walked.limited |= walked.frames >= limit;
+    if stop.load(Ordering::Relaxed) {
+        walked = Walked::Stopped;
+    }
     target.finish(intervals.next_ns().unwrap_or(intervals.latest_ns()));
     walked
 }
@@ -129,41 +161,53 @@ fn walk<T: Target>(
 fn pass<T: Target>(target: &mut T, length_ns: u64, passed: super::Passed) {
     target.cut(passed.boundary_ns, 0);
     for empty in 1..=passed.empty {
-        target.cut(passed.boundary_ns + empty * length_ns, if empty == passed.empty { passed.skipped } else { 0 });
+        target.cut(
+            passed.boundary_ns + empty * length_ns,
+            if empty == passed.empty { passed.skipped } else { 0 },
+        );
     }
 }
 
 /// One worker on the reader's own thread.
 struct Single {
     worker: Worker,
-    batch: Vec<Packet>,
+    batch: [Packet; BATCH],
+    filled: usize,
     accounts: bool,
+}
+
+impl Single {
+    fn flush(&mut self) {
+        self.worker.take(&mut self.batch[..self.filled]);
+        self.filled = 0;
+    }
 }
 
 impl Target for Single {
     #[inline]
-    fn packet(&mut self, packet: Packet) {
-        self.batch.push(packet);
-        if self.batch.len() == BATCH {
-            self.worker.take(&mut self.batch);
-            self.batch.clear();
+    fn place(&mut self) -> &mut Packet {
+        &mut self.batch[self.filled % BATCH]
+    }
+    #[inline]
+    fn placed(&mut self) {
+        self.filled += 1;
+        if self.filled == BATCH {
+            self.flush();
         }
     }
     fn cut(&mut self, boundary_ns: u64, skipped: u64) {
-        self.worker.take(&mut self.batch);
-        self.batch.clear();
+        self.flush();
         self.worker.cut_whole(boundary_ns, skipped);
     }
     fn late(&mut self) {
         self.worker.count_late(1);
     }
     fn stop_sweeping(&mut self) {
-        self.worker.take(&mut self.batch);
-        self.batch.clear();
+        self.flush();
         self.worker.stop_sweeping();
     }
     fn finish(mut self, boundary_ns: u64) {
-        self.worker.take(&mut self.batch);
+        self.flush();
         self.worker.finish(boundary_ns, 0, self.accounts);
     }
 }
@@ -194,6 +238,7 @@ impl Line {
 struct Several {
     lines: Vec<Line>,
     late: u64,
+    packet: Packet,
 }
 
 impl Several {
@@ -208,7 +253,11 @@ impl Several {
 }
 
 impl Target for Several {
-    fn packet(&mut self, packet: Packet) {
+    fn place(&mut self) -> &mut Packet {
+        &mut self.packet
+    }
+    fn placed(&mut self) {
+        let packet = self.packet;
         let workers = self.lines.len() as u64;
         let owner = match packet.kind {
             Kind::Untracked(_) => 0,

@@ -26,12 +26,36 @@ const CUTS_WAITING: usize = 8;
 pub struct RingFigures {
     /// The interface.
     pub link: LinkId,
-    /// Frames delivered to the ring (`tp_packets` less `tp_drops`).
+    /// Frames taken out of the ring.
     pub frames: u64,
     /// Frames dropped because the ring was full (`tp_drops`).
     pub kernel_drops: u64,
     /// Times that the ring was found full (`tp_freeze_q_cnt`).
     pub freezes: u64,
+    /// Frames and blocks that were left out as their description was wrong.
+    pub corrupt: u64,
+    /// Frames left out on a loopback interface, which shows each twice.
+    pub second_sight: u64,
+}
+
+impl RingFigures {
+    /// Adds another ring's figures of the same interface.
+    pub fn add(&mut self, other: &RingFigures) {
+        self.frames += other.frames;
+        self.kernel_drops += other.kernel_drops;
+        self.freezes += other.freezes;
+        self.corrupt += other.corrupt;
+        self.second_sight += other.second_sight;
+    }
+}
+
+/// Where a worker's totals stood when packet time passed a moment.
+#[derive(Clone, Debug, Default)]
+pub struct LaneMark {
+    /// The moment, ns since the epoch.
+    pub at_ns: u64,
+    /// Totals by lane, up to the last one used.
+    pub lanes: Vec<LaneTotals>,
 }
 
 /// A worker's figures at a boundary of packet time, all since the start.
@@ -49,6 +73,8 @@ pub struct Cut {
     pub table: TableStats,
     /// Kernel figures of this worker's rings.
     pub rings: Vec<RingFigures>,
+    /// Moments passed since the last cut.
+    pub marks: Vec<LaneMark>,
     /// Packets whose stamp was before an interval that had ended.
     pub late_packets: u64,
     /// Time of the first packets.
@@ -141,10 +167,9 @@ impl Outbox {
         self.messages.try_send(Message::Cut(cut)).is_ok()
     }
 
-    /// Sends the last cut; waits for room, as the worker has nothing else to do.
-    pub fn last_cut(&mut self, cut: Box<Cut>) {
+    /// The worker has nothing else to do any more: nothing is left out now.
+    pub fn wait_from_now_on(&mut self) {
         self.waits = true;
-        self.cut(cut);
     }
 }
 

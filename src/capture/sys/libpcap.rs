@@ -28,6 +28,10 @@ const NAMES: [&str; 3] = ["libpcap.so.0.8", "libpcap.so.1", "libpcap.so"];
 /// libpcap's MAXIMUM_SNAPLEN. Our rings put their own in its place.
 const SNAPLEN: c_int = 262_144;
 
+/// The mask that `ip broadcast` takes: none, as in tcpdump 4.99 (unless -f is
+/// given), so that it finds 255.255.255.255 and 0.0.0.0, live and in files.
+const NETMASK: c_uint = 0;
+
 /// PCAP_ERRBUF_SIZE, and some more, as a buffer too small would be written past.
 const ERROR_SPACE: usize = 1024;
 
@@ -61,7 +65,6 @@ type FreeCode = unsafe extern "C" fn(*mut BpfProgram);
 type GetErr = unsafe extern "C" fn(*mut Pcap) -> *mut c_char;
 type StatusToStr = unsafe extern "C" fn(c_int) -> *const c_char;
 type Close = unsafe extern "C" fn(*mut Pcap);
-type LookupNet = unsafe extern "C" fn(*const c_char, *mut c_uint, *mut c_uint, *mut c_char) -> c_int;
 
 /// libpcap's functions. They stay callable for ever: the library is never unloaded.
 pub struct Library {
@@ -74,7 +77,6 @@ pub struct Library {
     geterr: GetErr,
     statustostr: StatusToStr,
     close: Close,
-    lookupnet: LookupNet,
 }
 
 /// Why libpcap gave no handle.
@@ -138,7 +140,6 @@ impl Library {
             geterr: get(library, "pcap_geterr")?,
             statustostr: get(library, "pcap_statustostr")?,
             close: get(library, "pcap_close")?,
-            lookupnet: get(library, "pcap_lookupnet")?,
         })
     }
 
@@ -173,17 +174,6 @@ impl Library {
             _ => Err(OpenError::Refused(handle.activation_error(status))),
         }
     }
-
-    /// Net mask of an interface's first IPv4 address as libpcap wants it (in
-    /// network byte order in memory); 0 where there is none, as tcpdump has it.
-    pub fn netmask(&'static self, interface: &CStr) -> u32 {
-        let _turn = turn();
-        let (mut net, mut mask, mut space) = (0, 0, [0; ERROR_SPACE]);
-        // SAFETY: a C string and three buffers, of an integer each and of more
-        // than PCAP_ERRBUF_SIZE bytes, that all outlive the call.
-        let status = unsafe { (self.lookupnet)(interface.as_ptr(), &mut net, &mut mask, space.as_mut_ptr()) };
-        if status == 0 { mask } else { 0 }
-    }
 }
 
 /// An open `pcap_t`; closed when dropped.
@@ -210,7 +200,7 @@ impl Handle {
     ///
     /// # Errors
     /// libpcap's sentence, which names no place in the expression.
-    pub fn compile(&self, expression: &str, netmask: u32) -> Result<Vec<Instruction>, String> {
+    pub fn compile(&self, expression: &str) -> Result<Vec<Instruction>, String> {
         let Ok(expression) = CString::new(expression) else {
             return Err("syntax error: a zero byte".into());
         };
@@ -219,7 +209,7 @@ impl Handle {
         // SAFETY: an open handle, a program for libpcap to fill in, a C string
         // that outlives the call (it is not kept), two integers.
         let status = unsafe {
-            (self.library.compile)(self.raw.as_ptr(), &mut program, expression.as_ptr(), 1, netmask)
+            (self.library.compile)(self.raw.as_ptr(), &mut program, expression.as_ptr(), 1, NETMASK)
         };
         if status != 0 {
             return Err(self.error());

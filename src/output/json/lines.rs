@@ -380,7 +380,7 @@ pub struct Stop<'a> {
     pub ethertypes: Vec<Ethertype>,
     /// Packets with a time before that of an interval that had ended; counted in the one under way.
     pub late_packets: u64,
-    /// Lines that could not be written; a run in which a line fails ends there.
+    /// Lines that a slow reader never got; `seq` counts them.
     pub json_lines_lost: u64,
 }
 

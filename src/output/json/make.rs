@@ -80,7 +80,7 @@ pub fn interface<'a>(
         late_workers: &snapshot.late_workers,
         span_ns,
     };
-    let rows = snapshot.views.get(link as usize).map_or(&[][..], |rows| rows);
+    let rows = snapshot.link_rows.get(link as usize).map_or(&[][..], |rows| rows);
     Interface {
         head,
         figures: Figures {
@@ -124,7 +124,7 @@ pub fn stop<'a>(
         interfaces: crate::output::figures::links(snapshot, context).map(total).collect(),
         ethertypes: snapshot.ethertypes.iter().map(ethertype).collect(),
         late_packets: snapshot.late_packets,
-        json_lines_lost: 0,
+        json_lines_lost: context.lines_lost,
     }
 }
 

@@ -1,0 +1,155 @@
+//! A run from what the user decided to an exit code: which threads there are
+//! and what goes between them.
+//!
+//! ```text
+//! reader or workers ──records, cuts──▶ aggregator ──snapshots──▶ this thread: outputs
+//! ```
+//!
+//! Files: channels block, nothing is lost. Live: nothing blocks a worker.
+//! Signals set a flag that everybody looks at.
+
+mod deliver;
+mod files;
+mod live;
+
+use crate::aggregate::view::{Grouping, Order, View};
+use crate::capture::filter::FilterError;
+use crate::config::{By, Config, Input, OutputMode, Sort};
+use crate::flow::table::TableConfig;
+use crate::output::Style;
+use std::fmt;
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// Why a run did not end well. What had been counted was printed.
+#[derive(Debug)]
+pub enum RunError {
+    /// The user's mistake: exit code 2.
+    Usage(String),
+    /// Anything else: exit code 1. Sentences.
+    Failed(Vec<String>),
+    /// Nobody reads the output any more: a normal end.
+    ClosedPipe,
+}
+
+impl RunError {
+    /// The process's exit code.
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            RunError::Usage(_) => 2,
+            RunError::Failed(_) => 1,
+            RunError::ClosedPipe => 0,
+        }
+    }
+}
+
+impl fmt::Display for RunError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            RunError::Usage(sentence) => write!(f, "fullcount: {sentence}"),
+            RunError::Failed(sentences) => {
+                let lines: Vec<String> = sentences.iter().map(|s| format!("fullcount: {s}")).collect();
+                write!(f, "{}", lines.join("\n"))
+            }
+            RunError::ClosedPipe => Ok(()),
+        }
+    }
+}
+
+impl From<FilterError> for RunError {
+    fn from(error: FilterError) -> RunError {
+        match error {
+            FilterError::Refused { .. } | FilterError::LiveOnly { .. } | FilterError::TooLong { .. } => {
+                RunError::Usage(error.to_string())
+            }
+            other => RunError::Failed(vec![other.to_string()]),
+        }
+    }
+}
+
+/// Does what the user decided.
+///
+/// # Errors
+/// See [`RunError`].
+pub fn run(config: &Config) -> Result<(), RunError> {
+    let stop = stop_flag()?;
+    match &config.input {
+        Input::Files { groups } => files::run(config, groups, &stop),
+        Input::Live { interfaces } => live::run(config, interfaces, &stop),
+    }
+}
+
+/// Set by SIGINT or SIGTERM; a second one ends the process at once.
+fn stop_flag() -> Result<Arc<AtomicBool>, RunError> {
+    let stop = Arc::new(AtomicBool::new(false));
+    for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
+        signal_hook::flag::register_conditional_shutdown(signal, 1, stop.clone())
+            .and_then(|_| signal_hook::flag::register(signal, stop.clone()))
+            .map_err(|error| RunError::Failed(vec![format!("cannot watch for signals: {error}")]))?;
+    }
+    Ok(stop)
+}
+
+/// What the tables of `workers` workers are told.
+fn table_config(config: &Config, workers: usize) -> TableConfig {
+    TableConfig {
+        flows_max: (config.max_flows / workers.max(1)).max(16),
+        handshake_timeout_ns: config.handshake_timeout_ns,
+        accounts: config.connections && has_json(config),
+        active_timeout_ns: config.active_timeout_ns.unwrap_or(0),
+        seed: random_seed(),
+    }
+}
+
+/// Whether JSON lines are written anywhere.
+fn has_json(config: &Config) -> bool {
+    config.output == OutputMode::Json || config.log_file.is_some()
+}
+
+/// Keys of the hashes: at random, as addresses and ports are others' choice.
+fn random_seed() -> [u64; 2] {
+    let random = std::hash::RandomState::new();
+    [1u8, 2].map(|which| std::hash::BuildHasher::hash_one(&random, which))
+}
+
+fn style(config: &Config, whole: bool) -> Style {
+    Style { by: config.by, sort: config.sort, top: config.top, unit: config.unit, whole }
+}
+
+fn view(config: &Config) -> View {
+    View {
+        grouping: match config.by {
+            By::Connection => Grouping::Connection,
+            By::Pair => Grouping::Pair,
+            By::Host => Grouping::Host,
+            By::Destination => Grouping::Destination,
+            By::Port => Grouping::Port,
+            By::Interface => Grouping::Interface,
+        },
+        order: match config.sort {
+            Sort::Rate => Order::Rate,
+            Sort::Bytes => Order::Bytes,
+            Sort::Packets => Order::Packets,
+            Sort::None => Order::None,
+        },
+        limit: config.top,
+    }
+}
+
+/// This host's name.
+fn host_name() -> String {
+    rustix::system::uname().nodename().to_string_lossy().into_owned()
+}
+
+fn output_error(error: io::Error) -> RunError {
+    if error.kind() == io::ErrorKind::BrokenPipe {
+        RunError::ClosedPipe
+    } else {
+        RunError::Failed(vec![format!("cannot write the output: {error}")])
+    }
+}
+
+fn is_set(flag: &AtomicBool) -> bool {
+    flag.load(Ordering::Relaxed)
+}

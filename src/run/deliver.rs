@@ -1,0 +1,137 @@
+//! Snapshots to outputs, and the notices that follow from them.
+
+use super::{RunError, has_json, output_error, style};
+use crate::aggregate::snapshot::{Fault, Snapshot};
+use crate::config::{Config, OutputMode};
+use crate::output::json::JsonLines;
+use crate::output::text::Text;
+use crate::output::{Context, Coverages, Notice, Output, Start, StopReason};
+use std::fs::OpenOptions;
+use std::io::{self, BufWriter, Write};
+
+/// All outputs of a run.
+pub(super) struct Deliver {
+    outputs: Vec<Box<dyn Output>>,
+    late_packets: u64,
+    unreported: u64,
+}
+
+impl Deliver {
+    /// The outputs that the user asked for. `whole`: one table for all.
+    pub fn new(config: &Config, whole: bool) -> Result<Deliver, RunError> {
+        let mut outputs: Vec<Box<dyn Output>> = Vec::new();
+        let style = style(config, whole);
+        if config.output == OutputMode::Text {
+            outputs.push(Box::new(Text::new(BufWriter::new(io::stdout()), style)));
+        }
+        if has_json(config) {
+            let writer: Box<dyn Write> = match &config.log_file {
+                Some(path) => Box::new(BufWriter::new(
+                    OpenOptions::new().create(true).append(true).open(path).map_err(|error| {
+                        RunError::Failed(vec![format!(
+                            "cannot open the log file {}: {error}",
+                            path.display()
+                        )])
+                    })?,
+                )),
+                None => Box::new(BufWriter::with_capacity(1 << 16, io::stdout())),
+            };
+            outputs.push(Box::new(JsonLines::new(writer, style)));
+        }
+        Ok(Deliver { outputs, late_packets: 0, unreported: 0 })
+    }
+
+    pub fn start(&mut self, start: &Start, context: &Context) -> Result<(), RunError> {
+        self.each(|output| output.start(start, context))
+    }
+
+    pub fn notice(&mut self, notice: &Notice, context: &Context) -> Result<(), RunError> {
+        self.each(|output| output.notice(notice, context))
+    }
+
+    pub fn snapshot(
+        &mut self,
+        snapshot: &Snapshot,
+        coverage: &Coverages,
+        context: &Context,
+    ) -> Result<(), RunError> {
+        self.each(|output| output.snapshot(snapshot, coverage, context))?;
+        for notice in self.notices(snapshot, context) {
+            self.notice(&notice, context)?;
+        }
+        Ok(())
+    }
+
+    pub fn stop(
+        &mut self,
+        reason: &StopReason,
+        snapshot: &Snapshot,
+        coverage: &Coverages,
+        context: &Context,
+    ) -> Result<(), RunError> {
+        self.each(|output| output.stop(reason, snapshot, coverage, context))
+    }
+
+    fn each(&mut self, mut act: impl FnMut(&mut dyn Output) -> io::Result<()>) -> Result<(), RunError> {
+        self.outputs.iter_mut().try_for_each(|output| act(output.as_mut())).map_err(output_error)
+    }
+
+    /// What a reader must know of a snapshot besides its figures.
+    fn notices(&mut self, snapshot: &Snapshot, context: &Context) -> Vec<Notice> {
+        let mut notices = Vec::new();
+        let mut tell = |event, interface, count, message: String| {
+            notices.push(Notice { time_ns: snapshot.time_ns, event, interface, count: Some(count), message });
+        };
+        let skipped = snapshot.skipped_intervals;
+        if skipped > 0 {
+            tell(
+                "intervals_skipped",
+                None,
+                skipped,
+                format!("{skipped} empty intervals after this one were left out"),
+            );
+        }
+        if snapshot.last && snapshot.late_packets > self.late_packets {
+            let late = snapshot.late_packets;
+            let message = format!(
+                "{late} packets have stamps before an interval that had ended; they count where they came"
+            );
+            tell("late_packets", None, late, message);
+            self.late_packets = late;
+        }
+        let unreported = snapshot.table.unreported;
+        if unreported > self.unreported {
+            let count = unreported - self.unreported;
+            let message = format!(
+                "{count} ended flows have no row or line, the aggregator was behind; totals have them"
+            );
+            tell("flows_unreported", None, count, message);
+            self.unreported = unreported;
+        }
+        for worker in &snapshot.late_workers {
+            let message = format!(
+                "worker {worker} had not finished its interval in time; the next one has its figures"
+            );
+            tell("worker_late", None, *worker as u64, message);
+        }
+        for fault in &snapshot.faults {
+            match fault {
+                Fault::Identity { lane, totals, parts } => {
+                    let name = context.links.get(lane.link() as usize).map(|link| link.name.clone());
+                    let message = format!(
+                        "flows and untracked sum to {} packets, {} bytes, the totals are {} packets, {} bytes: please report this",
+                        parts.packets, parts.bytes, totals.packets, totals.bytes
+                    );
+                    tell("identity", name, totals.bytes.abs_diff(parts.bytes), message);
+                }
+                Fault::WorkerGone { worker } => {
+                    let message = format!(
+                        "worker {worker} has ended by a defect; its interfaces are no longer counted whole"
+                    );
+                    tell("worker_gone", None, *worker as u64, message);
+                }
+            }
+        }
+        notices
+    }
+}

@@ -1,0 +1,174 @@
+//! A run over capture files.
+
+use super::deliver::Deliver;
+use super::{RunError, host_name, is_set, table_config, view};
+use crate::aggregate::{Aggregator, Config as AggregatorConfig};
+use crate::capture::fileset::{FileLink, FileSet, STANDARD_INPUT};
+use crate::capture::{LinkId, LinkType, host_mac};
+use crate::config::{Config, OutputMode};
+use crate::decode::{Decoder, DirectionRule, LinkContext, VlanStacks};
+use crate::output::{Context, LinkFacts, Start, StopReason};
+use crate::worker::files::{Job, Walked};
+use crate::worker::outbox::{BUFFERS_FILE, outbox};
+use crate::worker::{Intervals, Worker, files};
+use crossbeam_channel::bounded;
+use std::path::PathBuf;
+use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// Snapshots on their way to the outputs.
+const SNAPSHOTS: usize = 16;
+
+pub(super) fn run(config: &Config, groups: &[Vec<PathBuf>], stop: &Arc<AtomicBool>) -> Result<(), RunError> {
+    let mut set = FileSet::open(groups, config.filter.as_deref(), stop);
+    if set.is_empty() {
+        return Err(RunError::Failed(faults(&mut set)));
+    }
+    set.compile()?;
+    let streams = groups.iter().flatten().any(|path| path.as_os_str() == STANDARD_INPUT);
+    let text_only = config.output == OutputMode::Text && config.log_file.is_none();
+    let whole = text_only && !streams;
+    let interval_ns = if whole { 0 } else { config.interval_ns };
+    let workers = config.workers.unwrap_or(1);
+    let tables = table_config(config, workers);
+
+    let mut deliver = Deliver::new(config, whole)?;
+    let stacks = VlanStacks::default();
+    let announced = set.announced().iter().map(|link| facts_of(link, 0)).collect();
+    let mut context = Context { host: host_name(), links: announced, stacks: stacks.clone(), lines_lost: 0 };
+    let start = Start {
+        workers: (0..workers).map(|worker| (worker, None)).collect(),
+        filter: config.filter.clone(),
+        ..Start::default()
+    };
+    deliver.start(&start, &context)?;
+
+    let (outboxes, inboxes): (Vec<_>, Vec<_>) =
+        (0..workers).map(|_| outbox(BUFFERS_FILE, tables.accounts, true)).unzip();
+    let (snapshots, to_deliver) = bounded(SNAPSHOTS);
+    let view = view(config);
+    let mut aggregator = Aggregator::new(
+        AggregatorConfig {
+            interval_ns,
+            rows: (config.output == OutputMode::Text).then_some(view),
+            link_rows: super::has_json(config).then_some(view),
+            patience: None,
+        },
+        inboxes,
+    );
+    let links: Arc<Mutex<Vec<LinkFacts>>> = Arc::default();
+    let rules = Rules::new(config, groups);
+    let mut ended = Ok(());
+    let mut last = None;
+    let walked = std::thread::scope(|scope| {
+        scope.spawn(move || {
+            while let Some(snapshot) = aggregator.next_snapshot() {
+                if snapshots.send(snapshot).is_err() {
+                    // Nobody reads any more: workers are let go all the same.
+                    while aggregator.next_snapshot().is_some() {}
+                }
+            }
+        });
+        let reader = scope.spawn(|| {
+            let mut decoder = Decoder::new(Vec::new(), stacks);
+            let mut on_link = |number: LinkId, link: &FileLink, told: bool, decoder: &mut Decoder| {
+                let rule = rules.of(link);
+                let mut facts = facts_of(&link.interface, link.group);
+                facts.direction_unknown = !told && matches!(rule, DirectionRule::AsTold);
+                links.lock().unwrap_or_else(PoisonError::into_inner).push(facts);
+                decoder.set_link(
+                    number,
+                    LinkContext { group: link.group, rule, from_file: true, second_copy: false },
+                );
+            };
+            let job = Job {
+                files: &mut set,
+                decoder: &mut decoder,
+                on_link: &mut on_link,
+                intervals: Intervals::new(interval_ns),
+                accounts: tables.accounts,
+                frames_max: config.count,
+                duration_ns: config.duration_ns,
+                stop,
+            };
+            let workers = outboxes.into_iter().map(|outbox| Worker::new(tables, outbox)).collect();
+            files::run(job, workers)
+        });
+        for snapshot in to_deliver.iter() {
+            context.links.clone_from(&links.lock().unwrap_or_else(PoisonError::into_inner));
+            let coverage = vec![Default::default(); snapshot.interfaces.len()];
+            ended = deliver.snapshot(&snapshot, &coverage, &context);
+            last = Some((snapshot, coverage));
+            if ended.is_err() {
+                // A closed pipe or a full disk: the reader ends at its next look.
+                stop.store(true, std::sync::atomic::Ordering::Relaxed);
+                break;
+            }
+        }
+        drop(to_deliver);
+        reader.join()
+    });
+    ended?;
+    let Ok(walked) = walked else {
+        return Err(RunError::Failed(vec!["the reader ended by a defect: please report this".into()]));
+    };
+    let faults = if is_set(stop) { Vec::new() } else { faults(&mut set) };
+    let reason = match walked {
+        _ if !faults.is_empty() => StopReason::Error,
+        Walked::ToTheEnd => StopReason::EndOfFile,
+        Walked::Frames => StopReason::Count,
+        Walked::Duration => StopReason::Duration,
+        Walked::Stopped => StopReason::Signal,
+    };
+    if let Some((snapshot, coverage)) = &last {
+        deliver.stop(&reason, snapshot, coverage, &context)?;
+    }
+    if faults.is_empty() { Ok(()) } else { Err(RunError::Failed(faults)) }
+}
+
+fn faults(set: &mut FileSet) -> Vec<String> {
+    let filter = set.take_filter_fault().map(|fault| fault.to_string());
+    set.take_faults().iter().map(|fault| fault.to_string()).chain(filter).collect()
+}
+
+fn facts_of(link: &crate::capture::file::FileInterface, group: u8) -> LinkFacts {
+    LinkFacts {
+        name: link.name.clone(),
+        group,
+        speed_bits_per_second: link.speed,
+        link_type: Some(link.link_type),
+        from_file: true,
+        direction_unknown: !matches!(link.link_type, LinkType::LinuxSll | LinkType::LinuxSll2),
+        ..LinkFacts::default()
+    }
+}
+
+/// How the direction of each file's frames is found.
+struct Rules {
+    networks: Option<DirectionRule>,
+    by_file: Vec<DirectionRule>,
+}
+
+impl Rules {
+    /// The user's networks go first; else a file is asked for the one MAC
+    /// address that stands in nearly all of its frames.
+    fn new(config: &Config, groups: &[Vec<PathBuf>]) -> Rules {
+        if !config.local_networks.is_empty() {
+            let networks = Some(DirectionRule::Networks(config.local_networks.as_slice().into()));
+            return Rules { networks, by_file: Vec::new() };
+        }
+        let by_file = groups.iter().flatten().map(|path| match host_mac::of_file(path) {
+            Some(mac) => DirectionRule::Mac(mac),
+            None => DirectionRule::AsTold,
+        });
+        Rules { networks: None, by_file: by_file.collect() }
+    }
+
+    fn of(&self, link: &FileLink) -> DirectionRule {
+        let of_file = || match link.interface.link_type {
+            LinkType::Ethernet => self.by_file.get(link.file).cloned().unwrap_or_default(),
+            _ => DirectionRule::AsTold,
+        };
+        self.networks.clone().unwrap_or_else(of_file)
+    }
+}

@@ -1,0 +1,298 @@
+//! A run on live interfaces.
+//!
+//! Threads: one a worker, the aggregator, control (events of interfaces, their
+//! own counters, the end), and this one, which writes. A writer that is slow or
+//! stuck holds nobody up: snapshots that find no room are counted as lost.
+
+mod control;
+mod coverage;
+mod rings;
+
+use super::deliver::Deliver;
+use super::{RunError, host_name, table_config, view};
+use crate::aggregate::{Aggregator, Config as AggregatorConfig};
+use crate::capture::deal::DealKey;
+use crate::capture::fanout::{self, Dealing};
+use crate::capture::link::{self, Bond, CounterReader, LinkError, Root, Selection, Watch};
+use crate::config::{Config, OutputMode};
+use crate::decode::{Decoder, DirectionRule, LinkContext, VlanStacks};
+use crate::output::{BondFacts, Context, LinkFacts, Notice, RingFacts, Start, StopReason};
+use crate::worker::clock::now_ns;
+use crate::worker::live::{Control, HANDOVERS, Live, Setup};
+use crate::worker::outbox::{BUFFERS_LIVE, outbox};
+use crate::worker::{Intervals, Worker};
+use control::{Controller, Line};
+use coverage::Meter;
+use crossbeam_channel::{TrySendError, bounded};
+use rings::Opener;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+/// Snapshots that may wait for the writer.
+const SNAPSHOTS: usize = 64;
+/// Messages of workers and of control that may wait.
+const MESSAGES: usize = 1024;
+/// Control messages to one worker.
+const CONTROLS: usize = 512;
+/// How much longer than an interval a worker may take for its cut.
+const PATIENCE: Duration = Duration::from_millis(500);
+
+pub(super) fn run(config: &Config, named: &[String], stop: &Arc<AtomicBool>) -> Result<(), RunError> {
+    let root = Root::system();
+    let interfaces = link::read(&root).map_err(|error| RunError::Failed(vec![error.to_string()]))?;
+    let mut selection = link::select(&interfaces.links, &interfaces.bonds, named).map_err(selection_error)?;
+    for (name, speed) in &config.link_speeds {
+        selection.set_speed(name, *speed).map_err(selection_error)?;
+    }
+    let cpus = cpus(config)?;
+    let workers = config.workers.unwrap_or_else(|| if cpus.len() > 1 { (cpus.len() - 1).min(4) } else { 1 });
+    let deal = DealKey::from_seed(super::random_seed()[0]);
+    let opener = Opener::new(config, &root, workers, selection.watched.len(), deal)?;
+
+    let stacks = VlanStacks::default();
+    let mut context = Context { host: host_name(), stacks: stacks.clone(), ..Context::default() };
+    let mut opened = Vec::new();
+    let mut notices = Vec::new();
+    for (number, watch) in selection.watched.iter().enumerate() {
+        let one = opener.open(watch, number as u8)?;
+        notices.extend(opener.notices(watch, &one));
+        context.links.push(link_facts(watch, &one, config, &opener));
+        opened.push(one);
+    }
+    let dealt_by_us = opened.iter().all(|one| one.dealing == Dealing::Ours);
+    let interval_ns = config.interval_ns;
+
+    let mut deliver = Deliver::new(config, false)?;
+    let start_ns = now_ns();
+    let start = Start {
+        time_ns: start_ns,
+        reason: selection.reason.clone(),
+        bonds: bond_facts(&interfaces.bonds, &selection),
+        workers: (0..workers).map(|number| (number, cpu_of(&cpus, number, workers, config))).collect(),
+        filter: config.filter.clone(),
+        snaplen: Some(config.snaplen),
+    };
+    deliver.start(&start, &context)?;
+    for warning in selection.warnings.iter().cloned() {
+        notices.push(Notice { time_ns: start_ns, event: "interface", message: warning, ..Notice::default() });
+    }
+    for mut notice in notices {
+        notice.time_ns = start_ns;
+        deliver.notice(&notice, &context)?;
+    }
+
+    let tables = table_config(config, workers);
+    let (told_out, told) = bounded(MESSAGES);
+    let (outboxes, inboxes): (Vec<_>, Vec<_>) =
+        (0..workers).map(|_| outbox(BUFFERS_LIVE, tables.accounts, false)).unzip();
+    let (handovers, handed): (Vec<_>, Vec<_>) = (0..workers).map(|_| bounded(HANDOVERS)).unzip();
+    let (lines, controls): (Vec<_>, Vec<_>) = (0..workers).map(|_| bounded(CONTROLS)).unzip();
+    let (snapshots, to_deliver) = bounded(SNAPSHOTS);
+    let (notice_out, notices) = bounded(MESSAGES);
+    let lines_lost = Arc::new(AtomicU64::new(0));
+    let links = Arc::new(Mutex::new(context.links.clone()));
+    let meter = Arc::new(Mutex::new(Meter::new(config.filter.is_some())));
+    let view = view(config);
+    let mut aggregator = Aggregator::new(
+        AggregatorConfig {
+            interval_ns,
+            rows: (config.output == OutputMode::Text).then_some(view),
+            link_rows: super::has_json(config).then_some(view),
+            patience: Some(Duration::from_nanos(interval_ns) + PATIENCE),
+        },
+        inboxes,
+    );
+    aggregator.begin_at(start_ns);
+
+    for (number, one) in opened.into_iter().enumerate() {
+        let watch = &selection.watched[number];
+        if let Ok(reader) = CounterReader::open(&root, &watch.link) {
+            lock(&meter).add(number, reader, watch.link.physical);
+        }
+        deal_out(one.rings, &lines, &context_of(watch, config));
+    }
+    let counted_packets = Arc::new(AtomicU64::new(0));
+    let mut ended = Ok(());
+    let mut last = None;
+    let reason = std::thread::scope(|scope| {
+        let cuts = outboxes.into_iter().zip(handed).zip(controls).enumerate();
+        for (number, ((outbox, handed), control)) in cuts {
+            let setup = Setup {
+                number,
+                cpu: cpu_of(&cpus, number, workers, config),
+                intervals: Intervals::from(interval_ns, start_ns),
+                deal: dealt_by_us.then(|| deal),
+                handovers: handovers.clone(),
+                handed,
+                control,
+                told: told_out.clone(),
+                accounts: tables.accounts,
+            };
+            let stacks = stacks.clone();
+            scope.spawn(move || {
+                let decoder = Decoder::new(Vec::new(), stacks);
+                Live::new(Worker::new(tables, outbox), decoder, setup).run();
+            });
+        }
+        drop((handovers, told_out));
+        let controller = Controller {
+            lines: lines.into_iter().map(Line::new).collect(),
+            told,
+            notices: notice_out,
+            selection: &selection,
+            opener: &opener,
+            root: &root,
+            config,
+            links: links.clone(),
+            meter: meter.clone(),
+            stop: stop.clone(),
+            packets: counted_packets.clone(),
+            interval_ns,
+            start_ns,
+        };
+        let control = scope.spawn(move || controller.run());
+        let lost = lines_lost.clone();
+        let packets = counted_packets.clone();
+        scope.spawn(move || {
+            while let Some(snapshot) = aggregator.next_snapshot() {
+                packets.store(snapshot.packets(), Ordering::Relaxed);
+                let lines = (snapshot.interfaces.len() + snapshot.accounts.len()) as u64;
+                if snapshot.last {
+                    let _ = snapshots.send(snapshot);
+                    continue;
+                }
+                match snapshots.try_send(snapshot) {
+                    Ok(()) => {}
+                    Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => {
+                        lost.fetch_add(lines, Ordering::Relaxed);
+                    }
+                }
+            }
+        });
+        for snapshot in to_deliver.iter() {
+            context.links.clone_from(&lock(&links));
+            context.lines_lost = lines_lost.load(Ordering::Relaxed);
+            let coverage = lock(&meter).coverage(&snapshot);
+            if ended.is_ok() {
+                ended = notices.try_iter().try_for_each(|notice| deliver.notice(&notice, &context));
+            }
+            if ended.is_ok() {
+                ended = deliver.snapshot(&snapshot, &coverage, &context);
+            }
+            if ended.is_err() {
+                // Nobody reads any more, or the disk is full: the run ends.
+                stop.store(true, Ordering::Relaxed);
+            }
+            last = Some((snapshot, coverage));
+        }
+        control.join()
+    });
+    ended?;
+    let Ok(reason) = reason else {
+        return Err(RunError::Failed(vec![
+            "the control thread ended by a defect: please report this".into(),
+        ]));
+    };
+    context.lines_lost = lines_lost.load(Ordering::Relaxed);
+    notices.try_iter().try_for_each(|notice| deliver.notice(&notice, &context))?;
+    if let Some((snapshot, coverage)) = &last {
+        deliver.stop(&reason, snapshot, coverage, &context)?;
+    }
+    match reason {
+        StopReason::Error => Err(RunError::Failed(vec!["every interface that was watched is gone".into()])),
+        _ => Ok(()),
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Member k of an interface's rings to worker k.
+fn deal_out(
+    rings: Vec<crate::capture::ring::Ring>,
+    lines: &[crossbeam_channel::Sender<Control>],
+    context: &LinkContext,
+) {
+    for (ring, line) in rings.into_iter().zip(lines) {
+        let _ = line.send(Control::AddRing(Box::new(ring), context.clone()));
+    }
+}
+
+fn context_of(watch: &Watch, config: &Config) -> LinkContext {
+    // On rings the kernel tells the direction of every frame.
+    let _ = config;
+    LinkContext {
+        group: watch.group,
+        rule: DirectionRule::AsTold,
+        from_file: false,
+        second_copy: watch.second_copy,
+    }
+}
+
+fn selection_error(error: LinkError) -> RunError {
+    match error {
+        LinkError::Read { .. } => RunError::Failed(vec![error.to_string()]),
+        other => RunError::Usage(other.to_string()),
+    }
+}
+
+/// The cores that may be used, of those that the user named.
+fn cpus(config: &Config) -> Result<Vec<usize>, RunError> {
+    let usable = fanout::usable_cpus();
+    if let Some(missing) = config.cpus.iter().find(|cpu| !usable.contains(cpu)) {
+        let list: Vec<String> = usable.iter().map(usize::to_string).collect();
+        let list = list.join(", ");
+        return Err(RunError::Usage(format!(
+            "--cpus: this process may not run on CPU {missing}; it may on {list}"
+        )));
+    }
+    Ok(if config.cpus.is_empty() { usable } else { config.cpus.clone() })
+}
+
+/// Workers are pinned from the last core down, as interrupts and everybody
+/// else like the first; without a choice of cores a single worker on a machine
+/// of one core is left where it is.
+fn cpu_of(cpus: &[usize], number: usize, workers: usize, config: &Config) -> Option<usize> {
+    if !config.cpus.is_empty() {
+        return cpus.get(number % cpus.len()).copied();
+    }
+    if cpus.len() < 2 || workers > cpus.len() {
+        return None;
+    }
+    cpus.get(cpus.len() - 1 - number).copied()
+}
+
+fn link_facts(watch: &Watch, opened: &fanout::Opened, config: &Config, opener: &Opener<'_>) -> LinkFacts {
+    let bytes: u64 = opened.rings.iter().map(|ring| ring.config().bytes as u64).sum();
+    let speed = watch.line_speed();
+    LinkFacts {
+        name: watch.link.name.clone(),
+        group: watch.group,
+        bond: watch.link.bond.clone(),
+        speed_bits_per_second: speed,
+        link_type: opened.rings.first().map(|ring| ring.link_type()),
+        from_file: false,
+        ring: Some(RingFacts {
+            bytes,
+            milliseconds_at_line_rate: speed.and_then(|speed| (bytes * 8000).checked_div(speed)),
+        }),
+        promiscuous: config.promiscuous && opener.promiscuous(watch),
+        direction_unknown: false,
+        second_copy: watch.second_copy,
+    }
+}
+
+fn bond_facts(bonds: &[Bond], selection: &Selection) -> Vec<BondFacts> {
+    let watched = |bond: &&Bond| {
+        selection.watched.iter().any(|watch| watch.link.bond.as_deref() == Some(bond.name.as_str()))
+    };
+    let facts = bonds.iter().filter(watched).map(|bond| BondFacts {
+        name: bond.name.clone(),
+        mode: bond.mode.clone(),
+        xmit_hash_policy: bond.xmit_hash_policy.clone(),
+        slaves: bond.slaves.iter().map(|slave| slave.name.clone()).collect(),
+    });
+    facts.collect()
+}

@@ -1,0 +1,239 @@
+//! What happens to interfaces while a run goes on, and its end.
+
+use super::coverage::Meter;
+use super::rings::Opener;
+use super::{context_of, deal_out, link_facts, lock};
+use crate::capture::link::{self, CounterReader, EventSource, LinkEvent, Root, Selection, Watch};
+use crate::config::Config;
+use crate::output::{LinkFacts, Notice, StopReason};
+use crate::worker::clock::now_ns;
+use crate::worker::live::{Control, Told};
+use crossbeam_channel::{Receiver, Sender};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+/// How often signals and events are looked at.
+const LOOK: Duration = Duration::from_millis(50);
+/// How long all workers together may take to empty their rings at the end.
+const DRAIN: Duration = Duration::from_secs(3);
+
+/// To one worker.
+pub(super) struct Line(Sender<Control>);
+
+impl Line {
+    pub fn new(sender: Sender<Control>) -> Line {
+        Line(sender)
+    }
+}
+
+pub(super) struct Controller<'a> {
+    pub lines: Vec<Line>,
+    pub told: Receiver<Told>,
+    pub notices: Sender<Notice>,
+    pub selection: &'a Selection,
+    pub opener: &'a Opener<'a>,
+    pub root: &'a Root,
+    pub config: &'a Config,
+    pub links: Arc<Mutex<Vec<LinkFacts>>>,
+    pub meter: Arc<Mutex<Meter>>,
+    pub stop: Arc<AtomicBool>,
+    pub packets: Arc<AtomicU64>,
+    pub interval_ns: u64,
+    pub start_ns: u64,
+}
+
+/// An interface, as it is now.
+struct State {
+    watch: Watch,
+    /// The device's index; None while there is none.
+    index: Option<u32>,
+}
+
+impl Controller<'_> {
+    /// Until the run ends; why it did.
+    pub fn run(self) -> StopReason {
+        let mut events = EventSource::open().ok();
+        if events.is_none() {
+            self.tell(
+                "no_events",
+                None,
+                None,
+                "changes of interfaces cannot be followed: netlink refused".into(),
+            );
+        }
+        let watched = self.selection.watched.iter();
+        let mut states: Vec<State> =
+            watched.map(|watch| State { watch: watch.clone(), index: Some(watch.link.index) }).collect();
+        let mut next_reading = self.start_ns;
+        let started = Instant::now();
+        let reason = loop {
+            if self.stop.load(Ordering::Relaxed) {
+                break StopReason::Signal;
+            }
+            if self.config.duration_ns.is_some_and(|limit| started.elapsed().as_nanos() as u64 >= limit) {
+                break StopReason::Duration;
+            }
+            if self.config.count.is_some_and(|limit| self.packets.load(Ordering::Relaxed) >= limit) {
+                break StopReason::Count;
+            }
+            let now = now_ns();
+            if now >= next_reading {
+                self.read_counters();
+                next_reading = (now / self.interval_ns + 1) * self.interval_ns;
+            }
+            while let Some(event) = events.as_mut().and_then(|events| events.next_event().ok().flatten()) {
+                self.follow(&mut states, event);
+            }
+            let until_reading = Duration::from_nanos(next_reading.saturating_sub(now_ns()));
+            let until_end = match self.config.duration_ns {
+                Some(limit) => Duration::from_nanos(limit).saturating_sub(started.elapsed()),
+                None => LOOK,
+            };
+            let wait = LOOK.min(until_reading).min(until_end).max(Duration::from_millis(1));
+            // What sockets tell is known from netlink, with names, unless that is not to be had.
+            if let Ok(Told::Device { worker: 0, link, event }) = self.told.recv_timeout(wait)
+                && events.is_none()
+                && let Some(state) = states.get(link as usize)
+            {
+                let name = state.watch.link.name.clone();
+                self.tell(
+                    "interface_event",
+                    Some(name.clone()),
+                    None,
+                    format!("{name}: the socket says {event:?}"),
+                );
+            }
+        };
+        self.end();
+        reason
+    }
+
+    fn tell(&self, event: &'static str, interface: Option<String>, count: Option<u64>, message: String) {
+        // A writer that is stuck does not hold control up.
+        let _ = self.notices.try_send(Notice { time_ns: now_ns(), event, interface, count, message });
+    }
+
+    fn each(&self, control: impl Fn() -> Control) {
+        for Line(line) in &self.lines {
+            let _ = line.send_timeout(control(), DRAIN);
+        }
+    }
+
+    fn read_counters(&self) {
+        let at_ns = lock(&self.meter).read(now_ns);
+        self.each(|| Control::Mark(at_ns));
+    }
+
+    /// An interface that goes, comes back, or changes.
+    fn follow(&self, states: &mut [State], event: LinkEvent) {
+        match event {
+            LinkEvent::Gone { index, name } => {
+                let Some(number) = position(states, index) else { return };
+                states[number].index = None;
+                self.each(|| Control::RemoveLink(number as u8));
+                self.tell(
+                    "interface_gone",
+                    Some(name.clone()),
+                    None,
+                    format!("{name} was removed; what it had is counted"),
+                );
+            }
+            LinkEvent::Down { index, name } if position(states, index).is_some() => {
+                self.tell("interface_down", Some(name.clone()), None, format!("{name} went down"));
+            }
+            LinkEvent::Up { index, name } if position(states, index).is_some() => {
+                self.tell("interface_up", Some(name.clone()), None, format!("{name} is up"));
+            }
+            LinkEvent::Carrier { index, name, carrier } if position(states, index).is_some() => {
+                let (event, word) =
+                    if carrier { ("carrier_up", "is") } else { ("carrier_down", "is no longer") };
+                self.tell(event, Some(name.clone()), None, format!("{name} {word} connected"));
+            }
+            LinkEvent::Renamed { index, from, to } => {
+                if let Some(number) = position(states, index) {
+                    states[number].watch.link.name.clone_from(&to);
+                    lock(&self.links)[number].name.clone_from(&to);
+                    self.tell(
+                        "interface_renamed",
+                        Some(to.clone()),
+                        None,
+                        format!("{from} is called {to} now"),
+                    );
+                } else {
+                    self.come_back(states, index, &to);
+                }
+            }
+            LinkEvent::Appeared { index, name } => self.come_back(states, index, &name),
+            LinkEvent::Resync => {
+                self.tell("events_lost", None, None, "events of interfaces were lost; read anew".into())
+            }
+            LinkEvent::Down { .. }
+            | LinkEvent::Up { .. }
+            | LinkEvent::Carrier { .. }
+            | LinkEvent::MasterChanged { .. }
+            | LinkEvent::AddressChanged { .. }
+            | LinkEvent::MacChanged { .. } => {}
+        }
+    }
+
+    /// An interface made again under the name of one that is gone: its totals go on.
+    fn come_back(&self, states: &mut [State], index: u32, name: &str) {
+        let gone = |state: &State| state.index.is_none() && state.watch.link.name == name;
+        let Some(number) = states.iter().position(gone) else { return };
+        let Ok(links) = link::read_links(self.root) else { return };
+        let Some(found) = links.into_iter().find(|link| link.index == index) else { return };
+        let watch = Watch { link: found, ..states[number].watch.clone() };
+        match self.opener.open(&watch, number as u8) {
+            Ok(opened) => {
+                lock(&self.links)[number] = link_facts(&watch, &opened, self.config, self.opener);
+                if let Ok(reader) = CounterReader::open(self.root, &watch.link) {
+                    lock(&self.meter).add(number, reader, watch.link.physical);
+                }
+                let lines: Vec<Sender<Control>> = self.lines.iter().map(|line| line.0.clone()).collect();
+                deal_out(opened.rings, &lines, &context_of(&watch, self.config));
+                self.tell(
+                    "interface_back",
+                    Some(name.into()),
+                    None,
+                    format!("{name} is there again and is watched"),
+                );
+                states[number] = State { watch, index: Some(index) };
+            }
+            Err(error) => {
+                let message = format!("{name} is there again but cannot be watched: {error}");
+                self.tell("interface_refused", Some(name.into()), None, message);
+            }
+        }
+    }
+
+    /// Gates are closed, rings emptied, then all make their last cut.
+    fn end(&self) {
+        self.read_counters();
+        self.each(|| Control::Drain);
+        let until = Instant::now() + DRAIN;
+        let mut drained = vec![false; self.lines.len()];
+        let mut missing = 0;
+        while drained.contains(&false) {
+            let left = until.saturating_duration_since(Instant::now());
+            match self.told.recv_timeout(left) {
+                Ok(Told::Drained { worker, missing: of_worker }) => {
+                    missing += of_worker;
+                    drained[worker] = true;
+                }
+                Ok(Told::Device { .. }) => {}
+                Err(_) => break,
+            }
+        }
+        if missing > 0 {
+            let message = format!("{missing} frames that the kernel counted were not handed over by the end");
+            self.tell("frames_missing", None, Some(missing), message);
+        }
+        let end_ns = now_ns();
+        self.each(|| Control::Finish(end_ns));
+    }
+}
+
+fn position(states: &[State], index: u32) -> Option<usize> {
+    states.iter().position(|state| state.index == Some(index))
+}

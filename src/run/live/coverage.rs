@@ -1,0 +1,106 @@
+//! The second witness: an interface's own counters beside what was measured.
+//!
+//! The counters are read at a moment of the clock, and the workers note their
+//! totals when packet time passes that moment, which is always later, as the
+//! watermark is behind the clock. So both figures are of the same span, to the
+//! reading's own length.
+
+use crate::aggregate::snapshot::Snapshot;
+use crate::capture::link::{CounterReader, Counters};
+use crate::meter::totals::LaneTotals;
+use crate::output::{Coverage, Coverages};
+
+/// Moments whose totals have not come yet.
+const WAITING: usize = 64;
+
+/// Counters of all interfaces.
+pub(super) struct Meter {
+    links: Vec<Option<Watched>>,
+    readings: Vec<Reading>,
+    filtered: bool,
+    latest: Coverages,
+}
+
+struct Watched {
+    reader: CounterReader,
+    physical: bool,
+    /// Counters and totals of the first and the previous comparison.
+    first: Option<(u64, Counters, [LaneTotals; 2])>,
+    previous: Option<(u64, Counters, [LaneTotals; 2])>,
+}
+
+struct Reading {
+    at_ns: u64,
+    counters: Vec<Option<Counters>>,
+}
+
+impl Meter {
+    pub fn new(filtered: bool) -> Meter {
+        Meter { links: Vec::new(), readings: Vec::new(), filtered, latest: Vec::new() }
+    }
+
+    /// An interface's counters; in the place of those of a device that is gone.
+    pub fn add(&mut self, link: usize, reader: CounterReader, physical: bool) {
+        while self.links.len() <= link {
+            self.links.push(None);
+        }
+        self.links[link] = Some(Watched { reader, physical, first: None, previous: None });
+    }
+
+    /// Reads all counters; the answer is the moment that workers have to note.
+    pub fn read(&mut self, now_ns: impl Fn() -> u64) -> u64 {
+        let read = |watched: &mut Option<Watched>| watched.as_mut().and_then(|w| w.reader.read().ok());
+        let counters = self.links.iter_mut().map(read).collect();
+        let at_ns = now_ns();
+        if self.readings.len() == WAITING {
+            self.readings.remove(0);
+        }
+        self.readings.push(Reading { at_ns, counters });
+        at_ns
+    }
+
+    /// Coverage as of a snapshot: of the span between the last two readings,
+    /// and since the first.
+    pub fn coverage(&mut self, snapshot: &Snapshot) -> Coverages {
+        for (at_ns, lanes) in &snapshot.marks {
+            let Some(place) = self.readings.iter().position(|reading| reading.at_ns == *at_ns) else {
+                continue;
+            };
+            let reading = self.readings.remove(place);
+            self.latest = (0..self.links.len()).map(|link| self.compare(link, &reading, lanes)).collect();
+        }
+        self.latest.resize(snapshot.interfaces.len().max(self.latest.len()), Default::default());
+        self.latest.clone()
+    }
+
+    fn compare(&mut self, link: usize, reading: &Reading, lanes: &[LaneTotals]) -> [Coverage; 2] {
+        let none = [Coverage::default(); 2];
+        let filtered = self.filtered;
+        let Some(watched) = self.links[link].as_mut() else { return none };
+        let Some(counters) = reading.counters.get(link).copied().flatten() else { return none };
+        let lane = |at: usize| lanes.get(at).copied().unwrap_or_default();
+        let now = (reading.at_ns, counters, [lane(2 * link), lane(2 * link + 1)]);
+        let spans = [watched.previous, watched.first].map(|then| {
+            let Some((then_ns, then_counters, then_lanes)) = then else { return Coverage::default() };
+            // A driver that was reset begins anew with the next reading.
+            let Some(counted) = counters.since(&then_counters) else { return Coverage::default() };
+            let seconds = (now.0 - then_ns) as f64 / 1e9;
+            let rate = |bytes: u64| if seconds > 0.0 { (bytes as f64 * 8.0 / seconds) as u64 } else { 0 };
+            let measured = [0, 1].map(|at| now.2[at].since(&then_lanes[at]));
+            // A physical device counts wire packets, a virtual one buffers.
+            let sum = match watched.physical {
+                true => measured[0].count.packets + measured[1].count.packets,
+                false => measured[0].frames + measured[1].frames,
+            };
+            let own = counted.rx_packets + counted.tx_packets;
+            let ratio = (!filtered && own > 0).then(|| sum as f64 / own as f64);
+            Coverage {
+                ratio: ratio.or((!filtered && own == 0 && sum == 0).then_some(1.0)),
+                nic_bits_per_second: filtered.then(|| [rate(counted.rx_bytes), rate(counted.tx_bytes)]),
+            }
+        });
+        watched.previous = Some(now);
+        watched.first.get_or_insert(now);
+        spans
+    }
+}

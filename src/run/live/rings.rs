@@ -1,0 +1,144 @@
+//! Rings for an interface, as this run wants them.
+
+use super::super::RunError;
+use crate::capture::deal::DealKey;
+use crate::capture::fanout::{self, Dealing, Opened};
+use crate::capture::filter::{self, Filter};
+use crate::capture::link::{Root, Watch, memory_bytes, permission_message, ring_bytes};
+use crate::capture::ring::{CaptureError, CaptureErrorKind, RingConfig};
+use crate::capture::sys::SockFilter;
+use crate::config::Config;
+use crate::output::Notice;
+
+/// Bytes of a block: many enough that a quiet link's blocks, handed over
+/// nearly empty, still bridge a stall of seconds.
+const BLOCK_BYTES: usize = 256 << 10;
+/// Milliseconds after which a block is handed over; kernel 6.18 does it for
+/// nothing measurable at 10.
+const RETIRE_MS: u32 = 10;
+/// Memory of a machine that does not tell.
+const MEMORY_UNKNOWN: u64 = 1 << 30;
+
+/// Opens interfaces: the same way at start and when one comes back.
+pub(super) struct Opener<'a> {
+    config: &'a Config,
+    workers: usize,
+    links: usize,
+    memory_bytes: u64,
+    deal: DealKey,
+}
+
+impl<'a> Opener<'a> {
+    pub fn new(
+        config: &'a Config,
+        root: &Root,
+        workers: usize,
+        links: usize,
+        deal: DealKey,
+    ) -> Result<Opener<'a>, RunError> {
+        let memory_bytes = memory_bytes(root).unwrap_or(MEMORY_UNKNOWN);
+        Ok(Opener { config, workers, links, memory_bytes, deal })
+    }
+
+    /// Whether the interface is put into promiscuous mode: loopback has no use for it.
+    pub fn promiscuous(&self, watch: &Watch) -> bool {
+        self.config.promiscuous && !watch.link.is_loopback()
+    }
+
+    fn ring_config(&self, watch: &Watch) -> RingConfig {
+        let rings = self.workers * self.links.max(1);
+        let asked = self.config.ring_mib.map(|mib| (mib << 20) / rings as u64);
+        let speed = watch.line_speed();
+        let physical = watch.link.physical || watch.told_speed.is_some();
+        let bytes = ring_bytes(speed, physical, rings, self.memory_bytes, asked);
+        RingConfig {
+            bytes: usize::try_from(bytes).unwrap_or(usize::MAX),
+            block_bytes: BLOCK_BYTES,
+            retire_ms: RETIRE_MS,
+            snaplen: self.config.snaplen,
+            vnet: true,
+            promiscuous: self.promiscuous(watch),
+        }
+    }
+
+    /// The program of the rings' sockets: what is selected, and how much of it.
+    fn program(&self, interface: &str) -> Result<Vec<SockFilter>, RunError> {
+        let filter = match &self.config.filter {
+            None => None,
+            Some(expression) => Some(Filter::for_ring(expression, interface)?),
+        };
+        let program = filter::compose(filter.as_ref(), self.config.snaplen);
+        let instruction = |i: &filter::Instruction| SockFilter { code: i.code, jt: i.jt, jf: i.jf, k: i.k };
+        Ok(program.instructions().iter().map(instruction).collect())
+    }
+
+    /// Opens all rings of an interface, behind one gate.
+    pub fn open(&self, watch: &Watch, link: u8) -> Result<Opened, RunError> {
+        let name = &watch.link.name;
+        let ring = self.ring_config(watch);
+        let everything = filter::compose(None, self.config.snaplen);
+        // Whether rings may be opened at all is told before what is wrong with a filter.
+        let program = match self.program(name) {
+            Ok(program) => program,
+            Err(RunError::Usage(sentence)) => return Err(RunError::Usage(sentence)),
+            Err(other) => {
+                let probe: Vec<SockFilter> = everything
+                    .instructions()
+                    .iter()
+                    .map(|i| SockFilter { code: i.code, jt: i.jt, jf: i.jf, k: i.k })
+                    .collect();
+                return match fanout::open_interface(name, link, 1, &ring, &self.deal, &probe) {
+                    Ok(_) => Err(other),
+                    Err(error) => Err(capture_error(&error, name)),
+                };
+            }
+        };
+        fanout::open_interface(name, link, self.workers, &ring, &self.deal, &program)
+            .map_err(|error| capture_error(&error, name))
+    }
+
+    /// What a reader has to know of how it went.
+    pub fn notices(&self, watch: &Watch, opened: &Opened) -> Vec<Notice> {
+        let mut notices = Vec::new();
+        let mut tell = |event, count, message| {
+            let interface = Some(watch.link.name.clone());
+            notices.push(Notice { time_ns: 0, event, interface, count, message });
+        };
+        let missing = opened.shortfall_bytes(&self.ring_config(watch)) as u64;
+        if missing > 0 {
+            let message =
+                format!("the rings are {} MiB smaller than asked for: memory is short", missing >> 20);
+            tell("ring_smaller", Some(missing), message);
+        }
+        if opened.dealing == Dealing::Kernel {
+            let why = opened.refusal.as_ref().map_or(String::new(), |error| format!(" ({error})"));
+            let message = format!(
+                "the kernel refused our dealing program{why} and deals by its own hash: fragments and ICMP errors may be \
+                 counted apart from their flows"
+            );
+            tell("dealing_by_kernel", None, message);
+        }
+        let without = opened.rings.iter().filter(|ring| !ring.config().vnet).count() as u64;
+        if without > 0 {
+            let message =
+                "the kernel gives no segment sizes for its rings: super-frames count as one packet".into();
+            tell("no_segment_sizes", Some(without), message);
+        }
+        notices
+    }
+}
+
+fn capture_error(error: &CaptureError, name: &str) -> RunError {
+    match error.kind() {
+        CaptureErrorKind::NotPermitted => {
+            let exe = std::env::current_exe().unwrap_or_else(|_| "fullcount".into());
+            RunError::Failed(vec![permission_message(&exe, name)])
+        }
+        CaptureErrorKind::NoSuchInterface => RunError::Usage(error.to_string()),
+        CaptureErrorKind::InterfaceDown
+        | CaptureErrorKind::NoMemory
+        | CaptureErrorKind::KernelTooOld
+        | CaptureErrorKind::ProgramRefused
+        | CaptureErrorKind::Refused => RunError::Failed(vec![error.to_string()]),
+    }
+}

@@ -1,0 +1,380 @@
+//! The loop of one core on its rings.
+//!
+//! Frames are taken in time order up to the watermark, decoded and counted in
+//! batches; what is not urgent (records of a cut, expiry, control messages)
+//! happens between two batches, in slices. The clock is read once a batch.
+//! A packet whose flow another worker owns (a fragment, say, which the kernel
+//! deals by its addresses alone) is handed over, whole: it is counted there.
+//!
+//! Ending: the gate of every ring is closed and what the kernel still holds is
+//! taken out, told by its own count: frames read + dropped = frames that
+//! passed. Only when all workers have done so, and so handed over what was to
+//! be, do they make their last cut.
+
+use super::clock::now_ns;
+use super::outbox::{LaneMark, RingFigures};
+use super::{Intervals, Worker};
+use crate::capture::deal::DealKey;
+use crate::capture::merge::{Merge, Source, SourceId};
+use crate::capture::ring::{DeviceEvent, Ring};
+use crate::capture::sys::SockFilter;
+use crate::capture::{LinkId, fanout};
+use crate::decode::{Decoder, Kind, LinkContext, Packet};
+use crate::flow::table::BATCH;
+use crate::meter::loss::Reason;
+use crossbeam_channel::{Receiver, Sender};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+
+/// Packets that may wait to be taken over by a worker.
+pub const HANDOVERS: usize = 4096;
+/// Longest sleep: control messages and the end of an interval wait no longer.
+const SLEEP_NS: u64 = 100_000_000;
+/// How long to sleep while frames wait for another ring's watermark.
+const HELD_NS: u64 = 2_000_000;
+/// How long the kernel may take to hand over what is in a ring at the end.
+const DRAIN_NS: u64 = 1_000_000_000;
+
+/// What a worker is told, between batches.
+pub enum Control {
+    /// A ring more; its number in the run is the ring's own.
+    AddRing(Box<Ring>, LinkContext),
+    /// The interface is gone: what its ring still holds is counted, then it ends.
+    RemoveLink(LinkId),
+    /// Interface counters were read at this moment: note where the totals stand then.
+    Mark(u64),
+    /// Take out what is there and let nothing more in.
+    Drain,
+    /// Make the last cut, at this time.
+    Finish(u64),
+}
+
+/// What a worker tells besides its figures.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Told {
+    /// An interface's socket had an event.
+    Device {
+        /// Which worker's ring: all of an interface see the same.
+        worker: usize,
+        /// The interface.
+        link: LinkId,
+        /// What happened.
+        event: DeviceEvent,
+    },
+    /// Everything that was let in has been taken out. `missing`: frames that
+    /// the kernel counted and never handed over.
+    Drained {
+        /// The worker.
+        worker: usize,
+        /// See above.
+        missing: u64,
+    },
+}
+
+/// What a live worker is made with.
+pub struct Setup {
+    /// Its number, 0 and up.
+    pub number: usize,
+    /// Core that it is pinned to.
+    pub cpu: Option<usize>,
+    /// Where intervals end.
+    pub intervals: Intervals,
+    /// Whose a flow is; None where frames are not dealt by our own hash.
+    pub deal: Option<DealKey>,
+    /// To the other workers, by number.
+    pub handovers: Vec<Sender<Packet>>,
+    /// From the other workers.
+    pub handed: Receiver<Packet>,
+    /// From the control thread.
+    pub control: Receiver<Control>,
+    /// To it.
+    pub told: Sender<Told>,
+    /// As in the table's configuration.
+    pub accounts: bool,
+}
+
+/// One core's loop.
+pub struct Live {
+    worker: Worker,
+    setup: Setup,
+    merge: Merge<Ring>,
+    rings: Vec<(SourceId, LinkId)>,
+    /// Figures of rings that have ended.
+    ended: Vec<RingFigures>,
+    decoder: Decoder,
+    batch: [Packet; BATCH],
+    filled: usize,
+    /// Moments at which totals are to be noted, ascending.
+    marks: Vec<u64>,
+    noted: Vec<LaneMark>,
+    draining_until: Option<u64>,
+    drained: bool,
+}
+
+impl Live {
+    /// A loop without rings; they come by [`Control::AddRing`].
+    pub fn new(worker: Worker, decoder: Decoder, setup: Setup) -> Live {
+        Live {
+            worker,
+            setup,
+            merge: Merge::new(),
+            rings: Vec::new(),
+            ended: Vec::new(),
+            decoder,
+            batch: [Packet::default(); BATCH],
+            filled: 0,
+            marks: Vec::new(),
+            noted: Vec::new(),
+            draining_until: None,
+            drained: false,
+        }
+    }
+
+    /// Runs until [`Control::Finish`].
+    pub fn run(mut self) {
+        if let Some(cpu) = self.setup.cpu {
+            fanout::pin(cpu);
+        }
+        loop {
+            while let Ok(control) = self.setup.control.try_recv() {
+                if let Control::Finish(time_ns) = control {
+                    return self.finish(time_ns);
+                }
+                self.obey(control);
+            }
+            let now = now_ns();
+            self.merge.poll(Some(now));
+            let took = self.fill();
+            self.flush();
+            let watermark = self.merge.watermark();
+            self.pass_time(watermark);
+            let busy = self.worker.between_batches(watermark);
+            if took < BATCH {
+                self.leave_ended_rings();
+                if self.draining_until.is_some() {
+                    self.drain(now);
+                }
+                if !busy && took == 0 {
+                    self.sleep();
+                }
+            }
+        }
+    }
+
+    /// Takes frames and handed-over packets until the batch is full, nothing is
+    /// at hand, or an interval ends.
+    #[inline]
+    fn fill(&mut self) -> usize {
+        let mut took = 0;
+        while self.filled < BATCH {
+            let Ok(packet) = self.setup.handed.try_recv() else { break };
+            self.batch[self.filled] = packet;
+            self.filled += 1;
+            took += 1;
+        }
+        while self.filled < BATCH {
+            let Some(frame) = self.merge.next_frame() else { break };
+            took += 1;
+            let time_ns = frame.time_ns;
+            self.decoder.decode_into(&frame, &mut self.batch[self.filled]);
+            if self.ends_something(time_ns) {
+                // The packet in hand belongs behind what ends here.
+                let packet = self.batch[self.filled];
+                self.flush();
+                self.pass_time(time_ns);
+                self.batch[0] = packet;
+            }
+            if self.keeps() {
+                self.filled += 1;
+            }
+        }
+        took
+    }
+
+    /// Whether an interval or a mark ends at or before this time.
+    #[inline]
+    fn ends_something(&self, time_ns: u64) -> bool {
+        self.setup.intervals.next_ns().is_some_and(|next| time_ns >= next)
+            || self.marks.first().is_some_and(|&mark| time_ns >= mark)
+    }
+
+    /// Whether the packet at hand is this worker's; hands it over if not.
+    #[inline]
+    fn keeps(&mut self) -> bool {
+        let Some(deal) = &self.setup.deal else { return true };
+        let packet = &mut self.batch[self.filled];
+        if matches!(packet.kind, Kind::Untracked(_)) {
+            return true;
+        }
+        let owner = deal.owner(&packet.key, self.setup.handovers.len());
+        if owner == self.setup.number {
+            return true;
+        }
+        match self.setup.handovers[owner].try_send(*packet) {
+            Ok(()) => false,
+            Err(_) => {
+                packet.kind = Kind::Untracked(Reason::HandoverFull);
+                true
+            }
+        }
+    }
+
+    fn flush(&mut self) {
+        self.worker.take(&mut self.batch[..self.filled]);
+        self.filled = 0;
+    }
+
+    /// Packet time has come to `time_ns`.
+    #[inline]
+    fn pass_time(&mut self, time_ns: u64) {
+        while self.marks.first().is_some_and(|&mark| time_ns >= mark) {
+            let at_ns = self.marks.remove(0);
+            self.noted.push(LaneMark { at_ns, lanes: self.worker.lanes() });
+        }
+        if let Some(passed) = self.setup.intervals.observe(time_ns) {
+            self.cut(passed.boundary_ns + passed.empty * self.setup.intervals.length_ns());
+        }
+    }
+
+    #[cold]
+    fn cut(&mut self, boundary_ns: u64) {
+        self.read_rings();
+        self.worker.add_marks(&mut self.noted);
+        self.worker.begin_cut(boundary_ns);
+    }
+
+    /// The kernel's figures of the rings, for the next cut.
+    fn read_rings(&mut self) {
+        let mut figures = self.ended.clone();
+        for (_, ring) in self.merge.sources_mut() {
+            add(&mut figures, figures_of(ring));
+        }
+        self.worker.set_rings(figures);
+    }
+
+    #[cold]
+    fn obey(&mut self, control: Control) {
+        match control {
+            Control::AddRing(ring, context) => {
+                let link = ring.link();
+                self.decoder.set_link(link, context);
+                let id = self.merge.add(*ring);
+                self.rings.push((id, link));
+            }
+            Control::RemoveLink(link) => {
+                for (id, _) in self.rings.iter().filter(|(_, of)| *of == link) {
+                    self.merge.close(*id);
+                }
+            }
+            Control::Mark(at_ns) => self.marks.push(at_ns),
+            Control::Drain => {
+                for (_, ring) in self.merge.sources_mut() {
+                    // Where the gate cannot be closed the time limit ends the drain.
+                    let _ = ring.set_filter(&[SockFilter::ret(0)]);
+                }
+                self.draining_until = Some(now_ns().saturating_add(DRAIN_NS));
+            }
+            Control::Finish(_) => {}
+        }
+    }
+
+    /// Lets rings go that were told to end and are empty.
+    fn leave_ended_rings(&mut self) {
+        while let Some((id, mut ring)) = self.merge.take_ended() {
+            self.rings.retain(|(of, _)| *of != id);
+            add(&mut self.ended, figures_of(&mut ring));
+        }
+    }
+
+    /// Tells when the kernel has nothing more for this worker.
+    #[cold]
+    fn drain(&mut self, now: u64) {
+        let Some(until) = self.draining_until else { return };
+        let mut missing = 0;
+        for (_, ring) in self.merge.sources_mut() {
+            if let Ok(statistics) = ring.statistics() {
+                let counts = ring.counts();
+                missing += (statistics.packets - statistics.drops).saturating_sub(counts.frames_read);
+            }
+        }
+        if !self.drained && (missing == 0 && self.merge.sources_mut().all(is_empty) || now > until) {
+            self.drained = true;
+            let _ = self.setup.told.send(Told::Drained { worker: self.setup.number, missing });
+        }
+    }
+
+    fn finish(mut self, time_ns: u64) {
+        while self.fill() > 0 {
+            self.flush();
+        }
+        self.read_rings();
+        self.worker.add_marks(&mut self.noted);
+        self.worker.finish(time_ns, 0, self.setup.accounts);
+    }
+
+    /// Waits for frames, an interval's end, or a while.
+    fn sleep(&mut self) {
+        // With a frame at hand its ring is readable all the time: what it waits
+        // for is another ring's watermark.
+        let held = self.merge.wait_ns();
+        let until_cut = self.setup.intervals.next_ns().map_or(SLEEP_NS, |next| {
+            // The watermark is behind the clock by a ring's lag.
+            next.saturating_sub(self.merge.watermark()).max(1_000_000)
+        });
+        let nanoseconds = match held {
+            Some(wait_ns) => wait_ns.clamp(HELD_NS / 4, HELD_NS),
+            None if self.draining_until.is_some() => HELD_NS,
+            None => SLEEP_NS.min(until_cut),
+        };
+        let timeout = Timespec { tv_sec: 0, tv_nsec: nanoseconds as _ };
+        let events = {
+            let mut polled: Vec<PollFd<'_>> = Vec::new();
+            if held.is_none() {
+                polled.extend(
+                    self.merge.sources().map(|(_, ring)| PollFd::from_borrowed_fd(ring.fd(), PollFlags::IN)),
+                );
+            }
+            match poll(&mut polled, Some(&timeout)) {
+                Ok(count) if count > 0 => polled.iter().any(|fd| fd.revents().contains(PollFlags::ERR)),
+                _ => false,
+            }
+        };
+        if events {
+            self.tell_events();
+        }
+    }
+
+    #[cold]
+    fn tell_events(&mut self) {
+        for (_, ring) in self.merge.sources() {
+            if let Some(event) = ring.poll_error() {
+                let told = Told::Device { worker: self.setup.number, link: ring.link(), event };
+                // The control thread is behind: the interface's own events tell it too.
+                let _ = self.setup.told.try_send(told);
+            }
+        }
+    }
+}
+
+fn is_empty((_, ring): (SourceId, &mut Ring)) -> bool {
+    ring.peek_time().is_none()
+}
+
+fn figures_of(ring: &mut Ring) -> RingFigures {
+    let statistics = ring.statistics().unwrap_or_default();
+    let counts = ring.counts();
+    RingFigures {
+        link: ring.link(),
+        frames: counts.frames_read,
+        kernel_drops: statistics.drops,
+        freezes: statistics.freezes,
+        corrupt: counts.frames_corrupt + counts.blocks_corrupt,
+        second_sight: counts.frames_second_sight,
+    }
+}
+
+fn add(figures: &mut Vec<RingFigures>, one: RingFigures) {
+    match figures.iter_mut().find(|sum| sum.link == one.link) {
+        Some(sum) => sum.add(&one),
+        None => figures.push(one),
+    }
+}
