@@ -97,35 +97,59 @@ pub fn percent_lost(lost: u64, of: u64) -> String {
     }
 }
 
-/// A duration: `61.2 s`, `2 h 05 min 09 s`.
+/// A duration: `42.3 ms`, `61.2 s`, `2 h 05 min 09 s`, `7,305 d 00 h 00 min`.
 pub fn duration(ns: u64) -> String {
-    let seconds = ns / 1_000_000_000;
-    match (seconds / 3600, seconds / 60 % 60, seconds % 60) {
-        (0, minutes, _) if minutes < 10 => {
-            let text = format!("{}.{:03}", seconds, ns % 1_000_000_000 / 1_000_000);
-            let text = text.trim_end_matches('0').trim_end_matches('.');
-            if text == "0" && ns > 0 { String::from("<1 ms") } else { format!("{text} s") }
-        }
-        (0, minutes, rest) => format!("{minutes} min {rest:02} s"),
-        (hours, minutes, rest) => format!("{} h {minutes:02} min {rest:02} s", grouped(hours)),
+    const SECOND: u64 = 1_000_000_000;
+    let (minutes, seconds) = (ns / SECOND / 60, ns / SECOND % 60);
+    let (hours, days) = (minutes / 60, minutes / 60 / 24);
+    match (days, hours, minutes) {
+        (0, 0, 0) if ns == 0 => String::from("0 s"),
+        (0, 0, 0) if ns < 1000 => format!("{ns} ns"),
+        (0, 0, 0) if ns < SECOND / 100 => format!("{} ms", decimal(ns / 1000)),
+        (0, 0, 0) if ns < SECOND => format!("{} ms", decimal(ns / 100_000 * 100)),
+        (0, 0, 0..10) => format!("{} s", decimal(ns / 1_000_000)),
+        (0, 0, _) => format!("{minutes} min {seconds:02} s"),
+        (0 | 1, _, _) => format!("{hours} h {:02} min {seconds:02} s", minutes % 60),
+        _ => format!("{} d {:02} h {:02} min", grouped(days), hours % 24, minutes % 60),
     }
+}
+
+/// Thousandths as a number without noughts at its end.
+fn decimal(thousandths: u64) -> String {
+    let text = format!("{}.{:03}", thousandths / 1000, thousandths % 1000);
+    text.trim_end_matches('0').trim_end_matches('.').to_owned()
 }
 
 /// A moment in UTC: `2026-11-21 09:00:01 UTC`, with milliseconds where there are some.
 pub fn moment(time_ns: u64) -> String {
-    format!("{} {} UTC", formatted(time_ns, "%Y-%m-%d"), time_of_day(time_ns))
+    format!("{} {} UTC", day(time_ns), time_of_day(time_ns, if is_whole(time_ns) { "" } else { "%.3f" }))
 }
 
-/// From one moment to another, the day once where it is the same.
+/// From one moment to another: the day once where it is the same, microseconds
+/// where they are less than a second apart.
 pub fn between(begin_ns: u64, end_ns: u64) -> String {
-    let [day, last] = [begin_ns, end_ns].map(|time_ns| formatted(time_ns, "%Y-%m-%d"));
-    let end = if day == last { format!("{} UTC", time_of_day(end_ns)) } else { moment(end_ns) };
-    format!("{day} {} to {end}", time_of_day(begin_ns))
+    let digits = match end_ns.saturating_sub(begin_ns) {
+        0..1_000_000_000 => "%.6f",
+        _ if is_whole(begin_ns) && is_whole(end_ns) => "",
+        _ => "%.3f",
+    };
+    let [begin, end] = [begin_ns, end_ns].map(|time_ns| time_of_day(time_ns, digits));
+    let (first, last) = (day(begin_ns), day(end_ns));
+    let end = if first == last { end } else { format!("{last} {end}") };
+    format!("{first} {begin} to {end} UTC")
 }
 
-fn time_of_day(time_ns: u64) -> String {
-    let whole = time_ns % 1_000_000_000 < 1_000_000;
-    formatted(time_ns, if whole { "%H:%M:%S" } else { "%H:%M:%S%.3f" })
+fn day(time_ns: u64) -> String {
+    formatted(time_ns, "%Y-%m-%d")
+}
+
+/// No millisecond beside the seconds.
+fn is_whole(time_ns: u64) -> bool {
+    time_ns % 1_000_000_000 < 1_000_000
+}
+
+fn time_of_day(time_ns: u64, digits: &str) -> String {
+    formatted(time_ns, &format!("%H:%M:%S{digits}"))
 }
 
 fn formatted(time_ns: u64, format: &str) -> String {
@@ -218,14 +242,22 @@ mod tests {
         assert_eq!(duration(1_000_000_000), "1 s");
         assert_eq!(duration(10_000_000_000), "10 s");
         assert_eq!(duration(0), "0 s");
-        assert_eq!(duration(999), "<1 ms");
+        assert_eq!(duration(999), "999 ns");
+        assert_eq!(duration(42_300_999), "42.3 ms");
+        assert_eq!(duration(396_038_123), "396 ms");
+        assert_eq!(duration(1_234_999), "1.234 ms");
+        assert_eq!(duration(240_000), "0.24 ms");
+        assert_eq!(duration(7305 * 86_400_000_000_000), "7,305 d 00 h 00 min");
+        assert_eq!(duration(u64::MAX), "213,503 d 23 h 34 min");
         assert_eq!(duration(754_000_000_000), "12 min 34 s");
         assert_eq!(duration(7_509_000_000_000), "2 h 05 min 09 s");
         assert_eq!(moment(1_795_251_601_000_000_000), "2026-11-21 09:00:01 UTC");
         assert_eq!(moment(1_795_251_601_500_000_000), "2026-11-21 09:00:01.500 UTC");
         assert_eq!(moment(u64::MAX), "2554-07-21 23:34:33.709 UTC");
         let begin = 1_795_251_601_000_000_000;
-        assert_eq!(between(begin, begin + 500_000_000), "2026-11-21 09:00:01 to 09:00:01.500 UTC");
+        assert_eq!(between(begin, begin + 500_000_000), "2026-11-21 09:00:01.000000 to 09:00:01.500000 UTC");
+        let later = begin + 60_200_000_000;
+        assert_eq!(between(begin, later), "2026-11-21 09:00:01.000 to 09:01:01.200 UTC");
         let day = 86_400_000_000_000;
         assert_eq!(between(begin, begin + day), "2026-11-21 09:00:01 to 2026-11-22 09:00:01 UTC");
     }
