@@ -32,6 +32,7 @@ pub struct Worker {
     marks: Vec<LaneMark>,
     late_packets: u64,
     first_ns: Option<u64>,
+    last_ns: u64,
     /// A boundary whose cut is being written, live.
     pending: Option<Box<Cut>>,
 }
@@ -49,6 +50,7 @@ impl Worker {
             marks: Vec::new(),
             late_packets: 0,
             first_ns: None,
+            last_ns: 0,
             pending: None,
         }
     }
@@ -58,6 +60,8 @@ impl Worker {
         if self.first_ns.is_none() {
             self.first_ns = packets.iter().map(|packet| packet.time_ns).min();
         }
+        let latest = packets.iter().map(|packet| packet.time_ns).max();
+        self.last_ns = self.last_ns.max(latest.unwrap_or(0));
         for batch in packets.chunks_mut(BATCH) {
             self.table.process(batch, &mut self.totals, &mut self.outbox);
         }
@@ -146,6 +150,7 @@ impl Worker {
             marks: std::mem::take(&mut self.marks),
             late_packets: self.late_packets,
             first_ns: self.first_ns,
+            last_ns: self.last_ns,
             whole: self.table.cut_is_whole(),
             last,
         })
