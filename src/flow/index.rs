@@ -122,7 +122,7 @@ mod tests {
                 } else if !add && twin.remove(&slot).is_some() {
                     index.remove(tag, slot);
                 }
-                for probe in 0..40 {
+                for probe in 0u32..40 {
                     let tag = (probe / 3).wrapping_mul(0x3fff_ffff) | 0xf000_0000 * (probe & 1);
                     prop_assert_eq!(index.find(tag, |s| s == probe).is_some(), twin.contains_key(&probe));
                 }
