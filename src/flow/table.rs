@@ -59,6 +59,12 @@ pub struct TableConfig {
     pub seed: [u64; 2],
 }
 
+impl TableConfig {
+    fn reports_active(&self) -> bool {
+        self.accounts && self.active_timeout_ns > 0
+    }
+}
+
 /// What happened to the table since the start.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct TableStats {
@@ -100,8 +106,10 @@ pub struct FlowTable {
     touched: [Vec<u32>; 2],
     current: usize,
     written: usize,
-    /// Boundary of the last cut and the one before, for `active` accounts.
-    boundary: [u64; 2],
+    /// Boundary of the last cut.
+    boundary_ns: u64,
+    /// Active time-outs that each slot's flow has been reported for; empty where none are asked for.
+    reported: Vec<u64>,
     /// Every record of the cut under way has its values of the boundary.
     cut_whole: bool,
     sweeping: bool,
@@ -131,7 +139,8 @@ impl FlowTable {
             touched: [Vec::with_capacity(flows_max), Vec::with_capacity(flows_max)],
             current: 0,
             written: 0,
-            boundary: [0; 2],
+            boundary_ns: 0,
+            reported: Vec::with_capacity(if config.reports_active() { flows_max } else { 0 }),
             cut_whole: true,
             sweeping: true,
             stats: TableStats::default(),
@@ -352,6 +361,10 @@ impl FlowTable {
                 self.entries.len() as u32 - 1
             }
         };
+        if self.config.reports_active() {
+            self.reported.resize(self.entries.len(), 0);
+            self.reported[slot as usize] = 0;
+        }
         if !self.index.insert(tag, slot) {
             self.entries[slot as usize].marks = mark::FREE;
             self.free.push(slot);
@@ -429,7 +442,10 @@ impl FlowTable {
         let account = if !self.config.accounts {
             None
         } else {
-            end.or_else(|| active_due(entry, self.boundary, self.config.active_timeout_ns))
+            let age_ns = self.boundary_ns.saturating_sub(entry.start);
+            let ended = class_of(entry) == Class::Tombstone;
+            let reported = self.reported.get_mut(slot as usize).filter(|_| !ended);
+            end.or_else(|| active_due(age_ns, self.config.active_timeout_ns, reported?))
         };
         let mut lane_count = 0;
         if entry.marks & (mark::LANES[0] | mark::LANES[1]) != 0 {
@@ -473,7 +489,7 @@ impl FlowTable {
         self.current = 1 - self.current;
         self.written = 0;
         self.cut_whole = true;
-        self.boundary = [self.boundary[1], boundary_ns];
+        self.boundary_ns = boundary_ns;
         true
     }
 
@@ -564,10 +580,13 @@ impl FlowTable {
     }
 }
 
-/// Whether a flow's age passed a multiple of the active time-out since the last cut.
-fn active_due(entry: &Entry, boundary: [u64; 2], timeout_ns: u64) -> Option<EndReason> {
-    let turns = |at: u64| at.saturating_sub(entry.start).checked_div(timeout_ns).unwrap_or(0);
-    (turns(boundary[1]) > turns(boundary[0])).then_some(EndReason::Active)
+/// Whether a flow's age passed a multiple of the active time-out since it was last
+/// reported: that may have been several cuts ago, if it was silent at the time.
+fn active_due(age_ns: u64, timeout_ns: u64, reported: &mut u64) -> Option<EndReason> {
+    let turns = age_ns.checked_div(timeout_ns).unwrap_or(0);
+    let due = turns > *reported;
+    *reported = turns.max(*reported);
+    due.then_some(EndReason::Active)
 }
 
 /// Which idle limit a flow has.
