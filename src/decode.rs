@@ -99,6 +99,7 @@ pub enum Kind {
 
 /// One frame understood. Plain data.
 #[derive(Clone, Copy, Debug)]
+#[repr(C)]
 pub struct Packet {
     /// Canonical 5-tuple within link group and VLAN.
     pub key: FlowKey,
@@ -240,28 +241,44 @@ impl Decoder {
         let tag_bytes = if frame.stripped_tag.is_some() { 4 } else { 0 };
         let frame_bytes = frame.len.saturating_add(tag_bytes);
         blank(packet, frame, frame_bytes);
+        let context = self.links.get(frame.link as usize);
+        let group = context.map_or(0, |context| context.group);
+        packet.maybe_super = context.is_some_and(|context| context.from_file);
+        let special = context.is_some_and(|context| {
+            context.second_copy || frame.direction.is_none() && !matches!(context.rule, DirectionRule::AsTold)
+        });
         let outcome = match headers::link(frame) {
-            Ok(link) => self.network(frame, packet, link),
+            Ok(link) => self.network(frame, packet, link, group),
             Err(reason) => Err(reason),
         };
         if let Err(reason) = outcome {
             packet.kind = Kind::Untracked(reason);
         }
-        if let Some(context) = self.links.get(frame.link as usize) {
-            packet.maybe_super = context.from_file;
-            if frame.direction.is_none() && !matches!(context.rule, DirectionRule::AsTold) {
-                packet.lane = Lane::new(frame.link, by_rule(&context.rule, frame, packet));
-            }
-            if context.second_copy && !matches!(packet.kind, Kind::Untracked(_)) {
-                packet.kind = Kind::Untracked(Reason::SecondCopy);
-            }
+        if special {
+            self.apply_context(frame, packet);
+        }
+    }
+
+    /// Direction by rule; a stacked device's packets make no flows.
+    fn apply_context(&self, frame: &Frame<'_>, packet: &mut Packet) {
+        let Some(context) = self.links.get(frame.link as usize) else { return };
+        if frame.direction.is_none() {
+            packet.lane = Lane::new(frame.link, by_rule(&context.rule, frame, packet));
+        }
+        if context.second_copy && !matches!(packet.kind, Kind::Untracked(_)) {
+            packet.kind = Kind::Untracked(Reason::SecondCopy);
         }
     }
 
     #[inline]
-    fn network(&mut self, frame: &Frame<'_>, packet: &mut Packet, link: Link) -> Result<(), Reason> {
+    fn network(
+        &mut self,
+        frame: &Frame<'_>,
+        packet: &mut Packet,
+        link: Link,
+        group: u8,
+    ) -> Result<(), Reason> {
         packet.ethertype = link.ethertype;
-        let group = self.links.get(frame.link as usize).map_or(0, |l| l.group);
         let vlan = if link.tags == 0 { 0 } else { self.stacks.number(link.tags) };
         let data = frame.data.get(link.offset..).unwrap_or(&[]);
         packet.link_bytes = link.offset as u16 + if frame.stripped_tag.is_some() { 4 } else { 0 };
@@ -435,64 +452,51 @@ impl IpLayer {
     }
 }
 
-/// What is known before anything is parsed; fields that only TCP has keep
-/// what stood there until `tcp` writes them.
+/// What is known before anything is parsed. One copy of a constant, then the
+/// few fields that differ.
 #[inline]
 fn blank(packet: &mut Packet, frame: &Frame<'_>, frame_bytes: u32) {
+    *packet = BLANK;
     packet.time_ns = frame.time_ns;
     packet.bytes = frame_bytes;
     packet.frame_bytes = frame_bytes;
-    packet.ip_bytes = 0;
     packet.line_bytes = frame_bytes.max(60).saturating_add(24);
-    packet.payload = 0;
-    packet.segments = 1;
-    packet.header_bytes = 0;
-    packet.link_bytes = 0;
-    packet.gso_size = 0;
-    packet.mss = 0;
-    packet.tcp_flags = 0;
-    packet.tcp_option_bytes = 0;
     packet.lane = Lane::new(frame.link, frame.direction.unwrap_or(Direction::Rx));
-    packet.reversed = false;
-    packet.class = Class::NotIp;
-    packet.kind = Kind::Other;
-    packet.ethertype = 0;
-    packet.maybe_super = false;
     packet.truncated = (frame.data.len() as u64) < frame.len as u64;
-    packet.estimated = false;
-    packet.fragment = false;
 }
+
+const BLANK: Packet = Packet {
+    key: FlowKey { words: [0; 5] },
+    time_ns: 0,
+    bytes: 0,
+    frame_bytes: 0,
+    ip_bytes: 0,
+    line_bytes: 0,
+    payload: 0,
+    segments: 1,
+    header_bytes: 0,
+    link_bytes: 0,
+    gso_size: 0,
+    sequence: 0,
+    acknowledgement: 0,
+    window: 0,
+    mss: 0,
+    tcp_flags: 0,
+    tcp_option_bytes: 0,
+    lane: Lane(0),
+    reversed: false,
+    class: Class::NotIp,
+    kind: Kind::Other,
+    ethertype: 0,
+    maybe_super: false,
+    truncated: false,
+    estimated: false,
+    fragment: false,
+};
 
 impl Default for Packet {
     fn default() -> Packet {
-        Packet {
-            key: FlowKey::default(),
-            time_ns: 0,
-            bytes: 0,
-            frame_bytes: 0,
-            ip_bytes: 0,
-            line_bytes: 0,
-            payload: 0,
-            segments: 1,
-            header_bytes: 0,
-            link_bytes: 0,
-            gso_size: 0,
-            sequence: 0,
-            acknowledgement: 0,
-            window: 0,
-            mss: 0,
-            tcp_flags: 0,
-            tcp_option_bytes: 0,
-            lane: Lane(0),
-            reversed: false,
-            class: Class::NotIp,
-            kind: Kind::Other,
-            ethertype: 0,
-            maybe_super: false,
-            truncated: false,
-            estimated: false,
-            fragment: false,
-        }
+        BLANK
     }
 }
 
@@ -636,14 +640,19 @@ pub(crate) fn impossible(flags: u8) -> bool {
     syn_and_end || flags & (SYN | RST | ACK) == 0
 }
 
+/// A MAC address as one number: comparing two is one comparison, not a call.
+#[inline]
+fn mac_word(address: &[u8]) -> u64 {
+    address.iter().take(6).fold(0, |word, &byte| word << 8 | u64::from(byte))
+}
+
 /// Direction by the monitored host's MAC address or networks.
-#[cold]
-#[inline(never)]
+#[inline]
 fn by_rule(rule: &DirectionRule, frame: &Frame<'_>, packet: &Packet) -> Direction {
     match rule {
         DirectionRule::AsTold => Direction::Rx,
-        DirectionRule::Mac(mac) => match (frame.link_type, frame.data.get(6..12)) {
-            (LinkType::Ethernet, Some(source)) if source == mac => Direction::Tx,
+        DirectionRule::Mac(mac) => match (frame.link_type, frame.data.first_chunk::<14>()) {
+            (LinkType::Ethernet, Some(head)) if mac_word(&head[6..12]) == mac_word(mac) => Direction::Tx,
             _ => Direction::Rx,
         },
         DirectionRule::Networks(networks) => {

@@ -40,9 +40,7 @@ impl Worker {
     /// A worker with an empty table.
     pub fn new(config: TableConfig, outbox: Outbox) -> Worker {
         let mut table = FlowTable::new(config);
-        let (index, entries) = table.memory();
-        crate::capture::sys::memory::advise_huge_pages(index);
-        crate::capture::sys::memory::advise_huge_pages(entries);
+        table.each_memory(crate::capture::sys::memory::advise_huge_pages);
         Worker {
             table,
             totals: Totals::default(),

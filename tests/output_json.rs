@@ -3,6 +3,8 @@
 //! `FULLCOUNT_WRITE=1 cargo test --test output_json` writes the schema and the
 //! golden file anew; look at the difference before you commit it.
 
+#[path = "common/golden.rs"]
+mod golden;
 #[path = "common/schema.rs"]
 mod schema;
 #[allow(dead_code)]
@@ -17,21 +19,11 @@ use fullcount::flow::record::EndReason;
 use fullcount::meter::totals::LaneTotals;
 use fullcount::output::json::{JsonLines, lines};
 use fullcount::output::{Context, Notice, Output, Start, StopReason};
+use golden::same_as_file;
 use schema::validate_lines;
 use serde_json::{Value, json};
 use snapshots::*;
 use std::io::{self, Write};
-
-const GOLDEN: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/output_golden/run.jsonl");
-
-/// The generated text against the file; written there if asked for.
-fn same_as_file(path: &str, generated: &str) {
-    if std::env::var_os("FULLCOUNT_WRITE").is_some() {
-        std::fs::write(path, generated).expect("the file can be written");
-    }
-    let shipped = std::fs::read_to_string(path).unwrap_or_default();
-    assert!(shipped == generated, "{path} is stale; FULLCOUNT_WRITE=1 cargo test writes it:\n{generated}");
-}
 
 fn run(start: &Start, snapshots: &[(Snapshot, fullcount::output::Coverages)], context: &Context) -> String {
     let mut text = Vec::new();
@@ -68,7 +60,7 @@ fn a_run_reads_as_agreed() {
     output.notice(&notice, &context).unwrap();
     output.stop(&StopReason::Signal, &snapshot, &coverage, &context).unwrap();
     let text = String::from_utf8(text).unwrap();
-    same_as_file(GOLDEN, &text);
+    same_as_file("run.jsonl", &text);
     let types: Vec<Value> = validate_lines(&text).iter().map(|line| line["type"].clone()).collect();
     assert_eq!(types, ["start", "interface", "interface", "connection", "connection", "notice", "stop"]);
 }
@@ -80,7 +72,7 @@ fn the_shipped_schema_is_the_generated_one() {
     schema.insert("title".to_owned(), json!("fullcount JSON lines"));
     let mut text = serde_json::to_string_pretty(&schema).unwrap();
     text.push('\n');
-    same_as_file(schema::SCHEMA, &text);
+    same_as_file("/schema/fullcount.schema.json", &text);
 }
 
 #[test]
@@ -151,7 +143,7 @@ fn every_line_begins_alike() {
 fn a_row_has_the_keys_of_its_grouping() {
     let both = [count(3, 300), count(1, 100)];
     let mut snapshot = empty(NINE + S);
-    snapshot.views = vec![
+    snapshot.link_rows = vec![
         vec![
             group_row(RowName::Pair(v4(1), v4(2)), both, both),
             group_row(RowName::Host(v4(1)), both, both),
@@ -233,6 +225,7 @@ fn the_largest_figures_are_integers_still() {
     assert_eq!(lines[3]["duration_seconds"], 0.0);
     assert_eq!(lines[3]["c2s"]["frames"], 0);
     let mut now = empty(NINE + 1);
+    now.interval_ns = 1;
     now.interfaces = vec![interface(0, totals, totals)];
     assert_eq!(
         one(now, &context())[1]["rx"]["bits_per_second"],
@@ -277,6 +270,50 @@ fn an_account_names_who_sent_what_where() {
         assert_eq!(icmp.get(absent), None, "{absent}");
     }
     assert_eq!(icmp["c2s"].get("payload_bytes"), None);
+}
+
+#[test]
+fn what_is_missing_is_told() {
+    let (mut snapshot, coverage) = busy();
+    snapshot.late_workers = vec![1];
+    snapshot.late_packets = 3;
+    snapshot.table.unreported = 2;
+    snapshot.table.unreported_count = count(7, 700);
+    let lines = validate_lines(&run(&start(), &[(snapshot, coverage)], &context()));
+    assert_eq!(lines[1]["capture"]["late_workers"], json!([1]));
+    assert_eq!(lines[1]["flows"].get("unreported"), None, "none in this interval");
+    let stop = &lines[3];
+    assert_eq!(stop["late_packets"], 3);
+    assert_eq!(stop["interfaces"][0]["flows"]["unreported"], json!({"flows": 2, "packets": 7, "bytes": 700}));
+    assert_eq!(stop["interfaces"][1]["capture"]["kernel_drops"], 1204);
+    assert_eq!(lines[2]["capture"]["kernel_drops"], 4);
+    assert_eq!(lines[2]["capture"]["coverage_ratio"], 0.997);
+}
+
+#[test]
+fn a_lost_line_has_its_number() {
+    let mut context = context();
+    let mut text = Vec::new();
+    let mut output = JsonLines::new(&mut text, style());
+    output.start(&start(), &context).unwrap();
+    context.lines_lost = 5;
+    output.snapshot(&empty(NINE + S), &Vec::new(), &context).unwrap();
+    output.stop(&StopReason::Signal, &empty(NINE + S), &Vec::new(), &context).unwrap();
+    let text = String::from_utf8(text).unwrap();
+    let lines: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(lines.iter().map(|line| line["seq"].as_u64().unwrap()).collect::<Vec<_>>(), [0, 6, 7, 8]);
+    assert_eq!(lines[3]["json_lines_lost"], 5);
+}
+
+#[test]
+fn a_live_interval_without_length_has_no_rate() {
+    let mut snapshot = empty(NINE + S);
+    snapshot.interval_ns = 0;
+    snapshot.interfaces = vec![interface(0, lane_totals(1, 60), LaneTotals::default())];
+    let lines = one(snapshot, &context());
+    assert_eq!(lines[1]["interval_seconds"], 0.0);
+    assert_eq!(lines[1]["rx"]["bits_per_second"], Value::Null);
+    assert_eq!(lines[3]["interfaces"][0]["rx"]["bits_per_second"], 480);
 }
 
 #[test]

@@ -6,6 +6,7 @@
 
 use super::group::Groups;
 use crate::capture::Lane;
+use crate::capture::sys::memory::advise_huge_pages;
 use crate::flow::detail::LaneCount;
 use crate::flow::entry::{NO_LANE, mark};
 use crate::flow::key::FlowKey;
@@ -14,7 +15,7 @@ use crate::flow::tcp::TcpState;
 use crate::meter::totals::Count;
 use std::collections::HashMap;
 
-const CHUNK_BITS: usize = 12;
+const CHUNK_BITS: usize = 16;
 const CHUNK: usize = 1 << CHUNK_BITS;
 /// Ended rows of one interval that are kept for a view, at least.
 const ENDED_KEPT: usize = 16_384;
@@ -60,9 +61,17 @@ impl Rows {
     fn row(&mut self, slot: u32) -> &mut RowState {
         let (chunk, place) = (slot as usize >> CHUNK_BITS, slot as usize & (CHUNK - 1));
         while self.chunks.len() <= chunk {
-            self.chunks.push(vec![RowState::default(); CHUNK]);
+            let mut rows: Vec<RowState> = Vec::with_capacity(CHUNK);
+            let memory = rows.spare_capacity_mut();
+            advise_huge_pages(memory.as_mut_ptr().cast(), size_of_val(memory));
+            self.chunks.push(rows);
         }
-        &mut self.chunks[chunk][place]
+        let rows = &mut self.chunks[chunk];
+        if rows.len() <= place {
+            // Slots are taken in order, so this is one row at a time.
+            rows.resize(place + 1, RowState::default());
+        }
+        &mut rows[place]
     }
 
     /// Takes a buffer's records in.

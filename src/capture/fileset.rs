@@ -90,13 +90,26 @@ struct Feed {
     /// Run's number of each of the file's interfaces.
     numbers: Vec<Option<LinkId>>,
     registry: Registry,
+    /// The file has one interface, and this number is its.
+    only: bool,
+    number: LinkId,
     fault: Option<FileError>,
     ended: bool,
 }
 
 impl Feed {
     fn new(source: FileSource, file: usize, group: u8, registry: Registry) -> Feed {
-        Feed { source, file, group, numbers: Vec::new(), registry, fault: None, ended: false }
+        Feed {
+            source,
+            file,
+            group,
+            numbers: Vec::new(),
+            registry,
+            only: false,
+            number: 0,
+            fault: None,
+            ended: false,
+        }
     }
 
     /// Gives the file's interface its number in the run.
@@ -116,6 +129,7 @@ impl Feed {
             links.push(FileLink { interface: interface.clone(), file: self.file, group: self.group });
         }
         self.numbers[at] = Some(number);
+        self.number = number;
     }
 
     fn peek(&mut self) -> Option<u64> {
@@ -142,12 +156,14 @@ impl Source for Feed {
         self.peek()
     }
 
-    #[inline]
+    #[inline(always)]
     fn next_frame(&mut self) -> Option<Frame<'_>> {
-        if self.numbers.is_empty() || !self.source.has_one_interface() {
+        if !self.only {
             self.peek()?;
+            self.only = self.source.has_one_interface();
         }
         match self.source.next_frame() {
+            Ok(Some(frame)) if self.only => Some(Frame { link: self.number, ..frame }),
             Ok(Some(frame)) => {
                 let number = self.numbers.get(frame.link as usize).copied().flatten();
                 Some(Frame { link: number.unwrap_or(0), ..frame })
@@ -264,7 +280,9 @@ impl FileSet {
     pub fn walk(&mut self, mut visit: impl FnMut(Met<'_>) -> bool) {
         let FileSet { files, registry, expression, programs, filter_fault, refused, .. } = self;
         let mut told = 0;
-        let mut each = |frame: &Frame<'_>| {
+        let filtered = expression.is_some();
+        // Everything that is not needed for each frame of one plain file.
+        let mut rarely = |frame: &Frame<'_>, visit: &mut dyn FnMut(Met<'_>) -> bool| {
             if frame.link as usize >= told {
                 let links = registry.lock().unwrap_or_else(PoisonError::into_inner).clone();
                 for link in told..=frame.link as usize {
@@ -286,10 +304,26 @@ impl FileSet {
         };
         match files {
             Files::None => {}
-            Files::One(feed) => while feed.next_frame().is_some_and(|frame| each(&frame)) {},
+            Files::One(feed) if filtered => {
+                while feed.next_frame().is_some_and(|frame| rarely(&frame, &mut visit)) {}
+            }
+            Files::One(feed) => {
+                let mut known = 0;
+                while let Some(frame) = feed.next_frame() {
+                    let goes_on = if frame.link as usize >= known {
+                        known = frame.link as usize + 1;
+                        rarely(&frame, &mut visit)
+                    } else {
+                        visit(Met::Frame(&frame))
+                    };
+                    if !goes_on {
+                        return;
+                    }
+                }
+            }
             Files::Several(merge) => loop {
                 if let Some(frame) = merge.next_frame() {
-                    if !each(&frame) {
+                    if !rarely(&frame, &mut visit) {
                         return;
                     }
                 } else if merge.is_ended() {

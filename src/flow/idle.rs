@@ -38,8 +38,9 @@ pub const CLASSES: usize = 6;
 const NONE: u32 = u32::MAX;
 const SECOND: u64 = 1_000_000_000;
 
+/// An entry's place in its list.
 #[derive(Clone, Copy)]
-struct Node {
+pub struct Node {
     /// Second of the last packet that was known when it was put here.
     second: u64,
     next: u32,
@@ -90,6 +91,11 @@ impl IdleLists {
             ring
         });
         IdleLists { rings, heads: vec![NONE; offset], nodes: Vec::with_capacity(entries_max), now: 0 }
+    }
+
+    /// Bytes of memory for entries to come, for a hint to the kernel about page size.
+    pub fn memory(&mut self) -> &mut [std::mem::MaybeUninit<Node>] {
+        self.nodes.spare_capacity_mut()
     }
 
     /// Idle limit of a class, ns.

@@ -1,43 +1,81 @@
-//! Hash → slot: open addressing over 8-byte buckets of (tag, slot).
+//! Hash → slot: segments of 4096 buckets of 8 bytes behind a small directory.
 //!
-//! The tag is 32 bits of the key's hash and also says where a bucket's home
-//! is, so probing and deleting look at no entry. Linear probing; a deletion
-//! shifts later buckets back, so there are no tombstones. Size is fixed: three
-//! buckets for two entries, all of them zero pages until they are used.
+//! A bucket is (tag, slot). The tag is 32 bits of the key's hash: its high bits
+//! choose the segment, its low ones the bucket where probing begins, so probing,
+//! deleting and splitting look at no entry. Probing is linear and stays within
+//! the segment; a deletion shifts later buckets back, so there are no
+//! tombstones. A segment that is three quarters full is split in two, which is
+//! the largest step there is (32 KiB read and written): the index is as large
+//! as its flows need, and a table of a thousand flows lives in the level-1 cache
+//! (extendible hashing, Fagin et al. 1979).
 
 use super::prefetch;
 
+/// Buckets of a segment.
+const SEGMENT: usize = 4096;
+/// Buckets in use from which on a segment is split.
+const SPLIT_AT: u16 = (SEGMENT * 3 / 4) as u16;
+
 /// See the module's description.
 pub struct Index {
-    /// `tag << 32 | slot + 1`; 0 is empty.
+    /// `tag << 32 | slot + 1`; 0 is empty. Segment after segment.
     buckets: Vec<u64>,
+    /// Number of the segment for each value of the tag's `depth` high bits.
+    directory: Vec<u32>,
+    depth: u32,
+    depth_max: u32,
+    /// By segment: high bits of the tag that its entries share, and buckets in use.
+    segments: Vec<(u32, u16)>,
 }
 
 impl Index {
     /// For at most `entries_max` entries.
     pub fn new(entries_max: usize) -> Index {
-        Index { buckets: vec![0; entries_max + entries_max / 2 + 8] }
+        // At the greatest depth segments are half full on average, so that none
+        // of them, as hashes fall, is ever full.
+        let segments = entries_max.div_ceil(SEGMENT / 2).next_power_of_two();
+        let mut buckets = Vec::with_capacity(segments * SEGMENT);
+        buckets.resize(SEGMENT, 0);
+        Index {
+            buckets,
+            directory: vec![0],
+            depth: 0,
+            depth_max: segments.trailing_zeros(),
+            segments: vec![(0, 0)],
+        }
     }
 
-    /// The buckets' memory, for a hint to the kernel about page size.
-    pub fn memory(&mut self) -> &mut [u64] {
-        &mut self.buckets
+    /// Memory for segments to come, for a hint to the kernel about page size.
+    pub fn memory(&mut self) -> &mut [std::mem::MaybeUninit<u64>] {
+        self.buckets.spare_capacity_mut()
     }
 
     #[inline]
-    fn home(&self, tag: u32) -> usize {
-        ((tag as u64 * self.buckets.len() as u64) >> 32) as usize
+    fn segment(&self, tag: u32) -> usize {
+        // A shift by 32 is a shift by none: depth 0 has one place.
+        let place = tag.checked_shr(32 - self.depth).unwrap_or(0);
+        self.directory[place as usize] as usize
+    }
+
+    /// The segment of a tag, as a slice whose length the compiler knows.
+    #[inline]
+    fn slice(&self, tag: u32) -> &[u64; SEGMENT] {
+        let start = self.segment(tag) * SEGMENT;
+        match self.buckets[start..].first_chunk() {
+            Some(segment) => segment,
+            None => &[0; SEGMENT],
+        }
     }
 
     #[inline]
-    fn next(&self, at: usize) -> usize {
-        if at + 1 == self.buckets.len() { 0 } else { at + 1 }
+    fn slice_mut(&mut self, segment: usize) -> &mut [u64] {
+        &mut self.buckets[segment * SEGMENT..(segment + 1) * SEGMENT]
     }
 
     /// Brings the home bucket of `tag` nearer.
     #[inline]
     pub fn prefetch(&self, tag: u32) {
-        prefetch::line(&self.buckets[self.home(tag)]);
+        prefetch::line(&self.slice(tag)[tag as usize % SEGMENT]);
     }
 
     /// First slot with this tag: what to prefetch; its key is not compared.
@@ -49,57 +87,103 @@ impl Index {
     /// The slot with this tag whose key `matches`.
     #[inline]
     pub fn find(&self, tag: u32, mut matches: impl FnMut(u32) -> bool) -> Option<u32> {
-        let mut at = self.home(tag);
+        let segment = self.slice(tag);
+        let mut at = tag as usize % SEGMENT;
         loop {
-            let bucket = self.buckets[at];
+            let bucket = segment[at];
             if bucket == 0 {
                 return None;
             }
             if (bucket >> 32) as u32 == tag && matches(bucket as u32 - 1) {
                 return Some(bucket as u32 - 1);
             }
-            at = self.next(at);
+            at = (at + 1) % SEGMENT;
         }
     }
 
-    /// Adds a slot; the caller keeps the number of entries within the limit.
-    pub fn insert(&mut self, tag: u32, slot: u32) {
-        let mut at = self.home(tag);
-        while self.buckets[at] != 0 {
-            at = self.next(at);
+    /// Adds a slot. False, and nothing is added, where its segment is full and
+    /// cannot be split any more: hashes would have to be anything but random.
+    #[must_use]
+    pub fn insert(&mut self, tag: u32, slot: u32) -> bool {
+        let mut segment = self.segment(tag);
+        while self.segments[segment].1 >= SPLIT_AT && self.segments[segment].0 < self.depth_max {
+            self.split(segment, tag);
+            segment = self.segment(tag);
         }
-        self.buckets[at] = (tag as u64) << 32 | (slot as u64 + 1);
+        if self.segments[segment].1 as usize >= SEGMENT - 1 {
+            return false;
+        }
+        self.place(segment, tag, slot);
+        true
+    }
+
+    fn place(&mut self, segment: usize, tag: u32, slot: u32) {
+        self.segments[segment].1 += 1;
+        let buckets = self.slice_mut(segment);
+        let mut at = tag as usize % SEGMENT;
+        while buckets[at] != 0 {
+            at = (at + 1) % SEGMENT;
+        }
+        buckets[at] = (tag as u64) << 32 | (slot as u64 + 1);
+    }
+
+    /// Splits the segment of `tag` by one more bit.
+    #[cold]
+    #[inline(never)]
+    fn split(&mut self, segment: usize, tag: u32) {
+        let shared = self.segments[segment].0;
+        if shared == self.depth {
+            self.depth += 1;
+            self.directory = self.directory.iter().flat_map(|&segment| [segment, segment]).collect();
+        }
+        let new = self.segments.len();
+        self.segments.push((shared + 1, 0));
+        self.segments[segment] = (shared + 1, 0);
+        self.buckets.resize((new + 1) * SEGMENT, 0);
+        // The places whose next bit is set are the new segment's.
+        let places = 1usize << (self.depth - shared);
+        let first = (tag.checked_shr(32 - shared).unwrap_or(0) as usize) * places;
+        for place in &mut self.directory[first + places / 2..first + places] {
+            *place = new as u32;
+        }
+        let old: Vec<u64> = self.slice_mut(segment).to_vec();
+        self.slice_mut(segment).fill(0);
+        for bucket in old.into_iter().filter(|&bucket| bucket != 0) {
+            let tag = (bucket >> 32) as u32;
+            self.place(self.segment(tag), tag, bucket as u32 - 1);
+        }
     }
 
     /// Takes a slot out; later buckets of its run move back.
     pub fn remove(&mut self, tag: u32, slot: u32) {
         let wanted = (tag as u64) << 32 | (slot as u64 + 1);
-        let mut at = self.home(tag);
-        while self.buckets[at] != wanted {
-            if self.buckets[at] == 0 {
+        let segment = self.segment(tag);
+        let buckets = self.slice_mut(segment);
+        let mut at = tag as usize % SEGMENT;
+        while buckets[at] != wanted {
+            if buckets[at] == 0 {
                 debug_assert!(false, "a slot that is taken out stands in the index");
                 return;
             }
-            at = self.next(at);
+            at = (at + 1) % SEGMENT;
         }
         let mut hole = at;
         loop {
-            at = self.next(at);
-            let bucket = self.buckets[at];
+            at = (at + 1) % SEGMENT;
+            let bucket = buckets[at];
             if bucket == 0 {
                 break;
             }
-            let home = self.home((bucket >> 32) as u32);
+            let home = (bucket >> 32) as usize % SEGMENT;
             // Does the way from its home to `at` pass the hole?
-            let length = self.buckets.len();
-            let from_home = (at + length - home) % length;
-            let from_hole = (at + length - hole) % length;
+            let (from_home, from_hole) = (at.wrapping_sub(home) % SEGMENT, at.wrapping_sub(hole) % SEGMENT);
             if from_home >= from_hole {
-                self.buckets[hole] = bucket;
+                buckets[hole] = bucket;
                 hole = at;
             }
         }
-        self.buckets[hole] = 0;
+        buckets[hole] = 0;
+        self.segments[segment].1 -= 1;
     }
 }
 
@@ -110,23 +194,46 @@ mod tests {
     use std::collections::HashMap;
 
     proptest! {
-        /// Against a map, in a small index where runs wrap and tags collide.
+        /// Against a map, where runs wrap and tags collide.
         #[test]
         fn agrees_with_a_map(steps in proptest::collection::vec((any::<bool>(), 0u32..40), 1..400)) {
+            let tag_of = |slot: u32| (slot / 3) << 20 | (0xff0 + (slot & 0xf)) ;
             let mut index = Index::new(40);
             let mut twin: HashMap<u32, u32> = HashMap::new();
             for (add, slot) in steps {
-                let tag = (slot / 3).wrapping_mul(0x3fff_ffff) | 0xf000_0000 * (slot & 1);
+                let tag = tag_of(slot);
                 if add && twin.insert(slot, tag).is_none() {
-                    index.insert(tag, slot);
+                    prop_assert!(index.insert(tag, slot));
                 } else if !add && twin.remove(&slot).is_some() {
                     index.remove(tag, slot);
                 }
                 for probe in 0..40 {
-                    let tag = (probe / 3).wrapping_mul(0x3fff_ffff) | 0xf000_0000 * (probe & 1);
-                    prop_assert_eq!(index.find(tag, |s| s == probe).is_some(), twin.contains_key(&probe));
+                    prop_assert_eq!(index.find(tag_of(probe), |s| s == probe).is_some(), twin.contains_key(&probe));
                 }
             }
         }
+    }
+
+    #[test]
+    fn grows_by_splitting_and_forgets_nothing() {
+        let entries = 200_000;
+        let mut index = Index::new(entries);
+        let tag_of = |slot: u32| (slot as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_right(29) as u32;
+        for slot in 0..entries as u32 {
+            assert!(index.insert(tag_of(slot), slot));
+        }
+        assert!((0..entries as u32).all(|slot| index.find(tag_of(slot), |s| s == slot).is_some()));
+        (0..entries as u32).step_by(2).for_each(|slot| index.remove(tag_of(slot), slot));
+        let there = |slot: u32| index.find(tag_of(slot), |s| s == slot).is_some();
+        assert!((0..entries as u32).all(|slot| there(slot) == (slot % 2 == 1)));
+    }
+
+    #[test]
+    fn tags_that_are_all_alike_fill_one_segment_and_no_more() {
+        let mut index = Index::new(100_000);
+        let taken = (0..5000).take_while(|&slot| index.insert(7, slot)).count();
+        assert_eq!(taken, SEGMENT - 1);
+        assert_eq!(index.find(7, |slot| slot == 4000), Some(4000));
+        assert_eq!(index.find(7, |slot| slot == 4999), None);
     }
 }

@@ -139,9 +139,21 @@ impl FlowTable {
         }
     }
 
-    /// The two large arrays, for a hint to the kernel about page size.
-    pub fn memory(&mut self) -> (&mut [u64], &mut [std::mem::MaybeUninit<Entry>]) {
-        (self.index.memory(), self.entries.spare_capacity_mut())
+    /// Calls `advise` with the memory of each large array that is not in use
+    /// yet: a hint to the kernel about page size.
+    pub fn each_memory(&mut self, mut advise: impl FnMut(*mut u8, usize)) {
+        fn bytes<T>(memory: &mut [T]) -> (*mut u8, usize) {
+            (memory.as_mut_ptr().cast(), size_of_val(memory))
+        }
+        let [first, second] = &mut self.touched;
+        let memories = [
+            bytes(self.entries.spare_capacity_mut()),
+            bytes(self.index.memory()),
+            bytes(self.idle.memory()),
+            bytes(first.spare_capacity_mut()),
+            bytes(second.spare_capacity_mut()),
+        ];
+        memories.into_iter().for_each(|(start, length)| advise(start, length));
     }
 
     /// Figures of the table.
@@ -231,7 +243,7 @@ impl FlowTable {
         let at = slot as usize;
         let side = packet.reversed as usize;
         if packet.maybe_super && packet.kind == Kind::Tcp {
-            estimate(&mut self.segments[at], packet, side);
+            estimate(&mut self.segments[at], &self.entries[at], packet, side);
         }
         let entry = &mut self.entries[at];
         let touch = entry.state >> state::TOUCH_SHIFT;
@@ -340,7 +352,11 @@ impl FlowTable {
                 self.entries.len() as u32 - 1
             }
         };
-        self.index.insert(tag, slot);
+        if !self.index.insert(tag, slot) {
+            self.entries[slot as usize].marks = mark::FREE;
+            self.free.push(slot);
+            return Err(Reason::TableFull);
+        }
         self.idle.put(slot, class, packet.time_ns);
         self.stats.opened += 1;
         Ok(slot)
@@ -594,13 +610,14 @@ fn reason_of(entry: &Entry) -> EndReason {
 /// A file's frame that is larger than a packet: taken apart by the flow's
 /// segment size. A SYN's option counts the options that a segment carries.
 #[inline]
-fn estimate(segment: &mut Segment, packet: &mut Packet, side: usize) {
+fn estimate(segment: &mut Segment, entry: &Entry, packet: &mut Packet, side: usize) {
     if packet.ip_bytes > 1500 {
         estimate_rarely(segment, packet, side);
-    } else if packet.payload > segment.largest[side] as u32 {
-        segment.largest[side] = packet.payload as u16;
     } else if packet.tcp_flags & tcp_flag::SYN != 0 {
         segment.mss[side] = packet.mss;
+    } else if entry.marks & mark::MIDSTREAM != 0 && packet.payload > segment.largest[side] as u32 {
+        // Only where no SYN told: the array is not in the cache.
+        segment.largest[side] = packet.payload as u16;
     }
 }
 

@@ -1,1 +1,431 @@
-//! To be written.
+//! Every column once: name, unit, heading, where JSON has it, what it means.
+//!
+//! Text lays its tables out from these, and docs/COLUMNS.md is written from
+//! them, so a table cannot show what the docs do not explain. Two tables: rows
+//! (what `--by` names) and interfaces by direction. Rates are those of the
+//! interval, sums those since the start; sizes are always bytes, rates follow
+//! the unit that the user chose.
+
+use super::figures::{bits_per_second, has_ports, line_utilisation, protocol_name, sum};
+use super::units::{grouped, human, percent_of, plain, rate_in, rate_unit};
+use super::{Context, Style};
+use crate::aggregate::snapshot::{Row, RowName};
+use crate::capture::LinkId;
+use crate::config::By;
+use crate::flow::key::FlowKey;
+use crate::flow::tcp::TcpState;
+use crate::meter::totals::LaneTotals;
+use std::net::IpAddr;
+
+/// What a cell needs besides what it is about.
+#[derive(Clone, Copy)]
+pub struct Sight<'a> {
+    /// Names and facts.
+    pub context: &'a Context,
+    /// Unit, grouping.
+    pub style: Style,
+    /// What rates are over, ns.
+    pub span_ns: u64,
+}
+
+/// One direction of an interface, as a table shows it.
+#[derive(Clone, Copy)]
+pub struct LaneSight {
+    /// The interface.
+    pub link: LinkId,
+    /// 0 received, 1 sent.
+    pub direction: usize,
+    /// What rates are made of.
+    pub now: LaneTotals,
+    /// Since the start.
+    pub total: LaneTotals,
+}
+
+/// What the cells of a column hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Measure {
+    /// A word.
+    Word,
+    /// Bits or bytes per second, as the user chose.
+    Rate,
+    /// Bytes.
+    Bytes,
+    /// Packets.
+    Packets,
+    /// Per cent.
+    Percent,
+}
+
+impl Measure {
+    /// Unit in docs.
+    pub fn unit(self) -> &'static str {
+        match self {
+            Measure::Word => "–",
+            Measure::Rate => "bit/s, or byte/s with `-B`",
+            Measure::Bytes => "bytes",
+            Measure::Packets => "packets",
+            Measure::Percent => "%",
+        }
+    }
+
+    fn right(self) -> bool {
+        self != Measure::Word
+    }
+}
+
+/// A column of a table of `T`.
+pub struct Column<T: 'static> {
+    /// What docs call it.
+    pub name: &'static str,
+    /// What its cells hold.
+    pub measure: Measure,
+    /// Its heading; rates get their unit behind it.
+    pub heading: fn(&Sight) -> &'static str,
+    /// The same in docs: every heading it can have.
+    pub headings: &'static str,
+    /// Where JSON lines have the figure.
+    pub json: &'static str,
+    /// What it means.
+    pub meaning: &'static str,
+    /// Whether it is shown.
+    pub shown: fn(&Sight) -> bool,
+    /// A cell.
+    pub cell: fn(&T, &Sight) -> String,
+}
+
+impl<T> Column<T> {
+    /// Heading with its unit.
+    pub fn title(&self, sight: &Sight) -> String {
+        let heading = (self.heading)(sight);
+        match self.measure {
+            Measure::Rate => format!("{heading}{}", rate_unit(sight.style.unit)),
+            _ => heading.to_owned(),
+        }
+    }
+}
+
+fn always(_: &Sight) -> bool {
+    true
+}
+
+/// Columns of rows, in their order. The name stands last, as nothing bounds its width.
+pub static ROW_COLUMNS: [Column<Row>; 7] = [
+    Column {
+        name: "state",
+        measure: Measure::Word,
+        heading: |_| "State",
+        headings: "`State`",
+        json: "`protocol`, `state`",
+        meaning: "State of a TCP connection (below); the protocol where it is not TCP.",
+        shown: |sight| sight.style.by == By::Connection,
+        cell: |row, _| state(row),
+    },
+    Column {
+        name: "interfaces",
+        measure: Measure::Word,
+        heading: |_| "Iface",
+        headings: "`Iface`",
+        json: "`connection`: `c2s.interfaces`, `s2c.interfaces`",
+        meaning: "Interface that carries it; `eth0/eth1` where the client's packets are on the first and the \
+                  server's on the second. Left out where only one interface is watched.",
+        shown: |sight| sight.style.by == By::Connection && sight.context.links.len() > 1,
+        cell: interfaces,
+    },
+    Column {
+        name: "rate there",
+        measure: Measure::Rate,
+        heading: |sight| directions(sight.style.by)[0],
+        headings: "`→`, `to`, `rx` and the unit",
+        json: "`c2s`, `a_to_b`, `to`: `bits_per_second`",
+        meaning: "Rate in the interval: client to server, first to second address, or to what the row names; \
+                  received by an interface.",
+        shown: always,
+        cell: |row, sight| rate(row.interval[0].bytes, sight),
+    },
+    Column {
+        name: "rate back",
+        measure: Measure::Rate,
+        heading: |sight| directions(sight.style.by)[1],
+        headings: "`←`, `from`, `tx` and the unit",
+        json: "`s2c`, `b_to_a`, `from`: `bits_per_second`",
+        meaning: "Rate in the interval, the other way.",
+        shown: always,
+        cell: |row, sight| rate(row.interval[1].bytes, sight),
+    },
+    Column {
+        name: "bytes",
+        measure: Measure::Bytes,
+        heading: |_| "Bytes",
+        headings: "`Bytes`",
+        json: "`connection`: `c2s.bytes` + `s2c.bytes`",
+        meaning: "Layer-2 bytes of both directions since the start.",
+        shown: always,
+        cell: |row, _| human(sum(row.total).bytes),
+    },
+    Column {
+        name: "packets",
+        measure: Measure::Packets,
+        heading: |_| "Pkts",
+        headings: "`Pkts`",
+        json: "`connection`: `c2s.packets` + `s2c.packets`",
+        meaning: "Packets on the wire of both directions since the start.",
+        shown: always,
+        cell: |row, _| human(sum(row.total).packets),
+    },
+    Column {
+        name: "name",
+        measure: Measure::Word,
+        heading: |sight| match sight.style.by {
+            By::Connection => "Client → server",
+            By::Pair => "Address → address",
+            By::Host => "Host",
+            By::Destination => "Destination",
+            By::Port => "Port",
+            By::Interface => "Interface",
+        },
+        headings: "`Client → server`, `Address → address`, `Host`, `Destination`, `Port`, `Interface`",
+        json: "`client`, `server`, `vlan` | `a`, `b` | `host` | `destination` | `port`, `protocol` | `interface`",
+        meaning: "What the row is about. The arrow always points to the server; protocols without ports have \
+                  none. `vlan` with its ids, outermost first, where frames are tagged.",
+        shown: always,
+        cell: |row, sight| name(row, sight.context),
+    },
+];
+
+/// Columns of interfaces by direction.
+pub static INTERFACE_COLUMNS: [Column<LaneSight>; 7] = [
+    Column {
+        name: "interface",
+        measure: Measure::Word,
+        heading: |_| "Interface",
+        headings: "`Interface`",
+        json: "`interface`",
+        meaning: "Its name; empty in the line of its second direction.",
+        shown: always,
+        cell: |lane, sight| match lane.direction {
+            0 => plain(sight.context.link_name(lane.link)).into_owned(),
+            _ => String::new(),
+        },
+    },
+    Column {
+        name: "direction",
+        measure: Measure::Word,
+        heading: |_| "",
+        headings: "(none)",
+        json: "`rx`, `tx`, `direction`",
+        meaning: "`rx` received by the host, `tx` sent; `all` where nothing tells them apart.",
+        shown: always,
+        cell: |lane, sight| {
+            let unknown = sight.context.link(lane.link).direction_unknown;
+            String::from(if unknown { "all" } else { ["rx", "tx"][lane.direction & 1] })
+        },
+    },
+    Column {
+        name: "rate",
+        measure: Measure::Rate,
+        heading: |_| "",
+        headings: "the unit",
+        json: "`rx.bits_per_second`, `tx.bits_per_second`",
+        meaning: "Layer-2 rate: of the interval, or of the whole run in the summary.",
+        shown: always,
+        cell: |lane, sight| rate(lane.now.count.bytes, sight),
+    },
+    Column {
+        name: "utilisation",
+        measure: Measure::Percent,
+        heading: |_| "Line",
+        headings: "`Line`",
+        json: "`rx.line_utilisation_ratio`, `tx.line_utilisation_ratio`",
+        meaning: "Share of the link's rate in use over the same time: each packet padded to 60 bytes, plus 24 \
+                  for FCS, preamble and gap. `-` where the speed is not known; left out where no speed is.",
+        shown: |sight| sight.context.links.iter().any(|link| link.speed_bits_per_second.is_some()),
+        cell: |lane, sight| {
+            let facts = sight.context.link(lane.link);
+            line_utilisation(&lane.now, facts, sight.span_ns)
+                .map_or_else(nothing, |ratio| format!("{:.1}%", ratio * 100.0))
+        },
+    },
+    Column {
+        name: "packets",
+        measure: Measure::Packets,
+        heading: |_| "Packets",
+        headings: "`Packets`",
+        json: "`stop`: `rx.packets`, `tx.packets`",
+        meaning: "Packets on the wire since the start: a super-frame of n segments counts n.",
+        shown: always,
+        cell: |lane, _| grouped(lane.total.count.packets),
+    },
+    Column {
+        name: "bytes",
+        measure: Measure::Bytes,
+        heading: |_| "Bytes",
+        headings: "`Bytes`",
+        json: "`stop`: `rx.bytes`, `tx.bytes`",
+        meaning: "Layer-2 bytes on the wire since the start, without the frame check sequence.",
+        shown: always,
+        cell: |lane, _| grouped(lane.total.count.bytes),
+    },
+    Column {
+        name: "in flows",
+        measure: Measure::Percent,
+        heading: |_| "In flows",
+        headings: "`In flows`",
+        json: "1 − `untracked.bytes` ÷ `bytes`",
+        meaning: "Share of these bytes that flows have; the rest is told below by reason (LOSSES.md). Never \
+                  rounded up: 100.0% is all.",
+        shown: always,
+        cell: |lane, _| {
+            let all = lane.total.count.bytes;
+            let tracked = all.saturating_sub(lane.total.untracked_sum().bytes);
+            percent_of(tracked, all).unwrap_or_else(nothing)
+        },
+    },
+];
+
+fn nothing() -> String {
+    String::from("-")
+}
+
+fn rate(bytes: u64, sight: &Sight) -> String {
+    bits_per_second(bytes, sight.span_ns).map_or_else(nothing, |bits| human(rate_in(bits, sight.style.unit)))
+}
+
+fn directions(by: By) -> [&'static str; 2] {
+    match by {
+        By::Connection | By::Pair => ["→", "←"],
+        By::Host | By::Destination | By::Port => ["to ", "from "],
+        By::Interface => ["rx ", "tx "],
+    }
+}
+
+/// All states, in the order of docs.
+pub const STATES: [TcpState; 10] = [
+    TcpState::SynSent,
+    TcpState::SynReceived,
+    TcpState::Established,
+    TcpState::FinWait,
+    TcpState::HalfClosedClient,
+    TcpState::HalfClosedServer,
+    TcpState::Closing,
+    TcpState::TimeWait,
+    TcpState::Reset,
+    TcpState::Closed,
+];
+
+/// A state in six letters at most, and what it means.
+pub fn state_words(state: TcpState) -> (&'static str, &'static str) {
+    match state {
+        TcpState::SynSent => ("syn", "the client asked, no answer yet"),
+        TcpState::SynReceived => ("synack", "the server answered, the handshake is not finished"),
+        TcpState::Established => ("est", "established, or met after its beginning"),
+        TcpState::FinWait => ("fin", "one end closed, not acknowledged"),
+        TcpState::HalfClosedClient => ("c-half", "the client closed, the server goes on"),
+        TcpState::HalfClosedServer => ("s-half", "the server closed, the client goes on"),
+        TcpState::Closing => ("fins", "both ends closed, not both acknowledged"),
+        TcpState::TimeWait => ("done", "both ends closed and acknowledged"),
+        TcpState::Reset => ("reset", "ended by a RST"),
+        TcpState::Closed => ("closed", "an attempt that ended without a connection"),
+    }
+}
+
+fn state(row: &Row) -> String {
+    match (row.state, row.name) {
+        (Some(state), _) => state_words(state).0.to_owned(),
+        (None, RowName::Connection(key)) => protocol_name(key.protocol()).into_owned(),
+        (None, _) => nothing(),
+    }
+}
+
+fn interfaces(row: &Row, sight: &Sight) -> String {
+    let name = |lane: crate::capture::Lane| plain(sight.context.link_name(lane.link()));
+    match row.lanes.map(|lane| lane.map(name)) {
+        [Some(there), Some(back)] if there != back => format!("{there}/{back}"),
+        [Some(one), _] | [None, Some(one)] => one.into_owned(),
+        [None, None] => nothing(),
+    }
+}
+
+fn name(row: &Row, context: &Context) -> String {
+    match row.name {
+        RowName::Connection(key) => {
+            let client = row.client_second as usize;
+            let vlan = vlan(&context.stacks.ids(key.vlan()));
+            format!("{} → {}{vlan}", end(&key, client), end(&key, 1 - client))
+        }
+        RowName::Pair(a, b) => format!("{a} → {b}"),
+        RowName::Host(ip) | RowName::Destination(ip) => ip.to_string(),
+        RowName::Port(protocol, port) if has_ports(protocol) => format!("{port}/{}", protocol_name(protocol)),
+        RowName::Port(protocol, _) => protocol_name(protocol).into_owned(),
+        RowName::Interface(link) => plain(context.link_name(link)).into_owned(),
+    }
+}
+
+fn end(key: &FlowKey, side: usize) -> String {
+    let (ip, port) = (key.ip(side), key.end(side).port);
+    match (has_ports(key.protocol()), ip) {
+        (false, _) => ip.to_string(),
+        (true, IpAddr::V4(ip)) => format!("{ip}:{port}"),
+        (true, IpAddr::V6(ip)) => format!("[{ip}]:{port}"),
+    }
+}
+
+fn vlan(ids: &[u16]) -> String {
+    match ids {
+        [] => String::new(),
+        ids => format!(" vlan {}", ids.iter().map(u16::to_string).collect::<Vec<_>>().join(".")),
+    }
+}
+
+/// A table with aligned columns, `gap` spaces apart (words behind figures two); a
+/// heading line, then a line an item.
+pub fn table<T>(columns: &[Column<T>], items: &[T], sight: &Sight, gap: usize) -> String {
+    let columns: Vec<&Column<T>> = columns.iter().filter(|column| (column.shown)(sight)).collect();
+    let mut lines = vec![columns.iter().map(|column| column.title(sight)).collect::<Vec<_>>()];
+    lines.extend(items.iter().map(|item| columns.iter().map(|column| (column.cell)(item, sight)).collect()));
+    let width = |at: usize| lines.iter().map(|line| line[at].chars().count()).max().unwrap_or(0);
+    let widths: Vec<usize> = (0..columns.len()).map(width).collect();
+    let mut text = String::new();
+    for line in &lines {
+        let from = text.len();
+        for (at, (cell, column)) in line.iter().zip(&columns).enumerate() {
+            let pad = " ".repeat(widths[at] - cell.chars().count());
+            let space = match at {
+                0 => 0,
+                _ if columns[at - 1].measure.right() && !column.measure.right() => 2,
+                _ => gap,
+            };
+            let space = " ".repeat(space);
+            let [before, after] = if column.measure.right() { [&pad[..], ""] } else { ["", &pad[..]] };
+            text.extend([&space[..], before, cell, after]);
+        }
+        text.truncate(from + text[from..].trim_end().len());
+        text.push('\n');
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{Sort, Unit};
+
+    #[test]
+    fn every_state_has_a_word_of_its_own() {
+        let words: std::collections::HashSet<_> = STATES.iter().map(|&state| state_words(state).0).collect();
+        assert_eq!(words.len(), STATES.len());
+        assert!(words.iter().all(|word| word.len() <= 6));
+    }
+
+    #[test]
+    fn every_heading_stands_in_the_docs() {
+        let context = Context { links: vec![Default::default(); 2], ..Context::default() };
+        for by in [By::Connection, By::Pair, By::Host, By::Destination, By::Port, By::Interface] {
+            let style = Style { by, sort: Sort::Rate, top: 1, unit: Unit::Bits, whole: false };
+            let sight = Sight { context: &context, style, span_ns: 0 };
+            for column in &ROW_COLUMNS {
+                let heading = (column.heading)(&sight).trim_end();
+                assert!(column.headings.contains(&format!("`{heading}`")), "{heading} in {}", column.name);
+            }
+        }
+    }
+}

@@ -5,7 +5,7 @@
 //! Invariants: nothing here can overflow or divide by 0; what cannot be known
 //! is None, never 0.
 
-use super::{Coverage, Coverages, LinkFacts};
+use super::{Context, Coverage, Coverages, LinkFacts};
 use crate::aggregate::snapshot::{InterfaceFigures, Snapshot};
 use crate::capture::{LinkId, LinkType};
 use crate::decode::{CLASSES, protocol};
@@ -14,54 +14,15 @@ use std::borrow::Cow;
 
 const SECOND_NS: u128 = 1_000_000_000;
 
-/// How much time the figures of a snapshot cover.
-///
-/// An interval as a rule, but the first one of a live run begins with the run,
-/// the last one ends with it, and one that follows a stall has the sum of
-/// several. Intervals that a file's silence left out belong to none.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Spans {
-    /// When the run began; 0 for files.
-    run_ns: u64,
-    previous_ns: Option<u64>,
-    skipped: u64,
+/// Length in ns of what a snapshot's interval figures cover. Without intervals
+/// (a whole file in one) that is all of it; in a live run 0 is no time at all.
+pub fn interval_span(snapshot: &Snapshot, live: bool) -> u64 {
+    if snapshot.interval_ns == 0 && !live { run_span(snapshot) } else { snapshot.interval_ns }
 }
 
-impl Spans {
-    /// The run began at `run_ns`; 0 where only its first packet will tell (files).
-    pub fn begin(&mut self, run_ns: u64) {
-        *self = Spans { run_ns, ..Spans::default() };
-    }
-
-    /// Length in ns of what this snapshot's interval figures cover; call once for each.
-    pub fn interval(&mut self, snapshot: &Snapshot) -> u64 {
-        let span = self.peek(snapshot);
-        self.previous_ns = Some(snapshot.time_ns);
-        self.skipped = snapshot.skipped_intervals;
-        span
-    }
-
-    fn peek(&self, snapshot: &Snapshot) -> u64 {
-        let length = snapshot.interval_ns;
-        if length == 0 {
-            return self.run(snapshot);
-        }
-        let Some(previous) = self.previous_ns else {
-            return if self.run_ns == 0 { length } else { snapshot.time_ns.saturating_sub(self.run_ns) };
-        };
-        let gap = snapshot.time_ns.saturating_sub(previous);
-        let skipped = self.skipped.saturating_add(snapshot.skipped_intervals);
-        if skipped == 0 || gap <= length {
-            return gap;
-        }
-        gap.saturating_sub(skipped.saturating_mul(length)).max(length)
-    }
-
-    /// Length in ns of the run up to this snapshot.
-    pub fn run(&self, snapshot: &Snapshot) -> u64 {
-        let begin = if self.run_ns == 0 { snapshot.start_ns } else { self.run_ns };
-        snapshot.time_ns.saturating_sub(begin)
-    }
+/// Length in ns of the run up to this snapshot.
+pub fn run_span(snapshot: &Snapshot) -> u64 {
+    snapshot.time_ns.saturating_sub(snapshot.start_ns)
 }
 
 /// `bytes` over `span_ns` in bits per second, rounded; None where no time passed.
@@ -107,6 +68,12 @@ pub fn figures_of(snapshot: &Snapshot, link: LinkId) -> InterfaceFigures {
         capture_interval: Default::default(),
         capture: Default::default(),
     })
+}
+
+/// Every interface that is known by name or by figures.
+pub fn links(snapshot: &Snapshot, context: &Context) -> impl Iterator<Item = LinkId> + use<> {
+    let figures = snapshot.interfaces.iter().map(|one| one.link as usize + 1).max().unwrap_or(0);
+    (0..context.links.len().max(figures)).map_while(|link| LinkId::try_from(link).ok())
 }
 
 /// Sum of a figure over both directions.
@@ -195,7 +162,6 @@ pub fn ethertype_name(ethertype: u16) -> Cow<'static, str> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::flow::table::TableStats;
 
     const S: u64 = 1_000_000_000;
 
@@ -217,42 +183,5 @@ mod tests {
         assert_eq!(line_utilisation(&lane, &facts, S), None);
         facts = LinkFacts { speed_bits_per_second: Some(0), ..LinkFacts::default() };
         assert_eq!(line_utilisation(&lane, &facts, S), None);
-    }
-
-    #[test]
-    fn a_span_is_what_the_figures_cover() {
-        let mut spans = Spans::default();
-        let at = |time_ns: u64, skipped_intervals: u64| Snapshot {
-            time_ns,
-            start_ns: 5 * S,
-            interval_ns: S,
-            skipped_intervals,
-            interfaces: Vec::new(),
-            table: TableStats::default(),
-            table_interval: TableStats::default(),
-            ethertypes: Vec::new(),
-            views: Vec::new(),
-            accounts: Vec::new(),
-            late_packets: 0,
-            late_workers: Vec::new(),
-            faults: Vec::new(),
-            last: false,
-        };
-        spans.begin(10 * S + S / 4);
-        assert_eq!(spans.interval(&at(11 * S, 0)), 3 * S / 4, "the first begins with the run");
-        assert_eq!(spans.interval(&at(12 * S, 0)), S);
-        assert_eq!(spans.interval(&at(15 * S, 0)), 3 * S, "after a stall: the sum of three");
-        assert_eq!(spans.interval(&at(15 * S + 7, 0)), 7, "cut short by the end");
-        assert_eq!(spans.run(&at(15 * S + 7, 0)), 5 * S - S / 4 + 7);
-
-        spans.begin(0);
-        assert_eq!(spans.interval(&at(11 * S, 0)), S, "a file's first interval is whole");
-        assert_eq!(spans.interval(&at(12 * S, 1000)), S, "silence is left out after it");
-        assert_eq!(spans.interval(&at(1013 * S, 0)), S);
-        assert_eq!(spans.run(&at(1013 * S, 0)), 1008 * S);
-
-        let mut whole = at(9 * S, 0);
-        whole.interval_ns = 0;
-        assert_eq!(spans.interval(&whole), 4 * S);
     }
 }

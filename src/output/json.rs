@@ -5,14 +5,14 @@
 //! clock, on the order of a hash map, or on the number of workers (but `start`,
 //! which names them). Types and their meaning: [`lines`] and [`rows`].
 
+pub mod community;
 pub mod lines;
 mod make;
 pub mod rows;
 
-use super::figures::Spans;
+use super::figures::{interval_span, links, run_span};
 use super::{Context, Coverages, Notice, Output, Start, StopReason, Style};
 use crate::aggregate::snapshot::Snapshot;
-use crate::capture::LinkId;
 use lines::{Head, Line, Time};
 use std::io::{self, Write};
 
@@ -23,15 +23,15 @@ const PIECE_BYTES: usize = 64 * 1024;
 pub struct JsonLines<W: Write> {
     writer: W,
     piece: Vec<u8>,
+    /// Lines made here; those that were lost before they got here are numbered too.
     seq: u64,
-    spans: Spans,
+    live: bool,
 }
 
 impl<W: Write> JsonLines<W> {
-    /// Lines go to `writer`. The style's rows come with the snapshot: its view
-    /// number n is taken as the `top` of link n.
+    /// Lines go to `writer`; the style's rows come with the snapshots.
     pub fn new(writer: W, _style: Style) -> JsonLines<W> {
-        JsonLines { writer, piece: Vec::with_capacity(PIECE_BYTES), seq: 0, spans: Spans::default() }
+        JsonLines { writer, piece: Vec::with_capacity(PIECE_BYTES), seq: 0, live: false }
     }
 
     /// The writer, for a caller that owns it (a log file that is opened anew).
@@ -45,7 +45,11 @@ impl<W: Write> JsonLines<W> {
         context: &'a Context,
         make: impl FnOnce(Head<'a>) -> Line<'a>,
     ) -> io::Result<()> {
-        let head = Head { time: time_ns.map(Time), seq: self.seq, host: &context.host };
+        let head = Head {
+            time: time_ns.map(Time),
+            seq: self.seq.saturating_add(context.lines_lost),
+            host: &context.host,
+        };
         self.seq += 1;
         serde_json::to_writer(&mut self.piece, &make(head))?;
         self.piece.push(b'\n');
@@ -66,14 +70,14 @@ impl<W: Write> JsonLines<W> {
 
 impl<W: Write> Output for JsonLines<W> {
     fn start(&mut self, start: &Start, context: &Context) -> io::Result<()> {
-        self.spans.begin(start.time_ns);
-        let time = (start.time_ns != 0).then_some(start.time_ns);
+        self.live = start.time_ns != 0;
+        let time = self.live.then_some(start.time_ns);
         self.line(time, context, |head| Line::Start(make::start(head, start, context)))?;
         self.flush()
     }
 
     fn snapshot(&mut self, snapshot: &Snapshot, coverage: &Coverages, context: &Context) -> io::Result<()> {
-        let span_ns = self.spans.interval(snapshot);
+        let span_ns = interval_span(snapshot, self.live);
         let time = Some(snapshot.time_ns);
         for link in links(snapshot, context) {
             self.line(time, context, |head| {
@@ -106,16 +110,10 @@ impl<W: Write> Output for JsonLines<W> {
         coverage: &Coverages,
         context: &Context,
     ) -> io::Result<()> {
-        let span_ns = self.spans.run(snapshot);
+        let span_ns = run_span(snapshot);
         self.line(Some(snapshot.time_ns), context, |head| {
             Line::Stop(make::stop(head, reason, snapshot, span_ns, coverage, context))
         })?;
         self.flush()
     }
-}
-
-/// Every interface that is known by name or by figures.
-fn links(snapshot: &Snapshot, context: &Context) -> impl Iterator<Item = LinkId> + use<> {
-    let figures = snapshot.interfaces.iter().map(|one| one.link as usize + 1).max().unwrap_or(0);
-    (0..context.links.len().max(figures)).map_while(|link| LinkId::try_from(link).ok())
 }

@@ -7,7 +7,9 @@
 pub mod columns;
 pub mod figures;
 pub mod json;
+pub mod losses;
 pub mod text;
+pub mod units;
 
 use crate::aggregate::snapshot::Snapshot;
 use crate::capture::{LinkId, LinkType};

@@ -1,40 +1,285 @@
-//! Stub.
-use super::*;
-/// Stub.
-pub struct Text<W> {
+//! Text: tables for people, and for `less`, `grep` and a pipe: no escape byte.
+//!
+//! Live, each interval is a block: the interfaces with what may be wrong with
+//! their figures, then the rows. A whole file is one table, then the totals. At
+//! the end of every run stand the totals, in words as well. Columns and their
+//! headings come from [`super::columns`]; what is below the fold is told.
+//!
+//! Names from files, the system or the network pass through [`plain`].
+
+use super::columns::{INTERFACE_COLUMNS, LaneSight, ROW_COLUMNS, Sight, table};
+use super::figures::{both, coverage_of, ethertype_name, figures_of, interval_span, run_span, sum};
+use super::units::{between, duration, grouped, moment, number_of, percent_floor, percent_lost, plain, rate};
+use super::{Context, Coverage, Coverages, Notice, Output, Start, StopReason, Style};
+use crate::aggregate::snapshot::{CaptureFigures, InterfaceFigures, Snapshot};
+use crate::capture::LinkId;
+use crate::config::By;
+use crate::meter::loss::{REASON_TEXTS, Reason};
+use crate::meter::totals::LaneTotals;
+use std::fmt::Write as _;
+use std::io::{self, Write};
+
+/// See the module's description.
+pub struct Text<W: Write> {
     writer: W,
+    style: Style,
+    live: bool,
+    blocks: u64,
 }
-impl<W: std::io::Write> Text<W> {
-    /// Stub.
-    pub fn new(writer: W, _style: Style) -> Self {
-        Self { writer }
+
+impl<W: Write> Text<W> {
+    /// Tables go to `writer`, in this style.
+    pub fn new(writer: W, style: Style) -> Text<W> {
+        Text { writer, style, live: false, blocks: 0 }
     }
-}
-impl<W: std::io::Write> Output for Text<W> {
-    fn start(&mut self, start: &Start, _context: &Context) -> io::Result<()> {
-        writeln!(self.writer, "{start:?}")
-    }
-    fn snapshot(&mut self, s: &Snapshot, _c: &Coverages, _x: &Context) -> io::Result<()> {
-        writeln!(
-            self.writer,
-            "{} {:?} {:?}",
-            s.time_ns,
-            s.table,
-            s.interfaces
-                .iter()
-                .map(|i| i.total.map(|l| (l.count, l.frames, l.frame_bytes, l.untracked_sum())))
-                .collect::<Vec<_>>()
-        )?;
-        for row in s.rows.iter().take(5) {
-            writeln!(self.writer, "{row:?}")?;
+
+    /// Writes a block whole; blocks stand apart by an empty line.
+    fn block(&mut self, text: &str) -> io::Result<()> {
+        if text.is_empty() {
+            return Ok(());
         }
-        Ok(())
-    }
-    fn notice(&mut self, n: &Notice, _x: &Context) -> io::Result<()> {
-        writeln!(self.writer, "{n:?}")
-    }
-    fn stop(&mut self, r: &StopReason, _s: &Snapshot, _c: &Coverages, _x: &Context) -> io::Result<()> {
-        writeln!(self.writer, "{r:?}")?;
+        let apart = if self.blocks == 0 { "" } else { "\n" };
+        self.blocks += 1;
+        self.writer.write_all(format!("{apart}{text}").as_bytes())?;
         self.writer.flush()
     }
+}
+
+impl<W: Write> Output for Text<W> {
+    fn start(&mut self, start: &Start, context: &Context) -> io::Result<()> {
+        self.live = start.time_ns != 0;
+        let mut text = String::new();
+        let live = context.links.iter().filter(|link| !link.from_file);
+        let names: Vec<_> = live.map(|link| plain(&link.name)).collect();
+        match (start.reason.is_empty(), names.is_empty()) {
+            (false, _) => line(&mut text, &plain(&start.reason)),
+            (true, false) => line(&mut text, &format!("Watching {}.", names.join(", "))),
+            (true, true) => {}
+        }
+        if let Some(filter) = &start.filter {
+            line(&mut text, &format!("Only packets that match: {}", plain(filter)));
+        }
+        self.block(&text)
+    }
+
+    fn snapshot(&mut self, snapshot: &Snapshot, coverage: &Coverages, context: &Context) -> io::Result<()> {
+        let span_ns = interval_span(snapshot, self.live);
+        if self.style.whole {
+            return Ok(());
+        }
+        let sight = Sight { context, style: self.style, span_ns };
+        let mut text =
+            format!("{}: rates over {}, sums since the start\n", moment(snapshot.time_ns), duration(span_ns));
+        text += &interfaces(snapshot, coverage, &sight, |figures| figures.interval);
+        let table = &snapshot.table_interval;
+        let changed = format!("{} opened, {} closed", grouped(table.opened), grouped(table.closed));
+        line(&mut text, &format!("{} open, {changed}", number_of(table.active, "flow")));
+        text += &losses(snapshot);
+        text.push('\n');
+        text += &rows(snapshot, &sight);
+        self.block(&text)
+    }
+
+    fn notice(&mut self, notice: &Notice, _context: &Context) -> io::Result<()> {
+        self.block(&format!("Note: {}\n", plain(&notice.message)))
+    }
+
+    fn stop(
+        &mut self,
+        reason: &StopReason,
+        snapshot: &Snapshot,
+        coverage: &Coverages,
+        context: &Context,
+    ) -> io::Result<()> {
+        let span_ns = run_span(snapshot);
+        let sight = Sight { context, style: self.style, span_ns };
+        if self.style.whole {
+            self.block(&rows(snapshot, &sight))?;
+        }
+        let length = duration(span_ns);
+        let ended = match reason {
+            StopReason::EndOfFile => format!("All read, {length} of traffic"),
+            StopReason::Error => format!("Ended by an error after {length}"),
+            StopReason::Signal | StopReason::Duration | StopReason::Count => {
+                format!("Stopped after {length}")
+            }
+        };
+        let times = between(snapshot.time_ns.saturating_sub(span_ns), snapshot.time_ns);
+        let mut text = format!("{ended} ({times}), rates over all of it\n");
+        text += &interfaces(snapshot, coverage, &sight, |figures| figures.total);
+        let table = &snapshot.table;
+        let open = match table.active {
+            0 => String::new(),
+            active => format!(", {} still open", grouped(active)),
+        };
+        line(&mut text, &format!("{}{open}", number_of(table.opened, "flow")));
+        text += &losses(snapshot);
+        text += &ethertypes(snapshot);
+        self.block(&text)
+    }
+}
+
+fn line(text: &mut String, content: &str) {
+    text.push_str(content);
+    text.push('\n');
+}
+
+/// The rows, and how many there are besides.
+fn rows(snapshot: &Snapshot, sight: &Sight) -> String {
+    let rows = snapshot.rows.as_slice();
+    if sight.style.top == 0 {
+        return String::new();
+    }
+    if rows.is_empty() {
+        return String::from(if sight.style.whole {
+            "No traffic.\n"
+        } else {
+            "No traffic in this interval.\n"
+        });
+    }
+    let mut text = table(&ROW_COLUMNS, rows, sight, 1);
+    let shown = grouped(rows.len() as u64);
+    if rows.len() >= sight.style.top {
+        let stats = &snapshot.table;
+        match (sight.style.by, sight.style.whole) {
+            (By::Connection, true) if stats.opened > rows.len() as u64 => {
+                let _ = writeln!(text, "{shown} of {} shown", number_of(stats.opened, "flow"));
+            }
+            (By::Connection, false) => {
+                let _ = writeln!(text, "{shown} shown, {} open", number_of(stats.active, "flow"));
+            }
+            (By::Interface, _) | (By::Connection, true) => {}
+            _ => {
+                let _ = writeln!(text, "the first {shown} shown; --top shows more");
+            }
+        }
+    }
+    text
+}
+
+/// The table of interfaces, and under it what each one's figures lack.
+fn interfaces(
+    snapshot: &Snapshot,
+    coverage: &Coverages,
+    sight: &Sight,
+    now: impl Fn(&InterfaceFigures) -> [LaneTotals; 2],
+) -> String {
+    let links: Vec<LinkId> = super::figures::links(snapshot, sight.context).collect();
+    let mut lanes = Vec::with_capacity(2 * links.len());
+    let mut words = String::new();
+    for &link in &links {
+        let figures = figures_of(snapshot, link);
+        let rates = now(&figures);
+        let directions = if sight.context.link(link).direction_unknown { 1 } else { 2 };
+        for (direction, (now, total)) in rates.into_iter().zip(figures.total).enumerate().take(directions) {
+            lanes.push(LaneSight { link, direction, now, total });
+        }
+        let name = plain(sight.context.link_name(link));
+        let said = said_of(&figures, &coverage_of(coverage, link, 1), sight);
+        let apart = if links.len() > 1 { format!("{name}: ") } else { String::new() };
+        for sentence in said {
+            line(&mut words, &format!("{apart}{sentence}"));
+        }
+    }
+    if lanes.is_empty() { words } else { table(&INTERFACE_COLUMNS, &lanes, sight, 2) + &words }
+}
+
+/// What a reader of an interface's figures has to know, each in a line.
+fn said_of(figures: &InterfaceFigures, coverage: &Coverage, sight: &Sight) -> Vec<String> {
+    let facts = sight.context.link(figures.link);
+    let mut said = Vec::new();
+    if !facts.from_file {
+        let known = coverage.ratio.map(|ratio| format!("coverage {}", percent_floor(ratio)));
+        let known = known.unwrap_or_else(|| String::from("coverage not known"));
+        said.push(match figures.capture.kernel_drops {
+            0 => format!("0 dropped by the kernel, {known}"),
+            _ => format!("{}; {known}", dropped(&figures.capture)),
+        });
+    }
+    if let Some([received, sent]) = coverage.nic_bits_per_second {
+        let [received, sent] = [received, sent].map(|bits| rate(bits, sight.style.unit));
+        said.push(format!("without the filter: rx {received}, tx {sent}"));
+    }
+    if facts.second_copy {
+        said.push(String::from("its packets are those of a watched device below it: no flows of its own"));
+    }
+    said.extend(untracked(&figures.total));
+    let packets = both(&figures.total, |lane| lane.count.packets);
+    let frames = both(&figures.total, |lane| lane.frames);
+    if packets != frames {
+        let [packets, frames] = [number_of(packets, "packet"), number_of(frames, "frame")];
+        said.push(format!("{packets} came in {frames}: super-frames (offloading)"));
+    }
+    let estimated = both(&figures.total, |lane| lane.estimated);
+    if estimated > 0 {
+        said.push(format!(
+            "{} estimated: a file does not tell how its super-frames were cut",
+            number_of(estimated, "packet")
+        ));
+    }
+    said
+}
+
+fn dropped(capture: &CaptureFigures) -> String {
+    let CaptureFigures { frames, kernel_drops, freezes } = *capture;
+    let share = percent_lost(kernel_drops, frames.saturating_add(kernel_drops));
+    let times = match freezes {
+        0 => String::new(),
+        times => format!(" ({})", number_of(times, "time")),
+    };
+    format!(
+        "may be short: {} ({share}) dropped by the kernel, the ring was full{times}",
+        number_of(kernel_drops, "frame")
+    )
+}
+
+/// What is in no flow, by reason.
+fn untracked(lanes: &[LaneTotals; 2]) -> Option<String> {
+    let [rx, tx] = lanes;
+    let sums = REASON_TEXTS.iter().zip(rx.untracked.iter().zip(&tx.untracked));
+    let said: Vec<String> = sums
+        .map(|(text, (rx, tx))| (text, sum([*rx, *tx])))
+        .filter(|(_, sum)| sum.packets > 0)
+        .map(|(text, sum)| {
+            let name = match text.reason {
+                Reason::NotIp => String::from("not IP"),
+                _ => text.name.replace('_', " "),
+            };
+            format!("{name} {} ({})", number_of(sum.packets, "packet"), number_of(sum.bytes, "byte"))
+        })
+        .collect();
+    (!said.is_empty()).then(|| format!("in no flow: {}", said.join(", ")))
+}
+
+/// What the flow table could not do, since the start; what is late is told by notices.
+fn losses(snapshot: &Snapshot) -> String {
+    let mut text = String::new();
+    let stats = &snapshot.table;
+    if stats.evicted > 0 {
+        let evicted = number_of(stats.evicted, "flow");
+        line(&mut text, &format!("{evicted} pushed out early, as the flow table was full (--max-flows)"));
+    }
+    if stats.unreported > 0 {
+        let count = &stats.unreported_count;
+        let what = [number_of(count.packets, "packet"), number_of(count.bytes, "byte")].join(", ");
+        line(
+            &mut text,
+            &format!("{} ended unseen ({what}): rows are short by that", number_of(stats.unreported, "flow")),
+        );
+    }
+    text
+}
+
+/// What was not IP, by ethertype.
+fn ethertypes(snapshot: &Snapshot) -> String {
+    let said = snapshot.ethertypes.iter().map(|(number, count)| {
+        format!(
+            "{} {} ({})",
+            ethertype_name(*number),
+            number_of(count.packets, "packet"),
+            number_of(count.bytes, "byte")
+        )
+    });
+    let said: Vec<String> = said.collect();
+    if said.is_empty() { String::new() } else { format!("Not IP: {}\n", said.join(", ")) }
 }

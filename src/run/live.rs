@@ -122,7 +122,7 @@ pub(super) fn run(config: &Config, named: &[String], stop: &Arc<AtomicBool>) -> 
                 number,
                 cpu: cpu_of(&cpus, number, workers, config),
                 intervals: Intervals::from(interval_ns, start_ns),
-                deal: dealt_by_us.then(|| deal),
+                deal: dealt_by_us.then_some(deal),
                 handovers: handovers.clone(),
                 handed,
                 control,

@@ -115,8 +115,10 @@ pub fn empty(time_ns: u64) -> Snapshot {
         table: TableStats::default(),
         table_interval: TableStats::default(),
         ethertypes: Vec::new(),
-        views: Vec::new(),
+        rows: Vec::new(),
+        link_rows: Vec::new(),
         accounts: Vec::new(),
+        marks: Vec::new(),
         skipped_intervals: 0,
         late_packets: 0,
         late_workers: Vec::new(),
@@ -203,19 +205,17 @@ pub fn busy() -> (Snapshot, Vec<[Coverage; 2]>) {
     let dns = key_v4(protocol::UDP, ([192, 0, 2, 7], 53_000), ([198, 51, 100, 53], 53));
     let ping = key_v4(protocol::ICMP, ([192, 0, 2, 7], 0), ([198, 51, 100, 9], 0));
     let big = [count(40_000, 3_000_000), count(80_000, 117_000_000)];
-    snapshot.views = vec![
-        vec![
-            connection_row(
-                web(),
-                Some(TcpState::Established),
-                big,
-                [count(90_000, 6_600_000), count(200_000, 291_000_000)],
-            ),
-            connection_row(dns, None, [count(2, 160), count(2, 480)], [count(2, 160), count(2, 480)]),
-            connection_row(ping, None, [count(1, 98), count(1, 98)], [count(10, 980), count(9, 882)]),
-        ],
-        Vec::new(),
+    snapshot.rows = vec![
+        connection_row(
+            web(),
+            Some(TcpState::Established),
+            big,
+            [count(90_000, 6_600_000), count(200_000, 291_000_000)],
+        ),
+        connection_row(dns, None, [count(2, 160), count(2, 480)], [count(2, 160), count(2, 480)]),
+        connection_row(ping, None, [count(1, 98), count(1, 98)], [count(10, 980), count(9, 882)]),
     ];
+    snapshot.link_rows = vec![snapshot.rows.clone(), Vec::new()];
     let full = Coverage { ratio: Some(1.0), nic_bits_per_second: Some([944_000_000, 25_000_000]) };
     let short = Coverage { ratio: Some(0.997_000_4), nic_bits_per_second: None };
     (snapshot, vec![[full, full], [short, short]])

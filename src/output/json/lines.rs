@@ -148,7 +148,7 @@ pub struct Figures<'a> {
     /// What is in `rx` and `tx`, but in no flow.
     pub untracked: Untracked,
     /// How complete the figures are.
-    pub capture: Capture,
+    pub capture: Capture<'a>,
     /// The flow table.
     pub flows: Flows,
 }
@@ -216,7 +216,7 @@ pub struct Untracked {
 
 /// How complete the figures are.
 #[derive(Serialize, JsonSchema)]
-pub struct Capture {
+pub struct Capture<'a> {
     /// Frames taken from the rings, or read from the file.
     pub frames: u64,
     /// Frames that found the ring full and are in no figure; null for files, which do not tell.
@@ -228,6 +228,10 @@ pub struct Capture {
     /// Packets counted ÷ packets that the interface itself counted; null where the two cannot be
     /// compared (files, a filter, devices that count otherwise).
     pub coverage_ratio: Option<f64>,
+    /// Workers that had not reported this interval in time, where there are any: what they counted
+    /// comes with a later line.
+    #[serde(skip_serializing_if = "<[usize]>::is_empty")]
+    pub late_workers: &'a [usize],
     /// Packets of super-frames in files whose number rests on an assumed segment size, where there are any.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub estimated_packets: Option<u64>,
@@ -376,7 +380,7 @@ pub struct Stop<'a> {
     pub ethertypes: Vec<Ethertype>,
     /// Packets with a time before that of an interval that had ended; counted in the one under way.
     pub late_packets: u64,
-    /// Lines that could not be written; a run in which a line fails ends there.
+    /// Lines that a slow reader never got; `seq` counts them.
     pub json_lines_lost: u64,
 }
 

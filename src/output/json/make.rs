@@ -1,5 +1,6 @@
 //! Lines from snapshots: which figure goes under which key.
 
+use super::community::community_id;
 use super::lines::{
     Bond, Capture, Connection, Count, Ethertype, Figures, FlowScope, Flows, Head, Interface, Lane, Map, Ring,
     Sent, Start, Stop, Time, Unknown, Unreported, Untracked, Watched, Worker,
@@ -65,7 +66,7 @@ fn direction(facts: &LinkFacts) -> Option<Unknown> {
 pub fn interface<'a>(
     head: Head<'a>,
     link: LinkId,
-    snapshot: &Snapshot,
+    snapshot: &'a Snapshot,
     span_ns: u64,
     coverage: &Coverages,
     context: &'a Context,
@@ -76,6 +77,7 @@ pub fn interface<'a>(
         capture: figures.capture_interval,
         coverage: coverage_of(coverage, link, 0),
         table: &snapshot.table_interval,
+        late_workers: &snapshot.late_workers,
         span_ns,
     };
     let rows = snapshot.link_rows.get(link as usize).map_or(&[][..], |rows| rows);
@@ -92,7 +94,7 @@ pub fn interface<'a>(
 pub fn stop<'a>(
     head: Head<'a>,
     reason: &StopReason,
-    snapshot: &Snapshot,
+    snapshot: &'a Snapshot,
     span_ns: u64,
     coverage: &Coverages,
     context: &'a Context,
@@ -104,6 +106,7 @@ pub fn stop<'a>(
             capture: figures.capture,
             coverage: coverage_of(coverage, link, 1),
             table: &snapshot.table,
+            late_workers: &snapshot.late_workers,
             span_ns,
         };
         measured.figures(context.link_name(link), context.link(link))
@@ -118,24 +121,25 @@ pub fn stop<'a>(
         head,
         reason: reason.name(),
         seconds: seconds(span_ns),
-        interfaces: super::links(snapshot, context).map(total).collect(),
+        interfaces: crate::output::figures::links(snapshot, context).map(total).collect(),
         ethertypes: snapshot.ethertypes.iter().map(ethertype).collect(),
         late_packets: snapshot.late_packets,
-        json_lines_lost: 0,
+        json_lines_lost: context.lines_lost,
     }
 }
 
 /// Figures of one interface over one span.
-struct Measured<'s> {
+struct Measured<'s, 'a> {
     lanes: &'s [LaneTotals; 2],
     capture: CaptureFigures,
     coverage: Coverage,
     table: &'s TableStats,
+    late_workers: &'a [usize],
     span_ns: u64,
 }
 
-impl Measured<'_> {
-    fn figures<'a>(&self, name: &'a str, facts: &'a LinkFacts) -> Figures<'a> {
+impl<'a> Measured<'_, 'a> {
+    fn figures(&self, name: &'a str, facts: &'a LinkFacts) -> Figures<'a> {
         Figures {
             interface: name,
             bond: facts.bond.as_deref(),
@@ -166,7 +170,7 @@ impl Measured<'_> {
         }
     }
 
-    fn capture(&self, facts: &LinkFacts) -> Capture {
+    fn capture(&self, facts: &LinkFacts) -> Capture<'a> {
         let estimated = both(self.lanes, |lane| lane.estimated);
         let told = |figure: u64| (!facts.from_file).then_some(figure);
         let read = both(self.lanes, |lane| lane.frames);
@@ -176,6 +180,7 @@ impl Measured<'_> {
             freezes: told(self.capture.freezes),
             truncated: both(self.lanes, |lane| lane.truncated),
             coverage_ratio: self.coverage.ratio.map(|ratio| crate::output::figures::share(ratio, 1.0)),
+            late_workers: self.late_workers,
             estimated_packets: (estimated > 0).then_some(estimated),
         }
     }
@@ -232,7 +237,7 @@ pub fn connection<'a>(head: Head<'a>, account: &Account, context: &'a Context) -
         client: End::of(key, client),
         server: End::of(key, server),
         role_source: role_source(entry.marks),
-        community_id: None,
+        community_id: community_id(key),
         state: is_tcp.then(|| tcp::state_of(entry).name()),
         end_reason: account.reason.name(),
         start: Time(entry.start),

@@ -1,0 +1,114 @@
+//! docs/COLUMNS.md and docs/LOSSES.md are written from the tables that the
+//! program itself uses; this fails when they are stale.
+//!
+//! `FULLCOUNT_WRITE=1 cargo test --test output_docs` writes them anew.
+
+#[path = "common/golden.rs"]
+mod golden;
+
+use fullcount::meter::loss::REASON_TEXTS;
+use fullcount::output::columns::{Column, INTERFACE_COLUMNS, ROW_COLUMNS, STATES, state_words};
+use fullcount::output::losses::LOSSES;
+use golden::same_as_file;
+use serde_json::Value;
+use std::fmt::Write;
+
+/// A cell of a Markdown table.
+fn cell(text: &str) -> String {
+    text.replace('|', "\\|")
+}
+
+fn rows_of<T>(columns: &[Column<T>]) -> String {
+    let mut text = String::from("| heading | unit | meaning | in JSON lines |\n|---|---|---|---|\n");
+    for column in columns {
+        let cells = [column.headings, column.measure.unit(), column.meaning, column.json].map(cell);
+        let _ = writeln!(text, "| {} |", cells.join(" | "));
+    }
+    text
+}
+
+#[test]
+fn columns_are_documented() {
+    let mut states = String::from("| text | JSON | meaning |\n|---|---|---|\n");
+    for state in STATES {
+        let (word, meaning) = state_words(state);
+        let _ = writeln!(states, "| `{word}` | `{}` | {meaning} |", state.name());
+    }
+    let generated = format!(
+        "# Columns of text\n\n\
+         Written from the program's own table by a test; do not edit.\n\n\
+         Rates are those of the interval named above the table (of the whole run in the summary, and where a \
+         file is one table), everything else is since the start. `k`, `M`, `G`, `T`, `P`, `E` are powers of 1000; \
+         `-` could not be known. Times are packet time, UTC.\n\n\
+         ## Interfaces\n\n{}\n\
+         ## Rows\n\nWhat a row is about is chosen by `--by`, their order by `--sort`, their number by `--top`.\n\n{}\n\
+         ## States\n\n{states}",
+        rows_of(&INTERFACE_COLUMNS),
+        rows_of(&ROW_COLUMNS),
+    );
+    same_as_file("/docs/COLUMNS.md", &generated);
+}
+
+#[test]
+fn losses_are_documented() {
+    let mut reasons = String::from("| `untracked.reasons` | meaning |\n|---|---|\n");
+    for text in &REASON_TEXTS {
+        let _ = writeln!(reasons, "| `{}` | {} |", text.name, cell(text.sentence));
+    }
+    let mut others = String::from("| loss | in JSON lines | unit | meaning |\n|---|---|---|---|\n");
+    for loss in &LOSSES {
+        let lines: Vec<String> = loss.lines.iter().map(|line| format!("`{line}`")).collect();
+        let _ = writeln!(
+            others,
+            "| {} | {}: `{}` | {} | {} |",
+            loss.name,
+            lines.join(", "),
+            loss.json,
+            loss.unit,
+            cell(loss.meaning)
+        );
+    }
+    let generated = format!(
+        "# What can be missing, and where it is told\n\n\
+         Written from the program's own tables by a test; do not edit.\n\n\
+         ## In the totals, but in no flow\n\n\
+         Every packet that is counted is in exactly one flow or in `untracked`, by one of these reasons. Text \
+         tells them in words under the table of interfaces; the share of bytes that flows have is its last \
+         column.\n\n{reasons}\n\
+         ## Everything else\n\n{others}"
+    );
+    same_as_file("/docs/LOSSES.md", &generated);
+}
+
+/// A property's schema behind `$ref`, where it is one.
+fn resolve<'a>(schema: &'a Value, mut at: &'a Value) -> &'a Value {
+    loop {
+        let reference = at["$ref"].as_str().or_else(|| at["anyOf"][0]["$ref"].as_str());
+        match reference.and_then(|path| path.strip_prefix('#')) {
+            Some(path) => at = schema.pointer(path).expect("a reference leads somewhere"),
+            None => return at,
+        }
+    }
+}
+
+#[test]
+fn every_loss_has_its_place_in_the_schema() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/schema/fullcount.schema.json");
+    let schema: Value = serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
+    for loss in &LOSSES {
+        for line in loss.lines {
+            let definition = format!("/$defs/{}{}", line[..1].to_uppercase(), &line[1..]);
+            let line = schema.pointer(&definition).expect("a line type");
+            let first = loss.json.split('.').next().unwrap();
+            let mut at = match line["properties"].get(first) {
+                Some(_) => line,
+                None => resolve(&schema, &line["properties"]["interfaces"]["items"]),
+            };
+            for key in loss.json.split('.') {
+                let property = at["properties"].get(key);
+                at =
+                    resolve(&schema, property.unwrap_or_else(|| panic!("{} lacks {key} in {at}", loss.json)));
+            }
+        }
+    }
+}
