@@ -11,6 +11,7 @@ pub mod files;
 pub mod live;
 pub mod outbox;
 
+pub use crate::capture::sys::memory::advise_huge_pages;
 use crate::decode::Packet;
 use crate::flow::table::{BATCH, FlowTable, TableConfig};
 use crate::meter::totals::{LaneTotals, Totals};
@@ -41,7 +42,7 @@ impl Worker {
     /// A worker with an empty table.
     pub fn new(config: TableConfig, outbox: Outbox) -> Worker {
         let mut table = FlowTable::new(config);
-        table.each_memory(crate::capture::sys::memory::advise_huge_pages);
+        table.each_memory(advise_huge_pages);
         Worker {
             table,
             totals: Totals::default(),

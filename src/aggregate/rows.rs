@@ -6,13 +6,13 @@
 
 use super::group::Groups;
 use crate::capture::Lane;
-use crate::capture::sys::memory::advise_huge_pages;
 use crate::flow::detail::LaneCount;
 use crate::flow::entry::{NO_LANE, mark};
 use crate::flow::key::FlowKey;
 use crate::flow::record::{Buffer, Record, flag};
 use crate::flow::tcp::TcpState;
 use crate::meter::totals::Count;
+use crate::worker::advise_huge_pages;
 use std::collections::HashMap;
 
 const CHUNK_BITS: usize = 16;

@@ -26,9 +26,10 @@ use super::idle::{Class, IdleLists};
 use super::index::Index;
 use super::prefetch;
 use super::record::{Account, EndReason, Record, Sink, flag};
+use super::segment::{Segment, estimate};
 use super::tcp::{self, Fate, TcpState};
 use crate::capture::Lane;
-use crate::decode::{Kind, Packet, protocol, tcp_flag};
+use crate::decode::{Kind, Packet, protocol};
 use crate::meter::loss::Reason;
 use crate::meter::totals::{Count, Totals};
 
@@ -38,9 +39,6 @@ pub const BATCH: usize = 32;
 const SECOND: u64 = 1_000_000_000;
 /// Shortest idle limit: below it nothing has to be looked up.
 const LIMIT_LEAST: u64 = 10 * SECOND;
-/// Segment size that is assumed where a flow's is not known: 1500 bytes less
-/// IPv4, TCP and the time-stamp option.
-const SEGMENT_ASSUMED: u16 = 1448;
 /// Entries looked at for one eviction before the next best one goes.
 const EVICTION_LOOKS: usize = 256;
 
@@ -84,13 +82,6 @@ pub struct TableStats {
     pub unreported: u64,
     /// Their packets and bytes.
     pub unreported_count: Count,
-}
-
-/// Segment sizes by sender, beside the entry: read where a file's frame is larger than a packet.
-#[derive(Clone, Copy, Default)]
-struct Segment {
-    mss: [u16; 2],
-    largest: [u16; 2],
 }
 
 /// See the module's description.
@@ -623,36 +614,6 @@ fn reason_of(entry: &Entry) -> EndReason {
         | TcpState::HalfClosedClient
         | TcpState::HalfClosedServer
         | TcpState::Closing => EndReason::Idle,
-    }
-}
-
-/// A file's frame that is larger than a packet: taken apart by the flow's
-/// segment size. A SYN's option counts the options that a segment carries.
-#[inline]
-fn estimate(segment: &mut Segment, entry: &Entry, packet: &mut Packet, side: usize) {
-    if packet.ip_bytes > 1500 {
-        estimate_rarely(segment, packet, side);
-    } else if packet.tcp_flags & tcp_flag::SYN != 0 {
-        segment.mss[side] = packet.mss;
-    } else if entry.marks & mark::MIDSTREAM != 0 && packet.payload > segment.largest[side] as u32 {
-        // Only where no SYN told: the array is not in the cache.
-        segment.largest[side] = packet.payload as u16;
-    }
-}
-
-#[cold]
-#[inline(never)]
-fn estimate_rarely(segment: &Segment, packet: &mut Packet, side: usize) {
-    let offers = segment.mss.iter().copied().filter(|&mss| mss != 0);
-    let offered = offers.min().unwrap_or(0).saturating_sub(packet.tcp_option_bytes as u16);
-    let size = match (offered, segment.largest[side]) {
-        (0, 0) => SEGMENT_ASSUMED,
-        (0, largest) => largest,
-        (offered, _) => offered,
-    };
-    if packet.payload > size as u32 {
-        packet.split(size, packet.payload);
-        packet.estimated = true;
     }
 }
 
