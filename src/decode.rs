@@ -19,7 +19,7 @@ mod direction;
 mod fragment;
 mod headers;
 
-use crate::capture::{Direction, Frame, Lane, LinkId, LinkType};
+use crate::capture::{Direction, Frame, Lane, LinkId};
 use crate::flow::key::{End, FlowKey};
 use crate::meter::loss::Reason;
 use direction::by_rule;
