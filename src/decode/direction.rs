@@ -20,10 +20,15 @@ pub enum DirectionRule {
     Networks(Arc<[(IpAddr, u8)]>),
 }
 
-/// A MAC address as one number: comparing two is one comparison, not a call.
+/// Whether the Ethernet header's source is this address, in two comparisons
+/// rather than a call.
 #[inline]
-fn mac_word(address: &[u8]) -> u64 {
-    address.iter().take(6).fold(0, |word, &byte| word << 8 | u64::from(byte))
+fn is_from(head: &[u8; 14], mac: &[u8; 6]) -> bool {
+    let [_, _, _, _, _, _, a, b, c, d, e, f, _, _] = *head;
+    let [p, q, r, s, t, u] = *mac;
+    let high = |bytes| u32::from_ne_bytes(bytes);
+    let low = |bytes| u16::from_ne_bytes(bytes);
+    high([a, b, c, d]) == high([p, q, r, s]) && low([e, f]) == low([t, u])
 }
 
 /// Direction by the monitored host's MAC address or networks.
@@ -32,7 +37,7 @@ pub(super) fn by_rule(rule: &DirectionRule, frame: &Frame<'_>, packet: &Packet) 
     match rule {
         DirectionRule::AsTold => Direction::Rx,
         DirectionRule::Mac(mac) => match (frame.link_type, frame.data.first_chunk::<14>()) {
-            (LinkType::Ethernet, Some(head)) if mac_word(&head[6..12]) == mac_word(mac) => Direction::Tx,
+            (LinkType::Ethernet, Some(head)) if is_from(head, mac) => Direction::Tx,
             _ => Direction::Rx,
         },
         DirectionRule::Networks(networks) => {
