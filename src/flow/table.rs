@@ -274,7 +274,7 @@ impl FlowTable {
             entry.warm.packets_carry[side] = entry.warm.packets_carry[side].wrapping_add(over as u16);
             entry.warm.payload_carry[side] = entry.warm.payload_carry[side].wrapping_add(payload_over as u16);
         }
-        entry.last = entry.last.max(packet.time_ns);
+        entry.last = packet.time_ns;
         if packet.fragment {
             entry.marks |= mark::FRAGMENTED;
         }
@@ -366,8 +366,15 @@ impl FlowTable {
         match oldest {
             None => false,
             Some((slot, _)) => {
-                self.stats.evicted += 1;
-                self.end(slot, EndReason::Evicted, sink);
+                let entry = &self.entries[slot as usize];
+                if class_of(entry) == Class::Tombstone {
+                    // It had ended by itself; only its late packets find no entry now.
+                    let reason = reason_of(entry);
+                    self.end(slot, reason, sink);
+                } else {
+                    self.stats.evicted += 1;
+                    self.end(slot, EndReason::Evicted, sink);
+                }
                 true
             }
         }
@@ -542,13 +549,15 @@ impl FlowTable {
         true
     }
 
-    /// The end of the run: hands over the accounts of everything that is left.
-    pub fn end_all<S: Sink>(&mut self, sink: &mut S) {
+    /// The end of the run, at `now_ns`: hands over the accounts of everything that is left.
+    pub fn end_all<S: Sink>(&mut self, now_ns: u64, sink: &mut S) {
         for slot in 0..self.entries.len() as u32 {
             let entry = &self.entries[slot as usize];
             if entry.marks & mark::FREE == 0 {
-                let reason =
-                    if class_of(entry) == Class::Tombstone { reason_of(entry) } else { EndReason::Open };
+                let class = class_of(entry);
+                // Without a sweep what has ended by its limit may still be here.
+                let ended = class == Class::Tombstone || self.idle.is_due(class, entry.last, now_ns);
+                let reason = if ended { reason_of(entry) } else { EndReason::Open };
                 self.write(slot, Some(reason), sink);
             }
         }
@@ -626,6 +635,11 @@ fn estimate(segment: &mut Segment, packet: &mut Packet, side: usize) {
 #[cold]
 #[inline(never)]
 fn estimate_rarely(segment: &Segment, packet: &mut Packet, side: usize) {
+    // A length that the frame does not have is a false one, not a super-frame's.
+    if packet.frame_bytes.saturating_sub(packet.link_bytes as u32) <= 1500 {
+        return;
+    }
+    let carried = packet.payload.min(packet.frame_bytes.saturating_sub(packet.header_bytes as u32));
     let offers = segment.mss.iter().copied().filter(|&mss| mss != 0);
     let offered = offers.min().unwrap_or(0).saturating_sub(packet.tcp_option_bytes as u16);
     let size = match (offered, segment.largest[side]) {
@@ -633,8 +647,8 @@ fn estimate_rarely(segment: &Segment, packet: &mut Packet, side: usize) {
         (0, largest) => largest,
         (offered, _) => offered,
     };
-    if packet.payload > size as u32 {
-        packet.split(size, packet.payload);
+    if carried > size as u32 {
+        packet.split(size, carried);
         packet.estimated = true;
     }
 }
