@@ -42,6 +42,9 @@ impl End {
 }
 
 impl FlowKey {
+    /// The key of no packet: protocol 255 has no ports, and here they are 65535.
+    pub const NONE: FlowKey = FlowKey { words: [u64::MAX; 5] };
+
     /// The key of a packet from `source` to `destination`, and whether it goes
     /// from the key's second end to its first.
     ///

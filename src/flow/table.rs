@@ -24,6 +24,7 @@ use super::detail::Details;
 use super::entry::{Entry, NO_LANE, NONE, mark, state};
 use super::idle::{Class, IdleLists};
 use super::index::Index;
+use super::key::FlowKey;
 use super::prefetch;
 use super::record::{Account, EndReason, Record, Sink, flag};
 use super::tcp::{self, Fate, TcpState};
@@ -402,6 +403,8 @@ impl FlowTable {
         self.idle.take(slot);
         self.details.release(entry);
         entry.marks = mark::FREE;
+        // A later packet of the batch may have this slot for its candidate still.
+        entry.key = FlowKey::NONE;
         self.free.push(slot);
         self.stats.closed += 1;
     }

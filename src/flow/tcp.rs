@@ -245,23 +245,26 @@ fn advance_rarely(entry: &mut Entry, packet: &Packet, sender: usize) {
     }
     entry.window[sender] = packet.window;
     let other = 1 - sender;
-    if flags & ACK != 0 && entry.has(state::SEEN[other]) && entry.has(state::ACKED[other]) {
+    let believed = flags & ACK != 0 && is_believed(entry, packet, other);
+    if believed && entry.has(state::SEEN[other] | state::ACKED[other]) {
         acknowledge(entry, sender, packet.acknowledgement);
-    } else if flags & ACK != 0 && acceptable_before_proof(entry, packet, other) {
+    } else if believed {
         first_acknowledgement(entry, packet.acknowledgement, other);
     }
     if !entry.has(state::SEEN[sender]) {
         entry.state |= state::SEEN[sender];
         entry.sent[sender].wire_end = packet.sequence;
     }
-    extend(entry, sender, packet.sequence, packet.payload);
+    if !entry.side(sender, state::FIN) {
+        extend(entry, sender, packet.sequence, packet.payload);
+    }
     if flags & FIN != 0 {
         finish(entry, packet, sender);
     }
     if !entry.has(state::PROVEN) && !entry.either(state::RST) {
         prove(entry, packet, sender);
     }
-    if flags & ACK != 0 && entry.side(other, state::FIN) && !entry.side(other, state::FIN_ACKED) {
+    if believed && entry.side(other, state::FIN) && !entry.side(other, state::FIN_ACKED) {
         // A FIN takes the number behind the last byte (RFC 9293 §3.4).
         if ahead(packet.acknowledgement, entry.sent[other].wire_end) >= 1 {
             entry.set_side(other, state::FIN_ACKED);
@@ -269,15 +272,18 @@ fn advance_rarely(entry: &mut Entry, packet: &Packet, sender: usize) {
     }
 }
 
-/// Before the handshake is proven a challenge ACK may acknowledge an older
-/// connection (RFC 5961 §4): who has not sent a SYN is believed only what the
-/// other is known to have sent.
-fn acceptable_before_proof(entry: &Entry, packet: &Packet, other: usize) -> bool {
-    let most = if entry.side(1 - other, state::SYN) { WINDOW_MAX } else { 0 };
-    entry.has(state::PROVEN)
-        || !entry.has(state::FIRM[other])
-        || ahead(packet.acknowledgement, entry.warm.base[other]) >= 0
-            && ahead(packet.acknowledgement, entry.sent[other].wire_end) <= most
+/// Whether an acknowledgement is of this connection. Before the handshake is
+/// proven a challenge ACK may acknowledge an older one (RFC 5961 §4): who has not
+/// sent a SYN is believed only what the other is known to have sent.
+fn is_believed(entry: &Entry, packet: &Packet, other: usize) -> bool {
+    if !entry.has(state::SEEN[other]) {
+        return true;
+    }
+    let in_order = entry.has(state::PROVEN) || entry.side(1 - other, state::SYN);
+    let most = if in_order { WINDOW_MAX } else { 0 };
+    let before_all =
+        entry.has(state::FIRM[other]) && ahead(packet.acknowledgement, entry.warm.base[other]) < 0;
+    !before_all && ahead(packet.acknowledgement, entry.sent[other].wire_end) <= most
 }
 
 fn first_acknowledgement(entry: &mut Entry, acknowledgement: u32, other: usize) {
@@ -305,9 +311,13 @@ fn synchronise(entry: &mut Entry, packet: &Packet, sender: usize) {
         }
     }
     if !entry.has(state::FIRM[sender]) {
+        // A copy that comes late does not take back what was seen since; before
+        // the proof what was seen may be of an older connection.
+        if !entry.has(state::PROVEN | state::SEEN[sender]) {
+            entry.sent[sender].wire_end = base.wrapping_add(packet.payload);
+        }
         entry.state |= state::FIRM[sender] | state::SEEN[sender];
         entry.warm.base[sender] = base;
-        entry.sent[sender].wire_end = base.wrapping_add(packet.payload);
     }
     if packet.tcp_flags & ACK == 0
         && entry.marks & mark::ROLE_SYNACK != 0
@@ -316,14 +326,18 @@ fn synchronise(entry: &mut Entry, packet: &Packet, sender: usize) {
     {
         entry.marks = entry.marks & !mark::ROLE_SYNACK | mark::ROLE_SYN;
     }
+    if entry.has(state::PROVEN) {
+        // A late copy tells where the stream began, nothing else.
+        return;
+    }
     entry.set_side(sender, state::SYN);
     entry.window[sender] = packet.window;
     if answer {
         entry.set_side(other, state::SYN | state::SYN_ACKED);
         if !entry.has(state::FIRM[other]) {
+            entry.sent[other].wire_end = packet.acknowledgement;
             entry.state |= state::FIRM[other] | state::SEEN[other];
             entry.warm.base[other] = packet.acknowledgement;
-            entry.sent[other].wire_end = packet.acknowledgement;
         }
         if !entry.has(state::ACKED[other]) {
             first_acknowledgement(entry, packet.acknowledgement, other);
@@ -352,7 +366,7 @@ fn prove(entry: &mut Entry, packet: &Packet, sender: usize) {
         }
     } else {
         let beyond = ahead(packet.acknowledgement, entry.warm.base[other]);
-        let acknowledges_payload = beyond > 0 && acceptable_before_proof(entry, packet, other);
+        let acknowledges_payload = beyond > 0 && is_believed(entry, packet, other);
         if packet.payload > 0 && (0..=WINDOW_MAX).contains(&beyond) || acknowledges_payload {
             entry.set_side(sender, state::SYN);
             entry.set_side(other, state::SYN_ACKED);
@@ -366,15 +380,16 @@ fn finish(entry: &mut Entry, packet: &Packet, sender: usize) {
         return;
     }
     let end = packet.sequence.wrapping_add(packet.payload);
-    if ahead(end, entry.sent[sender].wire_end) < 0 {
+    match ahead(end, entry.sent[sender].wire_end) {
+        0 => {}
         // An acknowledgement that counted the FIN came by before it did.
-        if ahead(end, entry.sent[sender].wire_end) == -1 {
+        -1 => {
             entry.sent[sender].wire_end = end;
             entry.sent[sender].wire_acked = end;
             entry.set_side(sender, state::FIN_ACKED);
-        } else {
-            return;
         }
+        // Of another connection: `extend` took what can be of this one.
+        _ => return,
     }
     if sender == 1 && !entry.side(0, state::FIN) {
         entry.state |= state::FIN_SECOND;
@@ -401,7 +416,7 @@ fn reset(entry: &mut Entry, packet: &Packet, sender: usize) {
     } else if sender == client {
         let beyond = ahead(packet.sequence, entry.warm.base[sender]);
         !entry.has(state::FIRM[sender]) || beyond == 0 || beyond == -1
-    } else if entry.side(sender, state::SYN) && entry.has(state::FIRM[sender]) {
+    } else if entry.side(other, state::SYN_ACKED) {
         packet.sequence == entry.warm.base[sender]
     } else {
         let beyond = ahead(packet.acknowledgement, entry.warm.base[other]);

@@ -1,6 +1,9 @@
 //! Packets made by hand, and a place for a table's records that takes them in as
 //! the aggregator does: cumulative, by slot, the key once.
 
+pub mod stream;
+pub mod twin;
+
 use fullcount::capture::{Direction, Lane};
 use fullcount::decode::{Kind, Packet, protocol, tcp_flag};
 use fullcount::flow::detail::LaneCount;
