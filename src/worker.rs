@@ -101,7 +101,7 @@ impl Worker {
         self.table.write_cut(usize::MAX, &mut self.outbox);
         let mut cut = self.figures(boundary_ns, skipped, true);
         if accounts {
-            self.table.end_all(&mut self.outbox);
+            self.table.end_all(boundary_ns, &mut self.outbox);
         }
         cut.whole = true;
         self.outbox.cut(cut);

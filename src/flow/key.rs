@@ -57,6 +57,9 @@ impl PartialEq for FlowKey {
 }
 
 impl FlowKey {
+    /// The key of no packet: protocol 255 has no ports, and here they are 65535.
+    pub const NONE: FlowKey = FlowKey { words: [u64::MAX; 5] };
+
     /// Becomes the key of an IPv4 packet, as [`FlowKey::new`] makes it; whether
     /// the packet goes from the second end to the first. In place: a key
     /// returned by value is written in words and copied in pairs of them, and

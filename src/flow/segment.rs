@@ -12,6 +12,7 @@ use crate::decode::{Packet, tcp_flag};
 /// Segment size that is assumed where a flow's is not known: 1500 bytes less
 /// IPv4, TCP and the time-stamp option.
 const SEGMENT_ASSUMED: u16 = 1448;
+
 /// Segment sizes by sender, beside the entry: read where a file's frame is larger than a packet.
 #[derive(Clone, Copy, Default)]
 pub(super) struct Segment {
@@ -36,6 +37,11 @@ pub(super) fn estimate(segment: &mut Segment, entry: &Entry, packet: &mut Packet
 #[cold]
 #[inline(never)]
 fn estimate_rarely(segment: &Segment, packet: &mut Packet, side: usize) {
+    // A length that the frame does not have is a false one, not a super-frame's.
+    if packet.frame_bytes.saturating_sub(packet.link_bytes as u32) <= 1500 {
+        return;
+    }
+    let carried = packet.payload.min(packet.frame_bytes.saturating_sub(packet.header_bytes as u32));
     let offers = segment.mss.iter().copied().filter(|&mss| mss != 0);
     let offered = offers.min().unwrap_or(0).saturating_sub(packet.tcp_option_bytes as u16);
     let size = match (offered, segment.largest[side]) {
@@ -43,8 +49,8 @@ fn estimate_rarely(segment: &Segment, packet: &mut Packet, side: usize) {
         (0, largest) => largest,
         (offered, _) => offered,
     };
-    if packet.payload > size as u32 {
-        packet.split(size, packet.payload);
+    if carried > size as u32 {
+        packet.split(size, carried);
         packet.estimated = true;
     }
 }

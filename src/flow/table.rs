@@ -24,6 +24,7 @@ use super::detail::Details;
 use super::entry::{Entry, NO_LANE, NONE, mark, state};
 use super::idle::{Class, IdleLists};
 use super::index::Index;
+use super::key::FlowKey;
 use super::prefetch;
 use super::record::{Account, EndReason, Record, Sink, flag};
 use super::segment::{Segment, estimate};
@@ -277,7 +278,7 @@ impl FlowTable {
             entry.warm.packets_carry[side] = entry.warm.packets_carry[side].wrapping_add(over as u16);
             entry.warm.payload_carry[side] = entry.warm.payload_carry[side].wrapping_add(payload_over as u16);
         }
-        entry.last = entry.last.max(packet.time_ns);
+        entry.last = packet.time_ns;
         if packet.fragment {
             entry.marks |= mark::FRAGMENTED;
         }
@@ -373,8 +374,15 @@ impl FlowTable {
         match oldest {
             None => false,
             Some((slot, _)) => {
-                self.stats.evicted += 1;
-                self.end(slot, EndReason::Evicted, sink);
+                let entry = &self.entries[slot as usize];
+                if class_of(entry) == Class::Tombstone {
+                    // It had ended by itself; only its late packets find no entry now.
+                    let reason = reason_of(entry);
+                    self.end(slot, reason, sink);
+                } else {
+                    self.stats.evicted += 1;
+                    self.end(slot, EndReason::Evicted, sink);
+                }
                 true
             }
         }
@@ -402,6 +410,8 @@ impl FlowTable {
         self.idle.take(slot);
         self.details.release(entry);
         entry.marks = mark::FREE;
+        // A later packet of the batch may have this slot for its candidate still.
+        entry.key = FlowKey::NONE;
         self.free.push(slot);
         self.stats.closed += 1;
     }
@@ -549,13 +559,15 @@ impl FlowTable {
         true
     }
 
-    /// The end of the run: hands over the accounts of everything that is left.
-    pub fn end_all<S: Sink>(&mut self, sink: &mut S) {
+    /// The end of the run, at `now_ns`: hands over the accounts of everything that is left.
+    pub fn end_all<S: Sink>(&mut self, now_ns: u64, sink: &mut S) {
         for slot in 0..self.entries.len() as u32 {
             let entry = &self.entries[slot as usize];
             if entry.marks & mark::FREE == 0 {
-                let reason =
-                    if class_of(entry) == Class::Tombstone { reason_of(entry) } else { EndReason::Open };
+                let class = class_of(entry);
+                // Without a sweep what has ended by its limit may still be here.
+                let ended = class == Class::Tombstone || self.idle.is_due(class, entry.last, now_ns);
+                let reason = if ended { reason_of(entry) } else { EndReason::Open };
                 self.write(slot, Some(reason), sink);
             }
         }

@@ -200,11 +200,23 @@ fn ahead(a: u32, b: u32) -> i32 {
 fn acknowledge(entry: &mut Entry, sender: usize, acknowledgement: u32) {
     let sent = &mut entry.sent[1 - sender];
     let step = ahead(acknowledgement, sent.wire_acked);
-    if step > 0 && ahead(acknowledgement, sent.wire_end) <= WINDOW_MAX {
+    let beyond = ahead(acknowledgement, sent.wire_end);
+    if step > 0 && beyond <= WINDOW_MAX {
         sent.wire_acked = acknowledgement;
-        if ahead(acknowledgement, sent.wire_end) > 0 && !entry.side(1 - sender, state::FIN) {
-            entry.sent[1 - sender].wire_end = acknowledgement;
+        if beyond > 0 {
+            beyond_end(entry, 1 - sender, acknowledgement);
         }
+    }
+}
+
+/// More of a direction is acknowledged than was seen: lost on the way here, or
+/// its FIN, behind which nothing lies and which is no part of the stream.
+#[inline]
+fn beyond_end(entry: &mut Entry, side: usize, acknowledgement: u32) {
+    if entry.side(side, state::FIN) {
+        entry.sent[side].wire_acked = entry.sent[side].wire_end;
+    } else {
+        entry.sent[side].wire_end = acknowledgement;
     }
 }
 
@@ -233,23 +245,26 @@ fn advance_rarely(entry: &mut Entry, packet: &Packet, sender: usize) {
     }
     entry.window[sender] = packet.window;
     let other = 1 - sender;
-    if flags & ACK != 0 && entry.has(state::SEEN[other]) && entry.has(state::ACKED[other]) {
+    let believed = flags & ACK != 0 && is_believed(entry, packet, other);
+    if believed && entry.has(state::SEEN[other] | state::ACKED[other]) {
         acknowledge(entry, sender, packet.acknowledgement);
-    } else if flags & ACK != 0 && acceptable_before_proof(entry, packet, other) {
+    } else if believed {
         first_acknowledgement(entry, packet.acknowledgement, other);
     }
     if !entry.has(state::SEEN[sender]) {
         entry.state |= state::SEEN[sender];
         entry.sent[sender].wire_end = packet.sequence;
     }
-    extend(entry, sender, packet.sequence, packet.payload);
+    if !entry.side(sender, state::FIN) {
+        extend(entry, sender, packet.sequence, packet.payload);
+    }
     if flags & FIN != 0 {
         finish(entry, packet, sender);
     }
-    if !entry.has(state::PROVEN) {
+    if !entry.has(state::PROVEN) && !entry.either(state::RST) {
         prove(entry, packet, sender);
     }
-    if flags & ACK != 0 && entry.side(other, state::FIN) && !entry.side(other, state::FIN_ACKED) {
+    if believed && entry.side(other, state::FIN) && !entry.side(other, state::FIN_ACKED) {
         // A FIN takes the number behind the last byte (RFC 9293 §3.4).
         if ahead(packet.acknowledgement, entry.sent[other].wire_end) >= 1 {
             entry.set_side(other, state::FIN_ACKED);
@@ -257,13 +272,18 @@ fn advance_rarely(entry: &mut Entry, packet: &Packet, sender: usize) {
     }
 }
 
-/// Before the handshake is proven a challenge ACK may acknowledge an older
-/// connection (RFC 5961 §4): only what fits the known SYN counts.
-fn acceptable_before_proof(entry: &Entry, packet: &Packet, other: usize) -> bool {
-    entry.has(state::PROVEN)
-        || !entry.has(state::FIRM[other])
-        || ahead(packet.acknowledgement, entry.warm.base[other]) >= 0
-            && ahead(packet.acknowledgement, entry.sent[other].wire_end) <= WINDOW_MAX
+/// Whether an acknowledgement is of this connection. Before the handshake is
+/// proven a challenge ACK may acknowledge an older one (RFC 5961 §4): who has not
+/// sent a SYN is believed only what the other is known to have sent.
+fn is_believed(entry: &Entry, packet: &Packet, other: usize) -> bool {
+    if !entry.has(state::SEEN[other]) {
+        return true;
+    }
+    let in_order = entry.has(state::PROVEN) || entry.side(1 - other, state::SYN);
+    let most = if in_order { WINDOW_MAX } else { 0 };
+    let before_all =
+        entry.has(state::FIRM[other]) && ahead(packet.acknowledgement, entry.warm.base[other]) < 0;
+    !before_all && ahead(packet.acknowledgement, entry.sent[other].wire_end) <= most
 }
 
 fn first_acknowledgement(entry: &mut Entry, acknowledgement: u32, other: usize) {
@@ -273,8 +293,8 @@ fn first_acknowledgement(entry: &mut Entry, acknowledgement: u32, other: usize) 
     }
     entry.state |= state::ACKED[other];
     entry.sent[other].wire_acked = acknowledgement;
-    if ahead(acknowledgement, entry.sent[other].wire_end) > 0 && !entry.side(other, state::FIN) {
-        entry.sent[other].wire_end = acknowledgement;
+    if ahead(acknowledgement, entry.sent[other].wire_end) > 0 {
+        beyond_end(entry, other, acknowledgement);
     }
 }
 
@@ -291,9 +311,13 @@ fn synchronise(entry: &mut Entry, packet: &Packet, sender: usize) {
         }
     }
     if !entry.has(state::FIRM[sender]) {
+        // A copy that comes late does not take back what was seen since; before
+        // the proof what was seen may be of an older connection.
+        if !entry.has(state::PROVEN | state::SEEN[sender]) {
+            entry.sent[sender].wire_end = base.wrapping_add(packet.payload);
+        }
         entry.state |= state::FIRM[sender] | state::SEEN[sender];
         entry.warm.base[sender] = base;
-        entry.sent[sender].wire_end = base.wrapping_add(packet.payload);
     }
     if packet.tcp_flags & ACK == 0
         && entry.marks & mark::ROLE_SYNACK != 0
@@ -302,19 +326,23 @@ fn synchronise(entry: &mut Entry, packet: &Packet, sender: usize) {
     {
         entry.marks = entry.marks & !mark::ROLE_SYNACK | mark::ROLE_SYN;
     }
+    if entry.has(state::PROVEN) {
+        // A late copy tells where the stream began, nothing else.
+        return;
+    }
     entry.set_side(sender, state::SYN);
     entry.window[sender] = packet.window;
     if answer {
         entry.set_side(other, state::SYN | state::SYN_ACKED);
         if !entry.has(state::FIRM[other]) {
+            entry.sent[other].wire_end = packet.acknowledgement;
             entry.state |= state::FIRM[other] | state::SEEN[other];
             entry.warm.base[other] = packet.acknowledgement;
-            entry.sent[other].wire_end = packet.acknowledgement;
         }
         if !entry.has(state::ACKED[other]) {
             first_acknowledgement(entry, packet.acknowledgement, other);
         }
-        if entry.side(sender, state::SYN_ACKED) {
+        if entry.side(sender, state::SYN_ACKED) && !entry.either(state::RST) {
             entry.state |= state::PROVEN;
         }
     }
@@ -336,10 +364,14 @@ fn prove(entry: &mut Entry, packet: &Packet, sender: usize) {
             entry.set_side(other, state::SYN | state::SYN_ACKED);
             entry.state |= state::PROVEN;
         }
-    } else if packet.payload > 0 && acceptable_before_proof(entry, packet, other) {
-        entry.set_side(sender, state::SYN);
-        entry.set_side(other, state::SYN_ACKED);
-        entry.state |= state::PROVEN;
+    } else {
+        let beyond = ahead(packet.acknowledgement, entry.warm.base[other]);
+        let acknowledges_payload = beyond > 0 && is_believed(entry, packet, other);
+        if packet.payload > 0 && (0..=WINDOW_MAX).contains(&beyond) || acknowledges_payload {
+            entry.set_side(sender, state::SYN);
+            entry.set_side(other, state::SYN_ACKED);
+            entry.state |= state::PROVEN;
+        }
     }
 }
 
@@ -348,14 +380,16 @@ fn finish(entry: &mut Entry, packet: &Packet, sender: usize) {
         return;
     }
     let end = packet.sequence.wrapping_add(packet.payload);
-    if ahead(end, entry.sent[sender].wire_end) < 0 {
+    match ahead(end, entry.sent[sender].wire_end) {
+        0 => {}
         // An acknowledgement that counted the FIN came by before it did.
-        if ahead(end, entry.sent[sender].wire_end) == -1 {
+        -1 => {
             entry.sent[sender].wire_end = end;
+            entry.sent[sender].wire_acked = end;
             entry.set_side(sender, state::FIN_ACKED);
-        } else {
-            return;
         }
+        // Of another connection: `extend` took what can be of this one.
+        _ => return,
     }
     if sender == 1 && !entry.side(0, state::FIN) {
         entry.state |= state::FIN_SECOND;
@@ -373,14 +407,16 @@ fn reset(entry: &mut Entry, packet: &Packet, sender: usize) {
     }
     let client = entry.client();
     let accepted = if entry.has(state::PROVEN) {
+        let sent = &entry.sent[sender];
+        let least = if entry.has(state::ACKED[sender]) { sent.wire_acked } else { entry.warm.base[sender] };
+        let fin = entry.side(sender, state::FIN) as i32;
         !entry.has(state::FIRM[sender])
-            || (!entry.has(state::ACKED[sender])
-                || ahead(packet.sequence, entry.sent[sender].wire_acked) >= 0)
-                && ahead(packet.sequence, entry.sent[sender].wire_end) <= RESET_AHEAD
+            || ahead(packet.sequence, least) >= 0
+                && ahead(packet.sequence, sent.wire_end) <= RESET_AHEAD + fin
     } else if sender == client {
         let beyond = ahead(packet.sequence, entry.warm.base[sender]);
         !entry.has(state::FIRM[sender]) || beyond == 0 || beyond == -1
-    } else if entry.side(sender, state::SYN) && entry.has(state::FIRM[sender]) {
+    } else if entry.side(other, state::SYN_ACKED) {
         packet.sequence == entry.warm.base[sender]
     } else {
         let beyond = ahead(packet.acknowledgement, entry.warm.base[other]);

@@ -20,6 +20,9 @@ const PARCEL: usize = 512;
 const PARCELS: usize = 8;
 /// A step back of time beyond this ends the sweep (joined captures).
 const STEP_BACK_NS: u64 = 1_000_000_000;
+/// A step ahead beyond this does so too: what ends there by the clock may go on
+/// once time steps back, and nobody knows yet that it will. A week.
+const STEP_AHEAD_NS: u64 = 7 * 86_400 * 1_000_000_000;
 
 /// What the reader tells workers.
 enum Step {
@@ -128,12 +131,15 @@ fn walk<T: Target>(job: Job<'_>, mut target: T) -> Walked {
             walked = Walked::Duration;
             return false;
         }
+        let latest_ns = if frames == 0 { frame.time_ns } else { intervals.latest_ns() };
         frames += 1;
-        if frame.time_ns < intervals.latest_ns() {
-            if sweeping && intervals.latest_ns() - frame.time_ns > STEP_BACK_NS {
-                sweeping = false;
-                target.stop_sweeping();
-            }
+        let stepped = latest_ns.saturating_sub(frame.time_ns) > STEP_BACK_NS
+            || frame.time_ns.saturating_sub(latest_ns) > STEP_AHEAD_NS;
+        if sweeping && stepped {
+            sweeping = false;
+            target.stop_sweeping();
+        }
+        if frame.time_ns < latest_ns {
             let begun = intervals.next_ns().map(|next| next - intervals.length_ns());
             if begun.is_some_and(|begun| frame.time_ns < begun) {
                 target.late();
