@@ -380,10 +380,12 @@ fn finish(entry: &mut Entry, packet: &Packet, sender: usize) {
         return;
     }
     let end = packet.sequence.wrapping_add(packet.payload);
-    match ahead(end, entry.sent[sender].wire_end) {
+    let sent = &entry.sent[sender];
+    let acknowledged = entry.has(state::ACKED[sender]) && sent.wire_acked == sent.wire_end;
+    match ahead(end, sent.wire_end) {
         0 => {}
         // An acknowledgement that counted the FIN came by before it did.
-        -1 => {
+        -1 if acknowledged => {
             entry.sent[sender].wire_end = end;
             entry.sent[sender].wire_acked = end;
             entry.set_side(sender, state::FIN_ACKED);

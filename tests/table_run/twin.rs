@@ -271,7 +271,7 @@ impl Flow {
         match ahead(number, edge) {
             0 => side.fin = true,
             // Its acknowledgement came by before it did.
-            -1 => {
+            -1 if side.acknowledged == Some(edge) => {
                 side.fin = true;
                 side.fin_acknowledged = true;
                 (side.edge, side.acknowledged) = (Some(number), Some(number));
