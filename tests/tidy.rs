@@ -26,8 +26,9 @@ const ROOMS: &[(&str, &[&str])] = &[
     // Outputs see what the aggregator publishes, and the words that it is made
     // of. No worker, no ring, no file.
     ("output", &["aggregate::*", "flow::*", "meter::*", "decode", "decode::protocol", "capture", "config"]),
-    // The aggregator sees what workers hand over; not how they came by it.
-    ("aggregate", &["worker::outbox", "flow::*", "meter::*", "capture"]),
+    // The aggregator sees what workers hand over; not how they came by it. (Huge
+    // pages are no capture, but a system call that wants `unsafe`.)
+    ("aggregate", &["worker::outbox", "flow::*", "meter::*", "capture", "capture::sys::memory"]),
     ("worker", &["flow::*", "meter::*", "decode", "capture::*"]),
     // Flows and meters see packets, never a frame or where it came from.
     ("flow", &["meter::*", "decode::*", "capture"]),
@@ -44,7 +45,7 @@ const ROOMS: &[(&str, &[&str])] = &[
 ];
 
 /// Files that may hold `unsafe`, each block argued (clippy sees to that).
-const UNSAFE: &[&str] = &["capture/ring.rs", "capture/sys.rs", "capture/sys/", "flow/prefetch.rs"];
+const UNSAFE: &[&str] = &["capture/sys.rs", "capture/sys/", "flow/prefetch.rs"];
 
 /// Files that may ask what time it is.
 const CLOCKS: &[&str] = &["worker/clock.rs", "run.rs", "run/"];
@@ -63,8 +64,8 @@ const FUNCTION_LINES_MAX: usize = 70;
 
 /// Files that are longer: how long they may be, and why.
 const LONG_FILES: &[(&str, usize, &str)] = &[
-    ("decode.rs", 680, "the packet, its fast path, and what a link needs: one reading"),
-    ("flow/table.rs", 630, "three passes and the cut share the table's invariants"),
+    ("decode.rs", 700, "the packet, its fast path, and what a link needs: one reading"),
+    ("flow/table.rs", 650, "three passes and the cut share the table's invariants"),
 ];
 
 /// Functions that are longer: how long they may be, and why.
