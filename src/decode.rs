@@ -15,18 +15,19 @@
 //! snaplen left. Sources: RFC 791, 8200, 9293, 768, 792, 4443; IEEE 802.1Q;
 //! Linux include/uapi/linux/virtio_net.h (`gso_size`).
 
+mod direction;
 mod fragment;
 mod headers;
 
-use crate::capture::{Direction, Frame, Lane, LinkId, LinkType};
+use crate::capture::{Direction, Frame, Lane, LinkId};
 use crate::flow::key::{End, FlowKey};
 use crate::meter::loss::Reason;
+use direction::by_rule;
+pub use direction::{DirectionRule, contains};
 use etherparse::{Ipv4HeaderSlice, Ipv6HeaderSlice, TcpHeaderSlice};
-pub use fragment::FragmentTable;
+use fragment::FragmentTable;
 use headers::{Link, Network};
 pub use headers::{TAGS_MAX, VlanStacks};
-use std::net::IpAddr;
-use std::sync::Arc;
 
 /// IP protocol numbers that are told apart here.
 pub mod protocol {
@@ -177,18 +178,6 @@ impl Packet {
         let gaps = 60u32.saturating_sub(last).saturating_add(segments.saturating_mul(24));
         self.line_bytes = self.bytes.saturating_add(gaps);
     }
-}
-
-/// How an interface's direction is found where its frames do not tell.
-#[derive(Clone, Debug, Default)]
-pub enum DirectionRule {
-    /// The source tells, or nobody knows: what is not told is received.
-    #[default]
-    AsTold,
-    /// The monitored host's MAC address: what it sends is sent.
-    Mac([u8; 6]),
-    /// The monitored networks: what comes from them is sent.
-    Networks(Arc<[(IpAddr, u8)]>),
 }
 
 /// What decoding has to know of an interface.
@@ -638,50 +627,6 @@ pub(crate) fn impossible(flags: u8) -> bool {
     use tcp_flag::{ACK, FIN, RST, SYN};
     let syn_and_end = flags & SYN != 0 && flags & (FIN | RST) != 0;
     syn_and_end || flags & (SYN | RST | ACK) == 0
-}
-
-/// A MAC address as one number: comparing two is one comparison, not a call.
-#[inline]
-fn mac_word(address: &[u8]) -> u64 {
-    address.iter().take(6).fold(0, |word, &byte| word << 8 | u64::from(byte))
-}
-
-/// Direction by the monitored host's MAC address or networks.
-#[inline]
-fn by_rule(rule: &DirectionRule, frame: &Frame<'_>, packet: &Packet) -> Direction {
-    match rule {
-        DirectionRule::AsTold => Direction::Rx,
-        DirectionRule::Mac(mac) => match (frame.link_type, frame.data.first_chunk::<14>()) {
-            (LinkType::Ethernet, Some(head)) if mac_word(&head[6..12]) == mac_word(mac) => Direction::Tx,
-            _ => Direction::Rx,
-        },
-        DirectionRule::Networks(networks) => {
-            if matches!(packet.kind, Kind::Untracked(_)) {
-                return Direction::Rx;
-            }
-            let source = packet.key.ip(packet.reversed as usize);
-            if networks.iter().any(|&(net, prefix)| contains(net, prefix, source)) {
-                Direction::Tx
-            } else {
-                Direction::Rx
-            }
-        }
-    }
-}
-
-/// Whether `address` lies in `network`/`prefix`; never across families.
-pub fn contains(network: IpAddr, prefix: u8, address: IpAddr) -> bool {
-    match (network, address) {
-        (IpAddr::V4(net), IpAddr::V4(ip)) => {
-            let mask = u32::MAX.checked_shl(32 - (prefix as u32).min(32)).unwrap_or(0);
-            u32::from(net) & mask == u32::from(ip) & mask
-        }
-        (IpAddr::V6(net), IpAddr::V6(ip)) => {
-            let mask = u128::MAX.checked_shl(128 - (prefix as u32).min(128)).unwrap_or(0);
-            u128::from(net) & mask == u128::from(ip) & mask
-        }
-        _ => false,
-    }
 }
 
 #[cfg(test)]

@@ -11,6 +11,7 @@ pub mod files;
 pub mod live;
 pub mod outbox;
 
+pub use crate::capture::sys::memory::advise_huge_pages;
 use crate::decode::Packet;
 use crate::flow::table::{BATCH, FlowTable, TableConfig};
 use crate::meter::totals::{LaneTotals, Totals};
@@ -32,6 +33,7 @@ pub struct Worker {
     marks: Vec<LaneMark>,
     late_packets: u64,
     first_ns: Option<u64>,
+    last_ns: u64,
     /// A boundary whose cut is being written, live.
     pending: Option<Box<Cut>>,
 }
@@ -40,7 +42,7 @@ impl Worker {
     /// A worker with an empty table.
     pub fn new(config: TableConfig, outbox: Outbox) -> Worker {
         let mut table = FlowTable::new(config);
-        table.each_memory(crate::capture::sys::memory::advise_huge_pages);
+        table.each_memory(advise_huge_pages);
         Worker {
             table,
             totals: Totals::default(),
@@ -49,6 +51,7 @@ impl Worker {
             marks: Vec::new(),
             late_packets: 0,
             first_ns: None,
+            last_ns: 0,
             pending: None,
         }
     }
@@ -58,6 +61,8 @@ impl Worker {
         if self.first_ns.is_none() {
             self.first_ns = packets.iter().map(|packet| packet.time_ns).min();
         }
+        let latest = packets.iter().map(|packet| packet.time_ns).max();
+        self.last_ns = self.last_ns.max(latest.unwrap_or(0));
         for batch in packets.chunks_mut(BATCH) {
             self.table.process(batch, &mut self.totals, &mut self.outbox);
         }
@@ -146,6 +151,7 @@ impl Worker {
             marks: std::mem::take(&mut self.marks),
             late_packets: self.late_packets,
             first_ns: self.first_ns,
+            last_ns: self.last_ns,
             whole: self.table.cut_is_whole(),
             last,
         })

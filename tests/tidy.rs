@@ -26,9 +26,8 @@ const ROOMS: &[(&str, &[&str])] = &[
     // Outputs see what the aggregator publishes, and the words that it is made
     // of. No worker, no ring, no file.
     ("output", &["aggregate::*", "flow::*", "meter::*", "decode", "decode::protocol", "capture", "config"]),
-    // The aggregator sees what workers hand over; not how they came by it. (Huge
-    // pages are no capture, but a system call that wants `unsafe`.)
-    ("aggregate", &["worker::outbox", "flow::*", "meter::*", "capture", "capture::sys::memory"]),
+    // The aggregator sees what workers hand over; not how they came by it.
+    ("aggregate", &["worker", "worker::outbox", "flow::*", "meter::*", "capture"]),
     ("worker", &["flow::*", "meter::*", "decode", "capture::*"]),
     // Flows and meters see packets, never a frame or where it came from.
     ("flow", &["meter::*", "decode::*", "capture"]),
@@ -64,15 +63,15 @@ const FUNCTION_LINES_MAX: usize = 70;
 
 /// Files that are longer: how long they may be, and why.
 const LONG_FILES: &[(&str, usize, &str)] = &[
-    ("decode.rs", 700, "the packet, its fast path, and what a link needs: one reading"),
-    ("flow/table.rs", 650, "three passes and the cut share the table's invariants"),
+    ("decode.rs", 640, "the packet, its fast path, and what a link needs: one reading"),
+    ("flow/table.rs", 630, "three passes and the cut share the table's invariants"),
 ];
 
 /// Functions that are longer: how long they may be, and why.
 const LONG_FUNCTIONS: &[(&str, &str, usize, &str)] = &[
     ("capture/file/error.rs", "fmt", 75, "one sentence for each error"),
     ("decode.rs", "transport", 71, "one arm for each protocol"),
-    ("run/files.rs", "run", 106, "all threads of a run, in one scope"),
+    ("run/files.rs", "run", 112, "all threads of a run, in one scope"),
     ("run/live.rs", "run", 166, "all threads of a run, in one scope"),
 ];
 

@@ -143,22 +143,23 @@ fn rest_of(name: RowName) -> RowName {
     }
 }
 
-/// The rows that a view asks for, in its order.
+/// The rows that a view asks for, in its order, and how many there were to choose from.
 pub(super) fn select(
     view: &View,
     scope: Scope,
     rows: &mut [&mut Rows],
     groups: &mut Groups,
     interfaces: &[InterfaceFigures],
-) -> Vec<Row> {
+) -> (Vec<Row>, u64) {
     let mut best = Best::new(view);
     if view.limit == 0 {
-        return Vec::new();
+        return (Vec::new(), 0);
     }
     match view.grouping {
         Grouping::Connection => {
             for rows in rows.iter_mut() {
                 let interval = rows.interval();
+                best.found += rows.pruned;
                 let take = |row: &RowState, lanes: Option<&LaneRows>| {
                     offer_flow(&mut best, scope, row, lanes, interval);
                 };
@@ -288,6 +289,8 @@ pub fn is_midstream(entry: &Entry) -> bool {
 struct Best {
     order: Order,
     limit: usize,
+    /// Rows offered.
+    found: u64,
     heap: BinaryHeap<Ranked>,
 }
 
@@ -316,11 +319,12 @@ impl Eq for Ranked {}
 
 impl Best {
     fn new(view: &View) -> Best {
-        Best { order: view.order, limit: view.limit, heap: BinaryHeap::new() }
+        Best { order: view.order, limit: view.limit, found: 0, heap: BinaryHeap::new() }
     }
 
     #[inline]
     fn offer(&mut self, row: impl FnOnce() -> Row) {
+        self.found += 1;
         let row = row();
         let weight = match self.order {
             Order::Rate => row.interval[0].bytes + row.interval[1].bytes,
@@ -337,7 +341,8 @@ impl Best {
         }
     }
 
-    fn finish(self) -> Vec<Row> {
-        self.heap.into_sorted_vec().into_iter().map(|ranked| ranked.row).collect()
+    fn finish(self) -> (Vec<Row>, u64) {
+        let rows = self.heap.into_sorted_vec().into_iter().map(|ranked| ranked.row).collect();
+        (rows, self.found)
     }
 }

@@ -179,19 +179,20 @@ impl Aggregator {
         let table = self.table_totals();
         let interfaces = self.interfaces(&totals, &rings);
         let first = self.sources.iter().filter_map(|source| source.cut.first_ns).min();
+        let latest = self.sources.iter().map(|source| source.cut.last_ns).max().unwrap_or(0);
         if self.start_ns.is_none() {
             self.start_ns = first;
         }
         let start_ns = self.start_ns.unwrap_or(self.boundary_ns);
         let mut rows: Vec<&mut Rows> = self.sources.iter_mut().map(|source| &mut source.rows).collect();
-        let all_rows = self
-            .config
-            .rows
-            .map_or(Vec::new(), |view| group::select(&view, None, &mut rows, &mut self.groups, &interfaces));
+        let (all_rows, rows_found) = match self.config.rows {
+            Some(view) => group::select(&view, None, &mut rows, &mut self.groups, &interfaces),
+            None => (Vec::new(), 0),
+        };
         let link_rows = self.config.link_rows.map_or(Vec::new(), |view| {
             let links = 0..interfaces.len() as u8;
             links
-                .map(|link| group::select(&view, Some(link), &mut rows, &mut self.groups, &interfaces))
+                .map(|link| group::select(&view, Some(link), &mut rows, &mut self.groups, &interfaces).0)
                 .collect()
         });
         rows.iter_mut().for_each(|rows| rows.next_interval());
@@ -210,12 +211,14 @@ impl Aggregator {
         let snapshot = Snapshot {
             time_ns: self.boundary_ns,
             start_ns,
+            end_ns: if self.config.patience.is_some() { self.boundary_ns } else { latest.max(start_ns) },
             interval_ns,
             interfaces,
             table_interval: difference(&table, &self.earlier_table),
             table,
             ethertypes,
             rows: all_rows,
+            rows_found,
             link_rows,
             accounts,
             marks: self.take_marks(),

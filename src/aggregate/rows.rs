@@ -6,13 +6,13 @@
 
 use super::group::Groups;
 use crate::capture::Lane;
-use crate::capture::sys::memory::advise_huge_pages;
 use crate::flow::detail::LaneCount;
 use crate::flow::entry::{NO_LANE, mark};
 use crate::flow::key::FlowKey;
 use crate::flow::record::{Buffer, Record, flag};
 use crate::flow::tcp::TcpState;
 use crate::meter::totals::Count;
+use crate::worker::advise_huge_pages;
 use std::collections::HashMap;
 
 const CHUNK_BITS: usize = 16;
@@ -53,6 +53,8 @@ pub(super) struct Rows {
     touched: Vec<u32>,
     ended: Vec<(RowState, Option<LaneRows>)>,
     by_lane: HashMap<u32, LaneRows>,
+    /// Ended rows of the interval that were pruned.
+    pub pruned: u64,
     /// Number of the interval; 0 is "never".
     interval: u32,
 }
@@ -203,6 +205,7 @@ impl Rows {
             self.ended[2 * ENDED_KEPT..].sort_unstable_by_key(|(row, _)| {
                 (std::cmp::Reverse(row.total[0].packets + row.total[1].packets), row.key)
             });
+            self.pruned += (self.ended.len() - 3 * ENDED_KEPT) as u64;
             self.ended.truncate(3 * ENDED_KEPT);
         }
     }
@@ -247,6 +250,7 @@ impl Rows {
         self.interval += 1;
         self.touched.clear();
         self.ended.clear();
+        self.pruned = 0;
     }
 }
 

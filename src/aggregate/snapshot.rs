@@ -14,8 +14,10 @@ use std::net::IpAddr;
 pub struct Snapshot {
     /// End of the interval, ns since the epoch.
     pub time_ns: u64,
-    /// Time of the first packet.
+    /// Begin of the run: live when the rings were opened, in files the first packet's time.
     pub start_ns: u64,
+    /// How far the run has come: live `time_ns`, in files the last packet's time.
+    pub end_ns: u64,
     /// Length of the interval, 0 where there is one over all.
     pub interval_ns: u64,
     /// By link number, from 0 on.
@@ -28,6 +30,8 @@ pub struct Snapshot {
     pub ethertypes: Vec<(u16, Count)>,
     /// Rows over all interfaces, in the order asked for.
     pub rows: Vec<Row>,
+    /// How many rows there were to choose `rows` from.
+    pub rows_found: u64,
     /// Rows of each interface, by link number: its share of each.
     pub link_rows: Vec<Vec<Row>>,
     /// Flows that ended (with accounts), in the order of `connection` lines.

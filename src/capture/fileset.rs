@@ -207,7 +207,14 @@ impl FileSet {
                 false => FileSource::open(path, 0),
             };
             match opened {
-                Ok(source) => feeds.push(Feed::new(source, file, group, registry.clone())),
+                Ok(source) => {
+                    let mut feed = Feed::new(source, file, group, registry.clone());
+                    if !feed.source.has_one_interface() {
+                        // pcapng tells its interfaces before its first frame.
+                        feed.peek();
+                    }
+                    feeds.push(feed);
+                }
                 Err(fault) => faults.push(fault),
             }
         }

@@ -12,5 +12,6 @@ pub mod index;
 pub mod key;
 pub mod prefetch;
 pub mod record;
+mod segment;
 pub mod table;
 pub mod tcp;

@@ -26,9 +26,10 @@ use super::idle::{Class, IdleLists};
 use super::index::Index;
 use super::prefetch;
 use super::record::{Account, EndReason, Record, Sink, flag};
+use super::segment::{Segment, estimate};
 use super::tcp::{self, Fate, TcpState};
 use crate::capture::Lane;
-use crate::decode::{Kind, Packet, protocol, tcp_flag};
+use crate::decode::{Kind, Packet, protocol};
 use crate::meter::loss::Reason;
 use crate::meter::totals::{Count, Totals};
 
@@ -38,9 +39,6 @@ pub const BATCH: usize = 32;
 const SECOND: u64 = 1_000_000_000;
 /// Shortest idle limit: below it nothing has to be looked up.
 const LIMIT_LEAST: u64 = 10 * SECOND;
-/// Segment size that is assumed where a flow's is not known: 1500 bytes less
-/// IPv4, TCP and the time-stamp option.
-const SEGMENT_ASSUMED: u16 = 1448;
 /// Entries looked at for one eviction before the next best one goes.
 const EVICTION_LOOKS: usize = 256;
 
@@ -57,6 +55,12 @@ pub struct TableConfig {
     pub active_timeout_ns: u64,
     /// Key of the index hash.
     pub seed: [u64; 2],
+}
+
+impl TableConfig {
+    fn reports_active(&self) -> bool {
+        self.accounts && self.active_timeout_ns > 0
+    }
 }
 
 /// What happened to the table since the start.
@@ -80,13 +84,6 @@ pub struct TableStats {
     pub unreported_count: Count,
 }
 
-/// Segment sizes by sender, beside the entry: read where a file's frame is larger than a packet.
-#[derive(Clone, Copy, Default)]
-struct Segment {
-    mss: [u16; 2],
-    largest: [u16; 2],
-}
-
 /// See the module's description.
 pub struct FlowTable {
     config: TableConfig,
@@ -100,8 +97,10 @@ pub struct FlowTable {
     touched: [Vec<u32>; 2],
     current: usize,
     written: usize,
-    /// Boundary of the last cut and the one before, for `active` accounts.
-    boundary: [u64; 2],
+    /// Boundary of the last cut.
+    boundary_ns: u64,
+    /// Active time-outs that each slot's flow has been reported for; empty where none are asked for.
+    reported: Vec<u64>,
     /// Every record of the cut under way has its values of the boundary.
     cut_whole: bool,
     sweeping: bool,
@@ -131,7 +130,8 @@ impl FlowTable {
             touched: [Vec::with_capacity(flows_max), Vec::with_capacity(flows_max)],
             current: 0,
             written: 0,
-            boundary: [0; 2],
+            boundary_ns: 0,
+            reported: Vec::with_capacity(if config.reports_active() { flows_max } else { 0 }),
             cut_whole: true,
             sweeping: true,
             stats: TableStats::default(),
@@ -352,6 +352,10 @@ impl FlowTable {
                 self.entries.len() as u32 - 1
             }
         };
+        if self.config.reports_active() {
+            self.reported.resize(self.entries.len(), 0);
+            self.reported[slot as usize] = 0;
+        }
         if !self.index.insert(tag, slot) {
             self.entries[slot as usize].marks = mark::FREE;
             self.free.push(slot);
@@ -429,7 +433,10 @@ impl FlowTable {
         let account = if !self.config.accounts {
             None
         } else {
-            end.or_else(|| active_due(entry, self.boundary, self.config.active_timeout_ns))
+            let age_ns = self.boundary_ns.saturating_sub(entry.start);
+            let ended = class_of(entry) == Class::Tombstone;
+            let reported = self.reported.get_mut(slot as usize).filter(|_| !ended);
+            end.or_else(|| active_due(age_ns, self.config.active_timeout_ns, reported?))
         };
         let mut lane_count = 0;
         if entry.marks & (mark::LANES[0] | mark::LANES[1]) != 0 {
@@ -473,7 +480,7 @@ impl FlowTable {
         self.current = 1 - self.current;
         self.written = 0;
         self.cut_whole = true;
-        self.boundary = [self.boundary[1], boundary_ns];
+        self.boundary_ns = boundary_ns;
         true
     }
 
@@ -564,10 +571,13 @@ impl FlowTable {
     }
 }
 
-/// Whether a flow's age passed a multiple of the active time-out since the last cut.
-fn active_due(entry: &Entry, boundary: [u64; 2], timeout_ns: u64) -> Option<EndReason> {
-    let turns = |at: u64| at.saturating_sub(entry.start).checked_div(timeout_ns).unwrap_or(0);
-    (turns(boundary[1]) > turns(boundary[0])).then_some(EndReason::Active)
+/// Whether a flow's age passed a multiple of the active time-out since it was last
+/// reported: that may have been several cuts ago, if it was silent at the time.
+fn active_due(age_ns: u64, timeout_ns: u64, reported: &mut u64) -> Option<EndReason> {
+    let turns = age_ns.checked_div(timeout_ns).unwrap_or(0);
+    let due = turns > *reported;
+    *reported = turns.max(*reported);
+    due.then_some(EndReason::Active)
 }
 
 /// Which idle limit a flow has.
@@ -604,36 +614,6 @@ fn reason_of(entry: &Entry) -> EndReason {
         | TcpState::HalfClosedClient
         | TcpState::HalfClosedServer
         | TcpState::Closing => EndReason::Idle,
-    }
-}
-
-/// A file's frame that is larger than a packet: taken apart by the flow's
-/// segment size. A SYN's option counts the options that a segment carries.
-#[inline]
-fn estimate(segment: &mut Segment, entry: &Entry, packet: &mut Packet, side: usize) {
-    if packet.ip_bytes > 1500 {
-        estimate_rarely(segment, packet, side);
-    } else if packet.tcp_flags & tcp_flag::SYN != 0 {
-        segment.mss[side] = packet.mss;
-    } else if entry.marks & mark::MIDSTREAM != 0 && packet.payload > segment.largest[side] as u32 {
-        // Only where no SYN told: the array is not in the cache.
-        segment.largest[side] = packet.payload as u16;
-    }
-}
-
-#[cold]
-#[inline(never)]
-fn estimate_rarely(segment: &Segment, packet: &mut Packet, side: usize) {
-    let offers = segment.mss.iter().copied().filter(|&mss| mss != 0);
-    let offered = offers.min().unwrap_or(0).saturating_sub(packet.tcp_option_bytes as u16);
-    let size = match (offered, segment.largest[side]) {
-        (0, 0) => SEGMENT_ASSUMED,
-        (0, largest) => largest,
-        (offered, _) => offered,
-    };
-    if packet.payload > size as u32 {
-        packet.split(size, packet.payload);
-        packet.estimated = true;
     }
 }
 

@@ -22,7 +22,7 @@ pub fn interval_span(snapshot: &Snapshot, live: bool) -> u64 {
 
 /// Length in ns of the run up to this snapshot.
 pub fn run_span(snapshot: &Snapshot) -> u64 {
-    snapshot.time_ns.saturating_sub(snapshot.start_ns)
+    snapshot.end_ns.saturating_sub(snapshot.start_ns)
 }
 
 /// `bytes` over `span_ns` in bits per second, rounded; None where no time passed.

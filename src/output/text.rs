@@ -13,7 +13,6 @@ use super::units::{between, duration, grouped, moment, number_of, percent_floor,
 use super::{Context, Coverage, Coverages, Notice, Output, Start, StopReason, Style};
 use crate::aggregate::snapshot::{CaptureFigures, InterfaceFigures, Snapshot};
 use crate::capture::LinkId;
-use crate::config::By;
 use crate::meter::loss::{REASON_TEXTS, Reason};
 use crate::meter::totals::LaneTotals;
 use std::fmt::Write as _;
@@ -138,21 +137,9 @@ fn rows(snapshot: &Snapshot, sight: &Sight) -> String {
         });
     }
     let mut text = table(&ROW_COLUMNS, rows, sight, 1);
-    let shown = grouped(rows.len() as u64);
-    if rows.len() >= sight.style.top {
-        let stats = &snapshot.table;
-        match (sight.style.by, sight.style.whole) {
-            (By::Connection, true) if stats.opened > rows.len() as u64 => {
-                let _ = writeln!(text, "{shown} of {} shown", number_of(stats.opened, "flow"));
-            }
-            (By::Connection, false) => {
-                let _ = writeln!(text, "{shown} shown, {} open", number_of(stats.active, "flow"));
-            }
-            (By::Interface, _) | (By::Connection, true) => {}
-            _ => {
-                let _ = writeln!(text, "the first {shown} shown; --top shows more");
-            }
-        }
+    let shown = rows.len() as u64;
+    if snapshot.rows_found > shown {
+        let _ = writeln!(text, "{} of {} shown", grouped(shown), grouped(snapshot.rows_found));
     }
     text
 }

@@ -96,6 +96,10 @@ pub(super) fn run(config: &Config, groups: &[Vec<PathBuf>], stop: &Arc<AtomicBoo
         });
         for snapshot in to_deliver.iter() {
             context.links.clone_from(&links.lock().unwrap_or_else(PoisonError::into_inner));
+            if !snapshot.last {
+                // The reader is ahead, nobody knows how far: what it met since is not of this moment.
+                context.links.truncate(snapshot.interfaces.len());
+            }
             let coverage = vec![Default::default(); snapshot.interfaces.len()];
             ended = deliver.snapshot(&snapshot, &coverage, &context);
             last = Some((snapshot, coverage));

@@ -79,6 +79,8 @@ pub struct Cut {
     pub late_packets: u64,
     /// Time of the first packets.
     pub first_ns: Option<u64>,
+    /// Time of the last packet.
+    pub last_ns: u64,
     /// Every record before this cut is as of its boundary.
     pub whole: bool,
     /// The worker has stopped; nothing follows.

@@ -110,12 +110,14 @@ pub fn empty(time_ns: u64) -> Snapshot {
     Snapshot {
         time_ns,
         start_ns: NINE,
+        end_ns: time_ns,
         interval_ns: S,
         interfaces: Vec::new(),
         table: TableStats::default(),
         table_interval: TableStats::default(),
         ethertypes: Vec::new(),
         rows: Vec::new(),
+        rows_found: 0,
         link_rows: Vec::new(),
         accounts: Vec::new(),
         marks: Vec::new(),
@@ -215,6 +217,7 @@ pub fn busy() -> (Snapshot, Vec<[Coverage; 2]>) {
         connection_row(dns, None, [count(2, 160), count(2, 480)], [count(2, 160), count(2, 480)]),
         connection_row(ping, None, [count(1, 98), count(1, 98)], [count(10, 980), count(9, 882)]),
     ];
+    snapshot.rows_found = 3;
     snapshot.link_rows = vec![snapshot.rows.clone(), Vec::new()];
     let full = Coverage { ratio: Some(1.0), nic_bits_per_second: Some([944_000_000, 25_000_000]) };
     let short = Coverage { ratio: Some(0.997_000_4), nic_bits_per_second: None };

@@ -219,10 +219,10 @@ pub struct Untracked {
 pub struct Capture<'a> {
     /// Frames taken from the rings, or read from the file.
     pub frames: u64,
-    /// Frames that found the ring full and are in no figure; null for files, which do not tell.
-    pub kernel_drops: Option<u64>,
-    /// Times that the ring was found full; null for files.
-    pub freezes: Option<u64>,
+    /// Frames that found the ring full and are in no figure; 0 for files, which do not tell.
+    pub kernel_drops: u64,
+    /// Times that the ring was found full; 0 for files.
+    pub freezes: u64,
     /// Frames of which the snaplen cut something off (their bytes are counted whole).
     pub truncated: u64,
     /// Packets counted ÷ packets that the interface itself counted; null where the two cannot be

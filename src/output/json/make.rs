@@ -172,12 +172,11 @@ impl<'a> Measured<'_, 'a> {
 
     fn capture(&self, facts: &LinkFacts) -> Capture<'a> {
         let estimated = both(self.lanes, |lane| lane.estimated);
-        let told = |figure: u64| (!facts.from_file).then_some(figure);
         let read = both(self.lanes, |lane| lane.frames);
         Capture {
             frames: if facts.from_file { read } else { self.capture.frames },
-            kernel_drops: told(self.capture.kernel_drops),
-            freezes: told(self.capture.freezes),
+            kernel_drops: self.capture.kernel_drops,
+            freezes: self.capture.freezes,
             truncated: both(self.lanes, |lane| lane.truncated),
             coverage_ratio: self.coverage.ratio.map(|ratio| crate::output::figures::share(ratio, 1.0)),
             late_workers: self.late_workers,

@@ -1,0 +1,50 @@
+//! Super-frames of files: how many packets was this frame?
+//!
+//! A capture file knows neither `gso_size` nor the MTU, so a frame that is
+//! larger than a packet is taken apart by its flow's segment size: what the
+//! SYNs offered, less the options that the segment carries; else the largest
+//! ordinary segment that was seen; else an assumption. What comes out is marked
+//! `estimated`. Rings tell the size: nothing here is for them.
+
+use super::entry::{Entry, mark};
+use crate::decode::{Packet, tcp_flag};
+
+/// Segment size that is assumed where a flow's is not known: 1500 bytes less
+/// IPv4, TCP and the time-stamp option.
+const SEGMENT_ASSUMED: u16 = 1448;
+/// Segment sizes by sender, beside the entry: read where a file's frame is larger than a packet.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Segment {
+    mss: [u16; 2],
+    largest: [u16; 2],
+}
+
+/// A file's frame that is larger than a packet: taken apart by the flow's
+/// segment size. A SYN's option counts the options that a segment carries.
+#[inline]
+pub(super) fn estimate(segment: &mut Segment, entry: &Entry, packet: &mut Packet, side: usize) {
+    if packet.ip_bytes > 1500 {
+        estimate_rarely(segment, packet, side);
+    } else if packet.tcp_flags & tcp_flag::SYN != 0 {
+        segment.mss[side] = packet.mss;
+    } else if entry.marks & mark::MIDSTREAM != 0 && packet.payload > segment.largest[side] as u32 {
+        // Only where no SYN told: the array is not in the cache.
+        segment.largest[side] = packet.payload as u16;
+    }
+}
+
+#[cold]
+#[inline(never)]
+fn estimate_rarely(segment: &Segment, packet: &mut Packet, side: usize) {
+    let offers = segment.mss.iter().copied().filter(|&mss| mss != 0);
+    let offered = offers.min().unwrap_or(0).saturating_sub(packet.tcp_option_bytes as u16);
+    let size = match (offered, segment.largest[side]) {
+        (0, 0) => SEGMENT_ASSUMED,
+        (0, largest) => largest,
+        (offered, _) => offered,
+    };
+    if packet.payload > size as u32 {
+        packet.split(size, packet.payload);
+        packet.estimated = true;
+    }
+}
