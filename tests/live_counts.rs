@@ -48,7 +48,15 @@ impl Sender {
         self.sent.lanes.entry(lane).or_default().add(frame.len());
     }
 
-    fn packet(&mut self, at: (usize, bool), ends: Ends, protocol: u8, tags: &[(u16, u16)], packet: &[u8], payload: usize) {
+    fn packet(
+        &mut self,
+        at: (usize, bool),
+        ends: Ends,
+        protocol: u8,
+        tags: &[(u16, u16)],
+        packet: &[u8],
+        payload: usize,
+    ) {
         let frame = ethernet(tags, ethertype(packet), packet);
         self.send(at.0, at.1, &frame);
         let (name, ported) = match protocol {
@@ -138,7 +146,9 @@ fn told(lines: &[Value]) -> BTreeMap<Flow, ([Count; 2], [u64; 2])> {
         };
         let mut ends = [(end(&line["client"]), &line["c2s"]), (end(&line["server"]), &line["s2c"])];
         ends.sort_by_key(|(end, _)| *end);
-        let vlans = line.get("vlan").map_or(Vec::new(), |ids| ids.as_array().expect("a list").iter().map(number).collect());
+        let vlans = line
+            .get("vlan")
+            .map_or(Vec::new(), |ids| ids.as_array().expect("a list").iter().map(number).collect());
         let flow = (line["protocol"].as_str().expect("a name").into(), vlans, ends.map(|(end, _)| end));
         let payload = ends.map(|(_, sent)| sent.get("payload_bytes").map_or(0, number));
         let before = flows.insert(flow, (ends.map(|(_, sent)| count_of(sent)), payload));
@@ -152,10 +162,10 @@ fn every_kind_of_frame(test: &str, workers: usize) {
     near.veth("v0", &far, "w0");
     near.veth("v1", &far, "w1");
     let counter = |name: &str, what: &str| near.counter(name, what);
-    let own = |name: &str| {
-        ["rx_packets", "rx_bytes", "tx_packets", "tx_bytes"].map(|what| counter(name, what))
-    };
-    let running = Fullcount::start(&near, &format!("-i v0,v1 --connections --interval 0.2 --workers {workers}"));
+    let own =
+        |name: &str| ["rx_packets", "rx_bytes", "tx_packets", "tx_bytes"].map(|what| counter(name, what));
+    let running =
+        Fullcount::start(&near, &format!("-i v0,v1 --connections --interval 0.2 --workers {workers}"));
     let before = INTERFACES.map(own);
     let injectors = [[far.injector("w0"), near.injector("v0")], [far.injector("w1"), near.injector("v1")]];
     let mut sender = Sender { injectors, sent: Sent::default() };

@@ -34,9 +34,8 @@ impl Ends {
         Ends { source: end(source), destination: end(destination) }
     }
     pub fn v6(source: (u16, u16), destination: (u16, u16)) -> Ends {
-        let end = |(last, port): (u16, u16)| {
-            (IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, last)), port)
-        };
+        let end =
+            |(last, port): (u16, u16)| (IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, last)), port);
         Ends { source: end(source), destination: end(destination) }
     }
     pub fn back(self) -> Ends {
@@ -75,13 +74,22 @@ pub fn echo(kind: u8, payload: usize) -> Vec<u8> {
 /// IPv4 or IPv6, as the ends are.
 pub fn ip(ends: Ends, protocol: u8, payload: &[u8]) -> Vec<u8> {
     match (ends.source.0, ends.destination.0) {
-        (IpAddr::V4(source), IpAddr::V4(destination)) => ip4(source, destination, protocol, [0, 0], 0x4000, payload),
+        (IpAddr::V4(source), IpAddr::V4(destination)) => {
+            ip4(source, destination, protocol, [0, 0], 0x4000, payload)
+        }
         (IpAddr::V6(source), IpAddr::V6(destination)) => ip6(source, destination, protocol, payload),
         _ => panic!("mixed ends"),
     }
 }
 
-fn ip4(source: Ipv4Addr, destination: Ipv4Addr, protocol: u8, id: [u8; 2], fragment: u16, payload: &[u8]) -> Vec<u8> {
+fn ip4(
+    source: Ipv4Addr,
+    destination: Ipv4Addr,
+    protocol: u8,
+    id: [u8; 2],
+    fragment: u16,
+    payload: &[u8],
+) -> Vec<u8> {
     let mut packet = vec![0x45, 0];
     packet.extend((20 + payload.len() as u16).to_be_bytes());
     packet.extend(id);

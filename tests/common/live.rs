@@ -79,11 +79,8 @@ pub fn in_user_namespace(test: &str, executable: &std::path::Path, uid: Option<u
     }
     let script = format!("{mount} && exec \"$1\" --exact \"$2\" --nocapture --include-ignored");
     let output = run(&script).expect("it ran a moment ago");
-    let said = format!(
-        "{}{}",
-        String::from_utf8_lossy(&output.stdout),
-        String::from_utf8_lossy(&output.stderr)
-    );
+    let said =
+        format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     for line in said.lines().filter(|line| line.starts_with("SKIPPED")) {
         writeln!(std::io::stderr(), "{line}").expect("standard error");
     }
@@ -278,7 +275,11 @@ impl Run {
                 assert_eq!(parts.sum::<u64>(), number(&total["capture"][key]), "{name} {key}");
             }
             let untracked = intervals(&lines, name).map(|line| count_of(&line["untracked"]));
-            assert_eq!(untracked.fold(Count::default(), Count::plus), count_of(&total["untracked"]), "{name}");
+            assert_eq!(
+                untracked.fold(Count::default(), Count::plus),
+                count_of(&total["untracked"]),
+                "{name}"
+            );
         }
         lines
     }
