@@ -160,7 +160,8 @@ fn a_reader_that_goes_away_is_a_normal_end_at_once() {
 fn head_takes_its_line_and_the_pipeline_ends() {
     let Some((near, far)) = pair("head_takes_its_line_and_the_pipeline_ends") else { return };
     near.veth("v0", &far, "w0");
-    let line = format!("{{ timeout -s KILL 20 {PROGRAM} -i v0 -o json --interval 0.1; echo $? >&2; }} | head -1");
+    let line =
+        format!("{{ timeout -s KILL 20 {PROGRAM} -i v0 -o json --interval 0.1; echo $? >&2; }} | head -1");
     let output = near.command(&line).output().expect("sh runs");
     let said = [output.stdout, output.stderr].map(|text| String::from_utf8(text).expect("text"));
     assert_eq!((said[0].lines().count(), said[1].as_str()), (1, "0\n"), "{}", said[0]);
