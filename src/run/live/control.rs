@@ -4,11 +4,12 @@ use super::coverage::Meter;
 use super::rings::Opener;
 use super::{context_of, deal_out, link_facts, lock};
 use crate::capture::link::{self, CounterReader, EventSource, LinkEvent, Root, Selection, Watch};
-use crate::config::Config;
+use crate::config::{Config, OutputMode};
 use crate::output::{LinkFacts, Notice, StopReason};
 use crate::worker::clock::now_ns;
 use crate::worker::live::{Control, Told};
 use crossbeam_channel::{Receiver, Sender};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -68,7 +69,8 @@ impl Controller<'_> {
         let mut next_reading = self.start_ns;
         let started = Instant::now();
         let reason = loop {
-            if self.stop.load(Ordering::Relaxed) {
+            // What is written at the end tells a reader that is gone from a signal.
+            if self.stop.load(Ordering::Relaxed) || self.writes_stdout() && reader_is_gone() {
                 break StopReason::Signal;
             }
             if self.config.duration_ns.is_some_and(|limit| started.elapsed().as_nanos() as u64 >= limit) {
@@ -107,6 +109,10 @@ impl Controller<'_> {
         };
         self.end();
         reason
+    }
+
+    fn writes_stdout(&self) -> bool {
+        self.config.output == OutputMode::Text || self.config.log_file.is_none()
     }
 
     fn tell(&self, event: &'static str, interface: Option<String>, count: Option<u64>, message: String) {
@@ -232,6 +238,15 @@ impl Controller<'_> {
         let end_ns = now_ns();
         self.each(|| Control::Finish(end_ns));
     }
+}
+
+/// Whether standard output is a pipe that nobody reads any more: found out
+/// without a write, as the next one may be an hour away.
+fn reader_is_gone() -> bool {
+    let stdout = rustix::stdio::stdout();
+    let mut polled = [PollFd::from_borrowed_fd(stdout, PollFlags::empty())];
+    let at_once = Timespec { tv_sec: 0, tv_nsec: 0 };
+    poll(&mut polled, Some(&at_once)).is_ok() && polled[0].revents().contains(PollFlags::ERR)
 }
 
 fn position(states: &[State], index: u32) -> Option<usize> {
