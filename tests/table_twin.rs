@@ -10,10 +10,8 @@ use fullcount::flow::key::FlowKey;
 use fullcount::flow::record::{Account, EndReason};
 use fullcount::flow::table::{BATCH, FlowTable};
 use fullcount::flow::tcp::{TcpState, state_of};
-use fullcount::meter::loss::Reason;
 use fullcount::meter::totals::Totals;
 use proptest::prelude::*;
-use std::collections::BTreeMap;
 use table_run::stream::{packets, steps};
 use table_run::twin::{Flow, Rank, Twin};
 use table_run::*;
@@ -98,10 +96,6 @@ fn table_flows(accounts: &[Account]) -> Vec<Whole> {
 fn untracked(totals: &Totals) -> (u64, u64) {
     let sums = totals.lanes.iter().map(|lane| lane.untracked_sum());
     sums.fold((0, 0), |sum, one| (sum.0 + one.packets, sum.1 + one.bytes))
-}
-
-fn counted(totals: &Totals) -> (u64, u64) {
-    totals.lanes.iter().fold((0, 0), |sum, lane| (sum.0 + lane.count.packets, sum.1 + lane.count.bytes))
 }
 
 /// Splits packets into batches of 1 to 32, by what a seed says.
