@@ -11,7 +11,7 @@ mod generate;
 
 use divan::counter::{BytesCount, ItemsCount};
 use divan::{Bencher, black_box};
-use fullcount::aggregate::view::{Grouping, Order, View};
+use fullcount::aggregate::view::{Grouping, Order, View, Views};
 use fullcount::aggregate::{Aggregator, Config};
 use fullcount::capture::file::FileSource;
 use fullcount::decode::Packet;
@@ -116,8 +116,13 @@ fn pipeline(bencher: Bencher, shape: &str) {
 /// Packets that the last snapshot has.
 fn run(bytes: Arc<[u8]>, plan: &generate::Plan) -> u64 {
     let (outbox, inbox) = outbox(BUFFERS_FILE, false, true);
-    let view = View { grouping: Grouping::Connection, order: Order::Rate, limit: 20 };
-    let config = Config { interval_ns: SECOND, rows: None, link_rows: Some(view), patience: None };
+    let view = View { grouping: Grouping::Connection, order: Order::Rate, offset: 0, limit: 20, only: None };
+    let config = Config {
+        interval_ns: SECOND,
+        views: Views { rows: None, link_rows: Some(view) },
+        averages: false,
+        patience: None,
+    };
     let mut aggregator = Aggregator::new(config, vec![inbox]);
     std::thread::scope(|scope| {
         let last = scope.spawn(move || {

@@ -11,8 +11,9 @@
 mod deliver;
 mod files;
 mod live;
+mod log_file;
 
-use crate::aggregate::view::{Grouping, Order, View};
+use crate::aggregate::view::{Grouping, Order, View, Views};
 use crate::capture::filter::FilterError;
 use crate::config::{By, Config, Input, OutputMode, Sort};
 use crate::flow::table::TableConfig;
@@ -73,22 +74,44 @@ impl From<FilterError> for RunError {
 /// # Errors
 /// See [`RunError`].
 pub fn run(config: &Config) -> Result<(), RunError> {
-    let stop = stop_flag()?;
+    let signals = Signals::watch(config)
+        .map_err(|error| RunError::Failed(vec![format!("cannot watch for signals: {error}")]))?;
     match &config.input {
-        Input::Files { groups } => files::run(config, groups, &stop),
-        Input::Live { interfaces } => live::run(config, interfaces, &stop),
+        Input::Files { groups } => files::run(config, groups, &signals),
+        Input::Live { interfaces } => live::run(config, interfaces, &signals),
     }
 }
 
-/// Set by SIGINT or SIGTERM; a second one ends the process at once.
-fn stop_flag() -> Result<Arc<AtomicBool>, RunError> {
-    let stop = Arc::new(AtomicBool::new(false));
-    for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
-        signal_hook::flag::register_conditional_shutdown(signal, 1, stop.clone())
-            .and_then(|_| signal_hook::flag::register(signal, stop.clone()))
-            .map_err(|error| RunError::Failed(vec![format!("cannot watch for signals: {error}")]))?;
+/// What others asked for by a signal.
+#[derive(Clone, Default)]
+struct Signals {
+    /// SIGINT or SIGTERM: stop. A second one ends the process at once.
+    stop: Arc<AtomicBool>,
+    /// SIGUSR1: a summary now.
+    summary: Arc<AtomicBool>,
+    /// SIGHUP: open the log file again. Without one the signal ends the process, as ever.
+    reopen: Arc<AtomicBool>,
+}
+
+impl Signals {
+    fn watch(config: &Config) -> io::Result<Signals> {
+        use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1};
+        use signal_hook::flag::{register, register_conditional_shutdown};
+        let signals = Signals::default();
+        for signal in [SIGINT, SIGTERM] {
+            register_conditional_shutdown(signal, 1, signals.stop.clone())?;
+            register(signal, signals.stop.clone())?;
+        }
+        register(SIGUSR1, signals.summary.clone())?;
+        if config.log_file.is_some() {
+            register(SIGHUP, signals.reopen.clone())?;
+        }
+        Ok(signals)
     }
-    Ok(stop)
+
+    fn takes_summary(&self) -> bool {
+        self.summary.swap(false, Ordering::Relaxed)
+    }
 }
 
 /// What the tables of `workers` workers are told.
@@ -117,8 +140,9 @@ fn style(config: &Config, whole: bool) -> Style {
     Style { by: config.by, sort: config.sort, top: config.top, unit: config.unit, whole }
 }
 
-fn view(config: &Config) -> View {
-    View {
+/// The rows that the outputs of this run show.
+fn views(config: &Config) -> Views {
+    let view = View {
         grouping: match config.by {
             By::Connection => Grouping::Connection,
             By::Pair => Grouping::Pair,
@@ -133,7 +157,13 @@ fn view(config: &Config) -> View {
             Sort::Packets => Order::Packets,
             Sort::None => Order::None,
         },
+        offset: 0,
         limit: config.top,
+        only: None,
+    };
+    Views {
+        rows: (config.output == OutputMode::Text).then(|| view.clone()),
+        link_rows: has_json(config).then_some(view),
     }
 }
 

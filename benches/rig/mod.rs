@@ -8,7 +8,7 @@
 //! counts are the same on every run.
 #![allow(dead_code)]
 
-use fullcount::aggregate::view::{Grouping, Order, View};
+use fullcount::aggregate::view::{Grouping, Order, View, Views};
 use fullcount::aggregate::{Aggregator, Config};
 use fullcount::capture::{Direction, Frame, LinkType};
 use fullcount::decode::{Decoder, Packet, VlanStacks};
@@ -163,11 +163,12 @@ impl Live {
     pub fn with(flows: u32) -> Live {
         let (outbox, inbox) = outbox(BUFFERS_LIVE, false, false);
         let worker = Worker::new(table_config(flows), outbox);
-        let view = View { grouping: Grouping::Connection, order: Order::Rate, limit: 20 };
+        let view =
+            View { grouping: Grouping::Connection, order: Order::Rate, offset: 0, limit: 20, only: None };
         let config = Config {
             interval_ns: SECOND,
-            rows: None,
-            link_rows: Some(view),
+            views: Views { rows: None, link_rows: Some(view) },
+            averages: false,
             patience: Some(Duration::from_secs(10)),
         };
         let mut aggregator = Aggregator::new(config, vec![inbox]);

@@ -5,12 +5,13 @@
 //! place is summed in one group of its own per scope, so the rows of a view
 //! still add up.
 
-use super::rows::{LaneRows, RowState, Rows, find};
+use super::rows::{LaneRows, RowSight, RowState, Rows, find};
 use super::snapshot::{InterfaceFigures, Row, RowName};
 use super::view::{Grouping, Order, View};
+use super::window::{Averages, Calendar, Histories, NO_HISTORY};
 use crate::capture::{Lane, LinkId};
 use crate::flow::entry::{Entry, NO_LANE};
-use crate::meter::totals::Count;
+use crate::meter::totals::{Count, LaneTotals};
 use std::cmp::Ordering;
 use std::collections::{BinaryHeap, HashMap};
 use std::net::{IpAddr, Ipv4Addr};
@@ -26,108 +27,243 @@ struct Group {
     total: [Count; 2],
     base: [Count; 2],
     touched: u32,
+    history: u32,
 }
+
+/// What is kept: whether by interface, and which grouping.
+type Kept = (bool, Grouping);
+
+/// Groupings that are kept at once, at most.
+const KEPT_MAX: usize = 8;
 
 /// See the module's description.
 pub struct Groups {
-    /// Whether by interface, and what.
-    kept: Vec<(bool, Grouping)>,
+    kept: Vec<Kept>,
     numbers: HashMap<(Scope, RowName), u32>,
     groups: Vec<Group>,
     touched: Vec<u32>,
+    histories: Histories,
     interval: u32,
-    /// Gains that were summed in a scope's group for the rest.
-    pub overflows: u64,
+    /// Raised when `kept` changes: numbers that rows remember are of another set then.
+    generation: u32,
+}
+
+/// Numbers of the groups that a row's sides add to, by kept grouping: the two
+/// groups of its first side, those of its second. None are known at first.
+pub(super) type Known = [[u32; 2]; 2];
+const UNKNOWN: Known = [[u32::MAX; 2]; 2];
+
+/// The numbers that rows remember, by slot: a known flow needs no hashing.
+#[derive(Default)]
+pub(super) struct GroupIds {
+    known: Vec<Known>,
+    generation: u32,
+}
+
+impl GroupIds {
+    /// A row's numbers.
+    #[inline]
+    pub fn of(&mut self, slot: u32, groups: &Groups) -> &mut [Known] {
+        let each = groups.kept.len();
+        if self.generation != groups.generation {
+            self.generation = groups.generation;
+            self.known.clear();
+        }
+        let place = slot as usize * each;
+        if self.known.len() < place + each {
+            self.known.resize(place + each, UNKNOWN);
+        }
+        &mut self.known[place..place + each]
+    }
+
+    /// A row is another flow's, on other interfaces, or its client is another one.
+    #[inline]
+    pub fn forget(&mut self, slot: u32, groups: &Groups) {
+        if groups.in_use() {
+            self.of(slot, groups).fill(UNKNOWN);
+        }
+    }
 }
 
 impl Groups {
-    /// Keeps what these views ask for: over all interfaces, and of each.
-    pub fn new(all: Option<View>, each_link: Option<View>) -> Groups {
-        let views = [all.map(|view| (false, view)), each_link.map(|view| (true, view))];
-        let wanted = views.into_iter().flatten().filter(|(_, view)| {
-            !matches!(view.grouping, Grouping::Connection | Grouping::Interface) && view.limit > 0
-        });
-        let kept = wanted.map(|(each, view)| (each, view.grouping)).collect();
+    /// Nothing is kept yet. `averages`: whether histories are.
+    pub fn new(averages: bool) -> Groups {
         Groups {
-            kept,
+            kept: Vec::new(),
             numbers: HashMap::new(),
             groups: Vec::new(),
             touched: Vec::new(),
+            histories: Histories::new(averages),
             interval: 0,
-            overflows: 0,
+            generation: 0,
         }
     }
 
+    /// Keeps what a view asks for, over all interfaces or of each; whether it is
+    /// new, so that the flows that are open have to be summed once.
+    pub(super) fn keep(&mut self, each_link: bool, view: &View) -> bool {
+        let kept = (each_link, view.grouping);
+        let of_rows = matches!(view.grouping, Grouping::Connection | Grouping::Interface);
+        if of_rows || view.limit == 0 || self.kept.contains(&kept) || self.kept.len() >= KEPT_MAX {
+            return false;
+        }
+        self.kept.push(kept);
+        self.generation += 1;
+        true
+    }
+
     /// Whether any grouping is kept.
+    #[inline]
     pub fn in_use(&self) -> bool {
         !self.kept.is_empty()
     }
 
     /// A direction of a flow gained this much on a lane.
-    pub(super) fn gain(&mut self, row: &RowState, side: usize, lane: Lane, gained: Count) {
-        for number in 0..self.kept.len() {
-            let (each_link, grouping) = self.kept[number];
-            let scope = each_link.then(|| lane.link());
-            let to_server = side == row.client_second as usize;
-            let server = 1 - row.client_second as usize;
-            let (key, direction) = (&row.key, !to_server as usize);
-            match grouping {
-                Grouping::Pair => {
-                    let (a, b) = (key.ip(0), key.ip(1));
-                    self.add(scope, RowName::Pair(a, b), side, gained);
-                }
-                Grouping::Host => {
-                    self.add(scope, RowName::Host(key.ip(side)), 1, gained);
-                    self.add(scope, RowName::Host(key.ip(1 - side)), 0, gained);
-                }
-                Grouping::Destination => {
-                    self.add(scope, RowName::Destination(key.ip(server)), direction, gained);
-                }
-                Grouping::Port => {
-                    let name = RowName::Port(key.protocol(), key.end(server).port);
-                    self.add(scope, name, direction, gained);
-                }
-                Grouping::Connection | Grouping::Interface => {}
+    #[inline]
+    pub(super) fn gain(
+        &mut self,
+        row: &RowState,
+        side: usize,
+        lane: Lane,
+        gained: Count,
+        known: &mut [Known],
+    ) {
+        for (kept, known) in known.iter_mut().enumerate() {
+            let numbers = &mut known[side & 1];
+            if numbers[0] == u32::MAX {
+                *numbers = self.look_up(self.kept[kept], row, side, lane);
+            }
+            let directions = directions(self.kept[kept].1, row, side);
+            for (&number, &direction) in numbers.iter().zip(directions) {
+                self.add(number, direction, gained);
             }
         }
     }
 
-    fn add(&mut self, scope: Scope, name: RowName, direction: usize, gained: Count) {
-        let interval = self.interval + 1;
-        let known = self.numbers.get(&(scope, name)).copied();
-        let number = match known {
-            Some(number) => number,
+    /// The same of a flow whose interfaces change: nothing is remembered.
+    pub(super) fn gain_anew(&mut self, row: &RowState, side: usize, lane: Lane, gained: Count) {
+        for kept in 0..self.kept.len() {
+            self.gain_one(kept, row, side, lane, gained);
+        }
+    }
+
+    /// The latest grouping takes in what an open flow had before it was kept.
+    pub(super) fn take_in(&mut self, row: &RowState, side: usize, lane: Lane, had: Count) {
+        let Some(latest) = self.kept.len().checked_sub(1) else { return };
+        self.gain_one(latest, row, side, lane, had);
+    }
+
+    fn gain_one(&mut self, kept: usize, row: &RowState, side: usize, lane: Lane, gained: Count) {
+        let numbers = self.look_up(self.kept[kept], row, side, lane);
+        for (&number, &direction) in numbers.iter().zip(directions(self.kept[kept].1, row, side)) {
+            self.add(number, direction, gained);
+        }
+    }
+
+    /// Numbers of the groups that a side adds to; the second one only where there are two.
+    fn look_up(&mut self, (each_link, grouping): Kept, row: &RowState, side: usize, lane: Lane) -> [u32; 2] {
+        let scope = each_link.then(|| lane.link());
+        let key = &row.key;
+        let server = 1 - row.client_second as usize;
+        let name = match grouping {
+            Grouping::Pair => RowName::Pair(key.ip(0), key.ip(1)),
+            Grouping::Host => {
+                let from = self.number(scope, RowName::Host(key.ip(side)));
+                return [from, self.number(scope, RowName::Host(key.ip(1 - side)))];
+            }
+            Grouping::Destination => RowName::Destination(key.ip(server)),
+            Grouping::Port => RowName::Port(key.protocol(), key.end(server).port),
+            Grouping::Connection => RowName::Connection(*key),
+            Grouping::Interface => RowName::Interface(lane.link()),
+        };
+        [self.number(scope, name), u32::MAX]
+    }
+
+    fn number(&mut self, scope: Scope, name: RowName) -> u32 {
+        match self.numbers.get(&(scope, name)) {
+            Some(&number) => number,
             None if self.groups.len() < GROUPS_MAX => self.open(scope, name),
             None => {
-                self.overflows += 1;
                 let rest = rest_of(name);
-                match self.numbers.get(&(scope, rest)).copied() {
-                    Some(number) => number,
-                    None => self.open(scope, rest),
-                }
+                let known = self.numbers.get(&(scope, rest)).copied();
+                known.unwrap_or_else(|| self.open(scope, rest))
             }
-        };
-        let group = &mut self.groups[number as usize];
+        }
+    }
+
+    #[inline]
+    fn add(&mut self, number: u32, direction: usize, gained: Count) {
+        let interval = self.interval + 1;
+        let Some(group) = self.groups.get_mut(number as usize) else { return };
         if group.touched != interval {
             group.touched = interval;
             group.base = group.total;
             self.touched.push(number);
         }
-        group.total[direction].add(gained);
+        group.total[direction & 1].add(gained);
     }
 
     fn open(&mut self, scope: Scope, name: RowName) -> u32 {
         let number = self.groups.len() as u32;
         let none = [Count::default(); 2];
-        self.groups.push(Group { scope, name, total: none, base: none, touched: 0 });
+        let group = Group { scope, name, total: none, base: none, touched: 0, history: NO_HISTORY };
+        self.groups.push(group);
         self.numbers.insert((scope, name), number);
         number
     }
 
+    /// What was summed up to now was there before the interval began.
+    pub(super) fn begin_interval_here(&mut self) {
+        for &number in &self.touched {
+            let group = &mut self.groups[number as usize];
+            group.base = group.total;
+        }
+    }
+
+    fn gained(&self, group: &Group) -> [Count; 2] {
+        match group.touched == self.interval + 1 {
+            true => [0, 1].map(|direction| group.total[direction].since(&group.base[direction])),
+            false => [Count::default(); 2],
+        }
+    }
+
+    fn row(&self, number: u32, calendar: &Calendar) -> Row {
+        let group = &self.groups[number as usize];
+        let averages = self.histories.get(group.history, number);
+        let averages = averages.map(|history| history.averages(calendar));
+        Row { averages, ..plain(group.name, self.gained(group), group.total) }
+    }
+
+    /// What groups gained in the interval goes into their histories.
+    pub(super) fn keep_averages(&mut self, calendar: &Calendar) {
+        if !self.histories.wanted() {
+            return;
+        }
+        for at in 0..self.touched.len() {
+            let number = self.touched[at];
+            let group = &self.groups[number as usize];
+            let (gained, mut history) = (self.gained(group), group.history);
+            self.histories.add(&mut history, number, calendar, gained);
+            self.groups[number as usize].history = history;
+        }
+        self.histories.sweep(calendar);
+    }
+
     /// The interval is over.
-    pub fn next_interval(&mut self) {
+    pub(super) fn next_interval(&mut self) {
         self.interval += 1;
         self.touched.clear();
+    }
+}
+
+/// Where a side's gain goes in each of its groups: `to` or `from` the thing named.
+fn directions(grouping: Grouping, row: &RowState, side: usize) -> &'static [usize] {
+    match grouping {
+        Grouping::Host => &[1, 0],
+        Grouping::Pair | Grouping::Connection | Grouping::Interface if side == 0 => &[0],
+        Grouping::Pair | Grouping::Connection | Grouping::Interface => &[1],
+        Grouping::Destination | Grouping::Port if side == row.client_second as usize => &[0],
+        Grouping::Destination | Grouping::Port => &[1],
     }
 }
 
@@ -143,58 +279,53 @@ fn rest_of(name: RowName) -> RowName {
     }
 }
 
+/// What a view's rows are chosen from.
+pub(super) struct Stock<'a> {
+    pub rows: Vec<&'a Rows>,
+    pub groups: &'a Groups,
+    pub interfaces: &'a [InterfaceFigures],
+    pub calendar: &'a Calendar,
+}
+
 /// The rows that a view asks for, in its order, and how many there were to choose from.
-pub(super) fn select(
-    view: &View,
-    scope: Scope,
-    rows: &mut [&mut Rows],
-    groups: &mut Groups,
-    interfaces: &[InterfaceFigures],
-) -> (Vec<Row>, u64) {
+pub(super) fn select(view: &View, scope: Scope, stock: &Stock) -> (Vec<Row>, u64) {
     let mut best = Best::new(view);
     if view.limit == 0 {
         return (Vec::new(), 0);
     }
+    let sums = matches!(view.order, Order::Bytes | Order::Packets);
     match view.grouping {
         Grouping::Connection => {
-            for rows in rows.iter_mut() {
-                let interval = rows.interval();
+            for rows in &stock.rows {
                 best.found += rows.pruned;
-                let take = |row: &RowState, lanes: Option<&LaneRows>| {
-                    offer_flow(&mut best, scope, row, lanes, interval);
-                };
-                if view.order == Order::Bytes || view.order == Order::Packets {
-                    rows.each(take);
-                } else {
-                    rows.each_touched(take);
+                let take = |sight: RowSight| offer_flow(&mut best, scope, &sight, stock.calendar);
+                match view.order {
+                    Order::Bytes | Order::Packets => rows.each(take),
+                    Order::Average(_) => rows.each_with_averages(take),
+                    Order::Rate | Order::None => rows.each_touched(take),
                 }
             }
         }
         Grouping::Interface => {
-            for figures in interfaces.iter().filter(|one| scope.is_none_or(|link| link == one.link)) {
-                best.offer(|| {
-                    plain(
-                        RowName::Interface(figures.link),
-                        figures.interval.map(|lane| lane.count),
-                        figures.total.map(|lane| lane.count),
-                    )
-                });
+            for figures in stock.interfaces.iter().filter(|one| scope.is_none_or(|link| link == one.link)) {
+                let (now, total) = (figures.interval, figures.total);
+                let counts = |lanes: [LaneTotals; 2]| lanes.map(|lane| lane.count);
+                let row = plain(RowName::Interface(figures.link), counts(now), counts(total));
+                best.offer(|| Row { averages: Some(figures.averages), ..row });
             }
         }
         _ => {
-            let interval = groups.interval + 1;
-            let all = view.order == Order::Bytes || view.order == Order::Packets;
-            let numbers: Box<dyn Iterator<Item = u32>> = if all {
-                Box::new(0..groups.groups.len() as u32)
-            } else {
-                Box::new(groups.touched.iter().copied())
-            };
-            for group in numbers.map(|number| &groups.groups[number as usize]) {
-                let fits = kind_of(group.name) == Some(view.grouping) && group.scope == scope;
-                if fits {
-                    let gained = gained(&group.total, &group.base, group.touched == interval);
-                    best.offer(|| plain(group.name, gained, group.total));
+            let groups = stock.groups;
+            let mut take = |number: u32| {
+                let group = &groups.groups[number as usize];
+                if kind_of(group.name) == Some(view.grouping) && group.scope == scope {
+                    best.offer(|| groups.row(number, stock.calendar));
                 }
+            };
+            match view.order {
+                Order::Average(_) => groups.histories.owners().for_each(|(_, number)| take(number)),
+                _ if sums => (0..groups.groups.len() as u32).for_each(take),
+                _ => groups.touched.iter().copied().for_each(take),
             }
         }
     }
@@ -211,20 +342,25 @@ fn kind_of(name: RowName) -> Option<Grouping> {
     }
 }
 
-fn gained(total: &[Count; 2], base: &[Count; 2], touched: bool) -> [Count; 2] {
-    if touched { [total[0].since(&base[0]), total[1].since(&base[1])] } else { [Count::default(); 2] }
-}
-
 fn plain(name: RowName, interval: [Count; 2], total: [Count; 2]) -> Row {
-    Row { name, client_second: false, interval, total, state: None, marks: 0, lanes: [None; 2] }
+    Row {
+        name,
+        client_second: false,
+        interval,
+        total,
+        state: None,
+        marks: 0,
+        lanes: [None; 2],
+        averages: None,
+    }
 }
 
-fn offer_flow(best: &mut Best, scope: Scope, row: &RowState, lanes: Option<&LaneRows>, interval: u32) {
-    let touched = row.touched == interval;
-    let (mut now, mut total) = (gained(&row.total, &row.base, touched), row.total);
+fn offer_flow(best: &mut Best, scope: Scope, sight: &RowSight, calendar: &Calendar) {
+    let row = sight.row;
+    let (mut now, mut total) = (sight.gained, row.total);
     if let Some(link) = scope {
-        match lanes {
-            Some(lanes) => (now, total) = on_link(lanes, link, touched),
+        match sight.lanes {
+            Some(lanes) => (now, total) = on_link(lanes, link, sight.touched),
             None => {
                 for side in 0..2 {
                     if row.lanes[side] == NO_LANE || Lane(row.lanes[side]).link() != link {
@@ -235,8 +371,7 @@ fn offer_flow(best: &mut Best, scope: Scope, row: &RowState, lanes: Option<&Lane
         }
     }
     // A flow that has ended or was handed over again without a packet.
-    let all = best.order == Order::Bytes || best.order == Order::Packets;
-    let shown = if all { &total } else { &now };
+    let shown = if matches!(best.view.order, Order::Rate | Order::None) { &now } else { &total };
     if shown[0].packets + shown[1].packets == 0 {
         return;
     }
@@ -249,6 +384,10 @@ fn offer_flow(best: &mut Best, scope: Scope, row: &RowState, lanes: Option<&Lane
         state: row.state,
         marks: row.marks,
         lanes: order.map(|side| (row.lanes[side] != NO_LANE).then_some(Lane(row.lanes[side]))),
+        averages: sight.averages(calendar).map(|known| Averages {
+            windows: known.windows.map(|rates| rates.map(|rates| order.map(|side| rates[side]))),
+            peak: known.peak.map(|rates| order.map(|side| rates[side])),
+        }),
     });
 }
 
@@ -286,9 +425,8 @@ pub fn is_midstream(entry: &Entry) -> bool {
 }
 
 /// The best rows so far: a heap whose top is the worst of them.
-struct Best {
-    order: Order,
-    limit: usize,
+struct Best<'a> {
+    view: &'a View,
     /// Rows offered.
     found: u64,
     heap: BinaryHeap<Ranked>,
@@ -317,22 +455,29 @@ impl PartialEq for Ranked {
 }
 impl Eq for Ranked {}
 
-impl Best {
-    fn new(view: &View) -> Best {
-        Best { order: view.order, limit: view.limit, found: 0, heap: BinaryHeap::new() }
+impl Best<'_> {
+    fn new(view: &View) -> Best<'_> {
+        Best { view, found: 0, heap: BinaryHeap::new() }
     }
 
     #[inline]
     fn offer(&mut self, row: impl FnOnce() -> Row) {
-        self.found += 1;
         let row = row();
-        let weight = match self.order {
+        if self.view.only.as_ref().is_some_and(|only| !only.fits(&row.name)) {
+            return;
+        }
+        self.found += 1;
+        let weight = match self.view.order {
             Order::Rate => row.interval[0].bytes + row.interval[1].bytes,
             Order::Bytes => row.total[0].bytes + row.total[1].bytes,
             Order::Packets => row.total[0].packets + row.total[1].packets,
             Order::None => 0,
+            Order::Average(window) => {
+                let rates = row.averages.and_then(|known| known.windows[window as usize]);
+                rates.map_or(0, |[there, back]| there.saturating_add(back))
+            }
         };
-        if self.heap.len() < self.limit {
+        if self.heap.len() < self.view.offset.saturating_add(self.view.limit) {
             self.heap.push(Ranked { weight, row });
         } else if let Some(mut worst) = self.heap.peek_mut()
             && (weight > worst.weight || weight == worst.weight && row.name < worst.row.name)
@@ -342,7 +487,7 @@ impl Best {
     }
 
     fn finish(self) -> (Vec<Row>, u64) {
-        let rows = self.heap.into_sorted_vec().into_iter().map(|ranked| ranked.row).collect();
-        (rows, self.found)
+        let rows = self.heap.into_sorted_vec().into_iter().map(|ranked| ranked.row);
+        (rows.skip(self.view.offset).collect(), self.found)
     }
 }

@@ -4,7 +4,9 @@
 //! workers have cut there, publishes a snapshot: totals and the rows that the
 //! views ask for, never a copy of a table. A flow is known by its worker and
 //! slot, so a record is an array access; what a cut costs depends on how many
-//! flows were touched, not on how many are open.
+//! flows were touched, not on how many are open. A snapshot is one immutable
+//! object: who wants only the latest has it by a pointer ([`Handle`]), and asks
+//! for other rows by a message that is taken at the next boundary.
 //!
 //! Records are cumulative: what a row gained is the difference to what it had.
 //! The same differences are summed by lane and compared with the totals that
@@ -16,27 +18,37 @@ pub mod group;
 mod rows;
 pub mod snapshot;
 pub mod view;
+pub mod window;
 
 use crate::capture::{LINKS_MAX, Lane};
 use crate::flow::record::{Account, Buffer};
 use crate::flow::table::TableStats;
 use crate::meter::totals::{Count, LaneTotals};
 use crate::worker::outbox::{Cut, Inbox, LaneMark, Message, RingFigures};
-use group::Groups;
+use arc_swap::ArcSwapOption;
+use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
+use group::{Groups, Stock};
 use rows::Rows;
 use snapshot::{CaptureFigures, Fault, InterfaceFigures, Snapshot};
+use std::sync::Arc;
 use std::time::Duration;
-use view::View;
+use view::Views;
+use window::{Calendar, History};
+
+/// Requests for views that may wait for a boundary.
+const REQUESTS: usize = 16;
+/// Empty intervals after which every average is that of silence.
+const SILENCE: u64 = 410;
 
 /// What the aggregator has to know at start.
 #[derive(Clone, Debug)]
 pub struct Config {
     /// Length of an interval, ns; 0 for one interval over all.
     pub interval_ns: u64,
-    /// Rows over all interfaces that outputs want in every snapshot.
-    pub rows: Option<View>,
-    /// Rows of each interface, with its share of each.
-    pub link_rows: Option<View>,
+    /// Rows that outputs want in every snapshot.
+    pub views: Views,
+    /// Whether rows have averages over the last seconds; interfaces always do.
+    pub averages: bool,
     /// How long to wait for a late worker, live; None waits for ever (files).
     pub patience: Option<Duration>,
 }
@@ -67,6 +79,34 @@ pub struct Aggregator {
     boundary_ns: u64,
     start_ns: Option<u64>,
     faults: Vec<Fault>,
+    calendar: Calendar,
+    /// Of each link.
+    histories: Vec<History>,
+    latest: Arc<ArcSwapOption<Snapshot>>,
+    requests: (Sender<Views>, Receiver<Views>),
+}
+
+/// The aggregator as others see it: how things stand, and what they want to see.
+#[derive(Clone)]
+pub struct Handle {
+    latest: Arc<ArcSwapOption<Snapshot>>,
+    requests: Sender<Views>,
+}
+
+impl Handle {
+    /// The latest snapshot; None before the first boundary.
+    pub fn latest(&self) -> Option<Arc<Snapshot>> {
+        self.latest.load_full()
+    }
+
+    /// Asks for these rows, from the next boundary on. False where too many
+    /// requests wait already: ask again after the next snapshot.
+    pub fn ask(&self, views: Views) -> bool {
+        match self.requests.try_send(views) {
+            Ok(()) => true,
+            Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => false,
+        }
+    }
 }
 
 impl Aggregator {
@@ -76,14 +116,18 @@ impl Aggregator {
             .into_iter()
             .map(|inbox| Source {
                 inbox,
-                rows: Rows::default(),
+                rows: Rows::new(config.averages),
                 cut: Cut::default(),
                 marks: Vec::new(),
                 ended: false,
             })
             .collect();
+        let mut groups = Groups::new(config.averages);
+        for (each_link, view) in views_of(&config.views) {
+            groups.keep(each_link, view);
+        }
         Aggregator {
-            groups: Groups::new(config.rows, config.link_rows),
+            groups,
             config,
             sources,
             flows_by_lane: vec![Count::default(); 2 * LINKS_MAX],
@@ -94,7 +138,16 @@ impl Aggregator {
             boundary_ns: 0,
             start_ns: None,
             faults: Vec::new(),
+            calendar: Calendar::default(),
+            histories: vec![History::new(0); LINKS_MAX],
+            latest: Arc::default(),
+            requests: bounded(REQUESTS),
         }
+    }
+
+    /// For whoever wants the latest snapshot, or other rows.
+    pub fn handle(&self) -> Handle {
+        Handle { latest: self.latest.clone(), requests: self.requests.0.clone() }
     }
 
     /// The run began at this moment: the first interval is the shorter for it.
@@ -105,7 +158,7 @@ impl Aggregator {
 
     /// Takes everything up to the next boundary and says how things stand
     /// there. None when all workers have stopped and all has been told.
-    pub fn next_snapshot(&mut self) -> Option<Snapshot> {
+    pub fn next_snapshot(&mut self) -> Option<Arc<Snapshot>> {
         if self.sources.iter().all(|source| source.ended) {
             return None;
         }
@@ -128,7 +181,30 @@ impl Aggregator {
             Some(_) => self.boundary_ns - earlier_ns,
             None => self.config.interval_ns,
         };
-        Some(self.snapshot(span_ns, last, late))
+        let snapshot = Arc::new(self.snapshot(span_ns, last, late));
+        self.latest.store(Some(snapshot.clone()));
+        while let Ok(views) = self.requests.1.try_recv() {
+            self.show(views);
+        }
+        Some(snapshot)
+    }
+
+    /// Other rows from now on. A grouping that was not kept so far begins with
+    /// what the flows have had that are open now.
+    fn show(&mut self, views: Views) {
+        for (each_link, view) in views_of(&views) {
+            if self.groups.keep(each_link, view) {
+                for source in &self.sources {
+                    source.rows.each(|sight| {
+                        sight.each_lane(|side, lane, had| {
+                            self.groups.take_in(sight.row, side, lane, had);
+                        })
+                    });
+                }
+                self.groups.begin_interval_here();
+            }
+        }
+        self.config.views = views;
     }
 
     /// Applies one worker's messages up to its next cut; false if it is late.
@@ -177,6 +253,9 @@ impl Aggregator {
         }
         let rings = self.ring_totals();
         let table = self.table_totals();
+        let skipped = self.sources.iter_mut().map(|source| std::mem::take(&mut source.cut.skipped)).max();
+        let skipped = skipped.unwrap_or(0);
+        self.keep_averages(&totals, interval_ns, skipped);
         let interfaces = self.interfaces(&totals, &rings);
         let first = self.sources.iter().filter_map(|source| source.cut.first_ns).min();
         let latest = self.sources.iter().map(|source| source.cut.last_ns).max().unwrap_or(0);
@@ -184,18 +263,20 @@ impl Aggregator {
             self.start_ns = first;
         }
         let start_ns = self.start_ns.unwrap_or(self.boundary_ns);
-        let mut rows: Vec<&mut Rows> = self.sources.iter_mut().map(|source| &mut source.rows).collect();
-        let (all_rows, rows_found) = match self.config.rows {
-            Some(view) => group::select(&view, None, &mut rows, &mut self.groups, &interfaces),
-            None => (Vec::new(), 0),
+        let stock = Stock {
+            rows: self.sources.iter().map(|source| &source.rows).collect(),
+            groups: &self.groups,
+            interfaces: &interfaces,
+            calendar: &self.calendar,
         };
-        let link_rows = self.config.link_rows.map_or(Vec::new(), |view| {
+        let rows = self.config.views.rows.as_ref();
+        let (all_rows, rows_found) =
+            rows.map_or_else(Default::default, |view| group::select(view, None, &stock));
+        let link_rows = self.config.views.link_rows.as_ref().map_or(Vec::new(), |view| {
             let links = 0..interfaces.len() as u8;
-            links
-                .map(|link| group::select(&view, Some(link), &mut rows, &mut self.groups, &interfaces).0)
-                .collect()
+            links.map(|link| group::select(view, Some(link), &stock).0).collect()
         });
-        rows.iter_mut().for_each(|rows| rows.next_interval());
+        self.sources.iter_mut().for_each(|source| source.rows.next_interval());
         self.groups.next_interval();
         let mut ethertypes: Vec<(u16, Count)> = Vec::new();
         for (kind, count) in self.sources.iter().flat_map(|source| &source.cut.ethertypes) {
@@ -205,7 +286,6 @@ impl Aggregator {
             }
         }
         ethertypes.sort_unstable_by_key(|(kind, count)| (std::cmp::Reverse(count.bytes), *kind));
-        let skipped = self.sources.iter_mut().map(|source| std::mem::take(&mut source.cut.skipped)).max();
         let mut accounts = std::mem::take(&mut self.accounts);
         accounts.sort_by_cached_key(snapshot::account_order);
         let snapshot = Snapshot {
@@ -222,7 +302,7 @@ impl Aggregator {
             link_rows,
             accounts,
             marks: self.take_marks(),
-            skipped_intervals: skipped.unwrap_or(0),
+            skipped_intervals: skipped,
             late_packets: self.sources.iter().map(|source| source.cut.late_packets).sum(),
             late_workers,
             faults: std::mem::take(&mut self.faults),
@@ -232,6 +312,21 @@ impl Aggregator {
         self.earlier_rings = rings;
         self.earlier_table = table;
         snapshot
+    }
+
+    /// What the interval brought goes into the histories that averages are made of.
+    fn keep_averages(&mut self, totals: &[LaneTotals], interval_ns: u64, skipped: u64) {
+        for _ in 0..skipped.min(SILENCE) {
+            self.calendar.advance(interval_ns);
+        }
+        let lanes = totals.chunks(2).zip(self.earlier.chunks(2));
+        for (history, (now, then)) in self.histories.iter_mut().zip(lanes) {
+            let gained = [0, 1].map(|direction| now[direction].count.since(&then[direction].count));
+            history.add(&self.calendar, gained);
+        }
+        self.sources.iter_mut().for_each(|source| source.rows.keep_averages(&self.calendar));
+        self.groups.keep_averages(&self.calendar);
+        self.calendar.advance(interval_ns);
     }
 
     fn lane_totals(&self) -> Vec<LaneTotals> {
@@ -323,6 +418,7 @@ impl Aggregator {
                     link: link as u8,
                     interval: [total[0].since(&before[0]), total[1].since(&before[1])],
                     total,
+                    averages: self.histories[link].averages(&self.calendar),
                     capture_interval: CaptureFigures {
                         frames: now.frames - then.frames,
                         kernel_drops: now.kernel_drops - then.kernel_drops,
@@ -337,6 +433,12 @@ impl Aggregator {
             })
             .collect()
     }
+}
+
+/// Both views, and whether each interface has its own.
+fn views_of(views: &Views) -> impl Iterator<Item = (bool, &view::View)> {
+    let all = views.rows.iter().map(|view| (false, view));
+    all.chain(views.link_rows.iter().map(|view| (true, view)))
 }
 
 fn difference(now: &TableStats, then: &TableStats) -> TableStats {

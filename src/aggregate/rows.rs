@@ -1,10 +1,13 @@
 //! One worker's flows as the aggregator knows them: a dense table by slot.
 //!
-//! Chunks instead of one array, so that growing copies nothing. A row that
-//! ended stays for the snapshot of its interval in `ended`; where an interval
-//! is a whole file that list is pruned to the largest, as no view asks for more.
+//! Chunks instead of one array, so that growing copies nothing. Where a row
+//! stood when the interval began is kept beside, for those that had something
+//! then: a flow that is new has no base. A row that ended stays for the snapshot
+//! of its interval in `ended`; where an interval is a whole file that list is
+//! pruned to the largest, as no view asks for more.
 
-use super::group::Groups;
+use super::group::{GroupIds, Groups};
+use super::window::{Averages, Calendar, Histories, NO_HISTORY};
 use crate::capture::Lane;
 use crate::flow::detail::LaneCount;
 use crate::flow::entry::{NO_LANE, mark};
@@ -13,6 +16,7 @@ use crate::flow::record::{Buffer, Record, flag};
 use crate::flow::tcp::TcpState;
 use crate::meter::totals::Count;
 use crate::worker::advise_huge_pages;
+use std::cmp::Reverse;
 use std::collections::HashMap;
 
 const CHUNK_BITS: usize = 16;
@@ -21,13 +25,15 @@ const CHUNK: usize = 1 << CHUNK_BITS;
 const ENDED_KEPT: usize = 16_384;
 
 /// A flow's counters, by sender.
-#[derive(Clone, Copy, Default, Debug)]
+#[derive(Clone, Copy, Debug)]
 pub(super) struct RowState {
     pub key: FlowKey,
     pub total: [Count; 2],
-    /// `total` when the interval began, where `touched` is the interval's number.
-    pub base: [Count; 2],
+    /// Number of the interval in which it had a packet last.
     pub touched: u32,
+    /// Where `bases` has what `total` was when that interval began.
+    base: u32,
+    pub history: u32,
     /// Number of the interval in whose list the slot stands.
     listed: u32,
     pub lanes: [u8; 2],
@@ -36,6 +42,29 @@ pub(super) struct RowState {
     pub client_second: bool,
     pub live: bool,
 }
+
+impl Default for RowState {
+    fn default() -> RowState {
+        RowState {
+            key: FlowKey::default(),
+            total: [Count::default(); 2],
+            touched: 0,
+            base: NO_BASE,
+            history: NO_HISTORY,
+            listed: 0,
+            lanes: [NO_LANE; 2],
+            marks: 0,
+            state: None,
+            client_second: false,
+            live: false,
+        }
+    }
+}
+
+const _: () = assert!(size_of::<RowState>() <= 104);
+
+/// The row had nothing when the interval began.
+const NO_BASE: u32 = u32::MAX;
 
 /// Counters by lane of a flow that is seen on more than one.
 #[derive(Clone, Default, Debug)]
@@ -47,33 +76,92 @@ pub(super) struct LaneRows {
 }
 
 /// See the module's description.
-#[derive(Default)]
 pub(super) struct Rows {
     chunks: Vec<Vec<RowState>>,
     touched: Vec<u32>,
-    ended: Vec<(RowState, Option<LaneRows>)>,
+    /// Totals of rows as the interval began.
+    bases: Vec<[Count; 2]>,
+    ended: Vec<Ended>,
     by_lane: HashMap<u32, LaneRows>,
+    histories: Histories,
+    group_ids: GroupIds,
     /// Ended rows of the interval that were pruned.
     pub pruned: u64,
     /// Number of the interval; 0 is "never".
     interval: u32,
 }
 
+/// A row whose flow has left the table in this interval.
+struct Ended {
+    slot: u32,
+    row: RowState,
+    lanes: Option<LaneRows>,
+}
+
+/// A row with what is kept beside it.
+#[derive(Clone, Copy)]
+pub(super) struct RowSight<'a> {
+    pub row: &'a RowState,
+    pub lanes: Option<&'a LaneRows>,
+    /// Whether it had a packet in the interval.
+    pub touched: bool,
+    /// What it gained in the interval.
+    pub gained: [Count; 2],
+    slot: u32,
+    histories: &'a Histories,
+}
+
+impl RowSight<'_> {
+    /// What its sides have had, by lane.
+    pub fn each_lane(&self, mut each: impl FnMut(usize, Lane, Count)) {
+        match self.lanes {
+            Some(lanes) => lanes.now.iter().for_each(|count| {
+                let had = Count { packets: count.packets, bytes: count.bytes };
+                each(count.side as usize & 1, count.lane, had);
+            }),
+            None => (0..2).filter(|&side| self.row.lanes[side] != NO_LANE).for_each(|side| {
+                each(side, Lane(self.row.lanes[side]), self.row.total[side]);
+            }),
+        }
+    }
+
+    /// Averages, where they are kept of this row.
+    pub fn averages(&self, calendar: &Calendar) -> Option<Averages> {
+        self.histories.get(self.row.history, self.slot).map(|history| history.averages(calendar))
+    }
+}
+
+/// The row of a slot; made where there is none yet.
+fn row_of(chunks: &mut Vec<Vec<RowState>>, slot: u32) -> &mut RowState {
+    let (chunk, place) = (slot as usize >> CHUNK_BITS, slot as usize & (CHUNK - 1));
+    while chunks.len() <= chunk {
+        let mut rows: Vec<RowState> = Vec::with_capacity(CHUNK);
+        let memory = rows.spare_capacity_mut();
+        advise_huge_pages(memory.as_mut_ptr().cast(), size_of_val(memory));
+        chunks.push(rows);
+    }
+    let rows = &mut chunks[chunk];
+    if rows.len() <= place {
+        // Slots are taken in order, so this is one row at a time.
+        rows.resize(place + 1, RowState::default());
+    }
+    &mut rows[place]
+}
+
 impl Rows {
-    fn row(&mut self, slot: u32) -> &mut RowState {
-        let (chunk, place) = (slot as usize >> CHUNK_BITS, slot as usize & (CHUNK - 1));
-        while self.chunks.len() <= chunk {
-            let mut rows: Vec<RowState> = Vec::with_capacity(CHUNK);
-            let memory = rows.spare_capacity_mut();
-            advise_huge_pages(memory.as_mut_ptr().cast(), size_of_val(memory));
-            self.chunks.push(rows);
+    /// `averages`: whether histories are kept.
+    pub fn new(averages: bool) -> Rows {
+        Rows {
+            chunks: Vec::new(),
+            touched: Vec::new(),
+            bases: Vec::new(),
+            ended: Vec::new(),
+            by_lane: HashMap::new(),
+            histories: Histories::new(averages),
+            group_ids: GroupIds::default(),
+            pruned: 0,
+            interval: 0,
         }
-        let rows = &mut self.chunks[chunk];
-        if rows.len() <= place {
-            // Slots are taken in order, so this is one row at a time.
-            rows.resize(place + 1, RowState::default());
-        }
-        &mut rows[place]
     }
 
     /// Takes a buffer's records in.
@@ -86,7 +174,8 @@ impl Rows {
                 && let Some(&(key, _)) = keys.next()
             {
                 self.by_lane.remove(&record.slot);
-                let row = self.row(record.slot);
+                self.group_ids.forget(record.slot, groups);
+                let row = row_of(&mut self.chunks, record.slot);
                 *row = RowState { key, live: true, listed: row.listed, ..RowState::default() };
             }
             let (counts, rest) = lanes.split_at((record.lane_count as usize).min(lanes.len()));
@@ -109,34 +198,45 @@ impl Rows {
     ) {
         let interval = self.interval + 1;
         let slot = record.slot;
-        let row = self.row(slot);
+        let row = row_of(&mut self.chunks, slot);
         if row.touched != interval {
             row.touched = interval;
-            row.base = row.total;
+            row.base = NO_BASE;
+            if row.total[0].packets + row.total[1].packets > 0 {
+                row.base = self.bases.len() as u32;
+                self.bases.push(row.total);
+            }
         }
-        let list = row.listed != interval;
-        row.listed = interval;
+        if row.listed != interval {
+            row.listed = interval;
+            self.touched.push(slot);
+        }
         let before = row.total;
-        let lanes_before = row.lanes;
+        let (lanes_before, client_before) = (row.lanes, row.client_second);
         row.total = [0, 1].map(|side| Count { packets: record.packets[side], bytes: record.bytes[side] });
         row.lanes = record.lanes;
         row.marks = record.marks;
         row.state = record.state;
         row.client_second = record.flags & flag::CLIENT_SECOND != 0;
         let row = *row;
+        if lanes_before != row.lanes || client_before != row.client_second {
+            self.group_ids.forget(slot, groups);
+        }
         let several = record.marks & (mark::LANES[0] | mark::LANES[1]) != 0;
         if several {
             self.apply_lanes(slot, &row, before, lanes_before, counts, flows_by_lane, groups);
         } else {
             for (side, before) in before.iter().enumerate() {
                 let gained = row.total[side].since(before);
-                if gained.packets > 0 {
-                    gain(&row, side, Lane(row.lanes[side]), gained, flows_by_lane, groups);
+                let lane = Lane(row.lanes[side]);
+                if gained.packets > 0 && lane.0 != NO_LANE {
+                    flows_by_lane[lane.index()].add(gained);
+                    if groups.in_use() {
+                        let known = self.group_ids.of(slot, groups);
+                        groups.gain(&row, side, lane, gained, known);
+                    }
                 }
             }
-        }
-        if list {
-            self.touched.push(slot);
         }
         if record.flags & flag::END != 0 {
             self.end(slot, several);
@@ -156,6 +256,7 @@ impl Rows {
         groups: &mut Groups,
     ) {
         let interval = self.interval + 1;
+        let base = base_of(row, &self.bases);
         let known = self.by_lane.entry(slot).or_insert_with(|| {
             // Until now the lane in force had everything.
             let had = |side: usize| LaneCount {
@@ -166,12 +267,8 @@ impl Rows {
             };
             let now: Vec<LaneCount> = (0..2).filter(|&side| before[side].packets > 0).map(had).collect();
             let base = (0..2)
-                .filter(|&side| row.base[side].packets > 0)
-                .map(|side| LaneCount {
-                    packets: row.base[side].packets,
-                    bytes: row.base[side].bytes,
-                    ..had(side)
-                })
+                .filter(|&side| base[side].packets > 0)
+                .map(|side| LaneCount { packets: base[side].packets, bytes: base[side].bytes, ..had(side) })
                 .collect();
             LaneRows { now, base, touched: interval }
         });
@@ -183,94 +280,126 @@ impl Rows {
             let then = find(&known.now, count.side, count.lane);
             let now = Count { packets: count.packets, bytes: count.bytes };
             let gained = now.since(&then);
-            if gained.packets > 0 {
-                gain(row, count.side as usize, count.lane, gained, flows_by_lane, groups);
+            if gained.packets > 0 && count.lane.0 != NO_LANE {
+                flows_by_lane[count.lane.index()].add(gained);
+                groups.gain_anew(row, count.side as usize, count.lane, gained);
             }
         }
         known.now = counts.to_vec();
     }
 
     fn end(&mut self, slot: u32, several: bool) {
-        let row = self.row(slot);
+        let row = row_of(&mut self.chunks, slot);
         row.live = false;
         let row = *row;
         let lanes = if several { self.by_lane.remove(&slot) } else { None };
-        self.ended.push((row, lanes));
+        self.ended.push(Ended { slot, row, lanes });
         if self.ended.len() >= 4 * ENDED_KEPT {
-            // The largest by bytes and those by packets cover every order there is.
-            let bytes = |row: &RowState| row.total[0].bytes + row.total[1].bytes;
-            self.ended.select_nth_unstable_by_key(2 * ENDED_KEPT, |(row, _)| {
-                (std::cmp::Reverse(bytes(row)), row.key)
-            });
-            self.ended[2 * ENDED_KEPT..].sort_unstable_by_key(|(row, _)| {
-                (std::cmp::Reverse(row.total[0].packets + row.total[1].packets), row.key)
-            });
-            self.pruned += (self.ended.len() - 3 * ENDED_KEPT) as u64;
-            self.ended.truncate(3 * ENDED_KEPT);
+            self.prune();
         }
+    }
+
+    /// The largest by bytes and those by packets cover every order there is.
+    fn prune(&mut self) {
+        let bytes = |row: &RowState| row.total[0].bytes + row.total[1].bytes;
+        let packets = |row: &RowState| row.total[0].packets + row.total[1].packets;
+        self.ended.select_nth_unstable_by_key(2 * ENDED_KEPT, |one| (Reverse(bytes(&one.row)), one.row.key));
+        self.ended[2 * ENDED_KEPT..].sort_unstable_by_key(|one| (Reverse(packets(&one.row)), one.row.key));
+        self.pruned += (self.ended.len() - 3 * ENDED_KEPT) as u64;
+        for one in self.ended.drain(3 * ENDED_KEPT..) {
+            self.histories.release(one.row.history, one.slot);
+        }
+    }
+
+    fn sight<'a>(&'a self, slot: u32, row: &'a RowState, lanes: Option<&'a LaneRows>) -> RowSight<'a> {
+        let touched = row.touched == self.interval + 1;
+        let gained = if touched {
+            let base = base_of(row, &self.bases);
+            [0, 1].map(|side| row.total[side].since(&base[side]))
+        } else {
+            [Count::default(); 2]
+        };
+        RowSight { row, lanes, touched, gained, slot, histories: &self.histories }
+    }
+
+    fn sight_of_slot(&self, slot: u32) -> Option<RowSight<'_>> {
+        let row = &self.chunks[slot as usize >> CHUNK_BITS][slot as usize & (CHUNK - 1)];
+        let several = row.marks & (mark::LANES[0] | mark::LANES[1]) != 0;
+        let lanes = if several { self.by_lane.get(&slot) } else { None };
+        row.live.then(|| self.sight(slot, row, lanes))
+    }
+
+    fn each_ended(&self, mut each: impl FnMut(RowSight)) {
+        self.ended.iter().for_each(|one| each(self.sight(one.slot, &one.row, one.lanes.as_ref())));
     }
 
     /// Every row that had a packet in the interval, ended ones too.
-    pub fn each_touched(&mut self, mut each: impl FnMut(&RowState, Option<&LaneRows>)) {
-        for &slot in &self.touched {
-            let row = &self.chunks[slot as usize >> CHUNK_BITS][slot as usize & (CHUNK - 1)];
-            if row.live {
-                each(row, self.lane_rows(slot, row));
-            }
-        }
-        for (row, lanes) in &self.ended {
-            each(row, lanes.as_ref());
-        }
+    pub fn each_touched(&self, mut each: impl FnMut(RowSight)) {
+        self.touched.iter().filter_map(|&slot| self.sight_of_slot(slot)).for_each(&mut each);
+        self.each_ended(each);
     }
 
     /// Every row there is.
-    pub fn each(&mut self, mut each: impl FnMut(&RowState, Option<&LaneRows>)) {
+    pub fn each(&self, mut each: impl FnMut(RowSight)) {
         for (number, chunk) in self.chunks.iter().enumerate() {
-            for (place, row) in chunk.iter().enumerate().filter(|(_, row)| row.live) {
-                each(row, self.lane_rows((number << CHUNK_BITS | place) as u32, row));
+            let slots = (number << CHUNK_BITS) as u32..;
+            let live = slots.zip(chunk).filter(|(_, row)| row.live);
+            live.filter_map(|(slot, _)| self.sight_of_slot(slot)).for_each(&mut each);
+        }
+        self.each_ended(each);
+    }
+
+    /// Every row that has averages, and those that ended.
+    pub fn each_with_averages(&self, mut each: impl FnMut(RowSight)) {
+        for (place, slot) in self.histories.owners() {
+            // A slot whose flow ended and began anew in one interval is an owner twice.
+            if let Some(sight) = self.sight_of_slot(slot).filter(|sight| sight.row.history == place) {
+                each(sight);
             }
         }
-        for (row, lanes) in &self.ended {
-            each(row, lanes.as_ref());
+        self.each_ended(each);
+    }
+
+    /// What rows gained in the interval goes into their histories.
+    pub fn keep_averages(&mut self, calendar: &Calendar) {
+        if !self.histories.wanted() {
+            return;
         }
-    }
-
-    fn lane_rows(&self, slot: u32, row: &RowState) -> Option<&LaneRows> {
-        let several = row.marks & (mark::LANES[0] | mark::LANES[1]) != 0;
-        if several { self.by_lane.get(&slot) } else { None }
-    }
-
-    /// The number that `RowState::touched` has in the interval under way.
-    pub fn interval(&self) -> u32 {
-        self.interval + 1
+        for at in 0..self.touched.len() {
+            let slot = self.touched[at];
+            let row = *row_of(&mut self.chunks, slot);
+            if row.live && row.touched == self.interval + 1 {
+                let base = base_of(&row, &self.bases);
+                let gained = [0, 1].map(|side| row.total[side].since(&base[side]));
+                let history = &mut row_of(&mut self.chunks, slot).history;
+                self.histories.add(history, slot, calendar, gained);
+            }
+        }
+        for one in &mut self.ended {
+            if one.row.touched == self.interval + 1 {
+                let base = base_of(&one.row, &self.bases);
+                let gained = [0, 1].map(|side| one.row.total[side].since(&base[side]));
+                self.histories.add(&mut one.row.history, one.slot, calendar, gained);
+            }
+        }
+        self.histories.sweep(calendar);
     }
 
     /// The interval is over.
     pub fn next_interval(&mut self) {
         self.interval += 1;
         self.touched.clear();
-        self.ended.clear();
+        self.bases.clear();
+        for one in self.ended.drain(..) {
+            self.histories.release(one.row.history, one.slot);
+        }
         self.pruned = 0;
     }
 }
 
-/// What a flow's direction gained on a lane goes into the sums.
-#[inline]
-fn gain(
-    row: &RowState,
-    side: usize,
-    lane: Lane,
-    gained: Count,
-    flows_by_lane: &mut [Count],
-    groups: &mut Groups,
-) {
-    if lane.0 == NO_LANE {
-        return;
-    }
-    flows_by_lane[lane.index()].add(gained);
-    if groups.in_use() {
-        groups.gain(row, side, lane, gained);
-    }
+/// What a row that was touched had as the interval began.
+fn base_of(row: &RowState, bases: &[[Count; 2]]) -> [Count; 2] {
+    bases.get(row.base as usize).copied().unwrap_or_default()
 }
 
 /// The count of a side and lane among several.

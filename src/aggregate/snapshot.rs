@@ -1,5 +1,6 @@
 //! How things stood at one boundary: an immutable object that outputs read.
 
+use super::window::Averages;
 use crate::capture::{Lane, LinkId};
 use crate::flow::entry::Entry;
 use crate::flow::key::FlowKey;
@@ -86,6 +87,8 @@ pub struct InterfaceFigures {
     pub interval: [LaneTotals; 2],
     /// Since the start: received, sent.
     pub total: [LaneTotals; 2],
+    /// Averages over the last seconds, and peaks: received, sent.
+    pub averages: Averages,
     /// Rings, of the interval.
     pub capture_interval: CaptureFigures,
     /// Rings, since the start.
@@ -138,6 +141,8 @@ pub struct Row {
     pub marks: u16,
     /// Lane in force by direction (connections).
     pub lanes: [Option<Lane>; 2],
+    /// Averages by direction, where the run keeps them and had room for this row.
+    pub averages: Option<Averages>,
 }
 
 /// Client and server side of an account's entry.

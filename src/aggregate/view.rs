@@ -1,5 +1,9 @@
 //! What an output asks to see: which rows, of what, in which order, how many.
 
+use super::snapshot::RowName;
+use std::fmt;
+use std::sync::Arc;
+
 /// What a row stands for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Grouping {
@@ -28,15 +32,62 @@ pub enum Order {
     Packets,
     /// By name alone.
     None,
+    /// Average over a window; rows of which none is kept are left out.
+    Average(Window),
 }
 
-/// A request for rows.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// One of [`super::window::WINDOWS_S`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Window {
+    /// 2 s.
+    Short = 0,
+    /// 10 s.
+    Middle = 1,
+    /// 40 s.
+    Long = 2,
+}
+
+/// Which rows are shown at all; totals know nothing of it.
+#[derive(Clone)]
+pub struct Only(Arc<dyn Fn(&RowName) -> bool + Send + Sync>);
+
+impl Only {
+    /// Rows whose name fits.
+    pub fn new(fits: impl Fn(&RowName) -> bool + Send + Sync + 'static) -> Only {
+        Only(Arc::new(fits))
+    }
+
+    pub(super) fn fits(&self, name: &RowName) -> bool {
+        (self.0)(name)
+    }
+}
+
+impl fmt::Debug for Only {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Only(..)")
+    }
+}
+
+/// Some rows, of what there is.
+#[derive(Clone, Debug)]
 pub struct View {
     /// What a row is.
     pub grouping: Grouping,
     /// Their order.
     pub order: Order,
+    /// Rows left out before the first.
+    pub offset: usize,
     /// Most rows.
     pub limit: usize,
+    /// Which rows are looked at; None is all.
+    pub only: Option<Only>,
+}
+
+/// What outputs want in every snapshot from now on.
+#[derive(Clone, Debug, Default)]
+pub struct Views {
+    /// Rows over all interfaces.
+    pub rows: Option<View>,
+    /// Rows of each interface, with its share of each.
+    pub link_rows: Option<View>,
 }

@@ -26,6 +26,8 @@ pub struct Sight<'a> {
     pub style: Style,
     /// What rates are over, ns.
     pub span_ns: u64,
+    /// The run goes on: averages over the last seconds say something.
+    pub going_on: bool,
 }
 
 /// One direction of an interface, as a table shows it.
@@ -39,6 +41,10 @@ pub struct LaneSight {
     pub now: LaneTotals,
     /// Since the start.
     pub total: LaneTotals,
+    /// Over the last seconds, bits per second by window; and the highest second.
+    pub windows: [Option<u64>; 3],
+    /// Highest second since the start, bits per second.
+    pub peak: Option<u64>,
 }
 
 /// What the cells of a column hold.
@@ -48,6 +54,8 @@ pub enum Measure {
     Word,
     /// Bits or bytes per second, as the user chose.
     Rate,
+    /// The same unit, told by the column of the rate beside it.
+    RateBeside,
     /// Bytes.
     Bytes,
     /// Packets.
@@ -61,7 +69,7 @@ impl Measure {
     pub fn unit(self) -> &'static str {
         match self {
             Measure::Word => "–",
-            Measure::Rate => "bit/s, or byte/s with `-B`",
+            Measure::Rate | Measure::RateBeside => "bit/s, or byte/s with `-B`",
             Measure::Bytes => "bytes",
             Measure::Packets => "packets",
             Measure::Percent => "%",
@@ -193,7 +201,7 @@ pub static ROW_COLUMNS: [Column<Row>; 7] = [
 ];
 
 /// Columns of interfaces by direction.
-pub static INTERFACE_COLUMNS: [Column<LaneSight>; 7] = [
+pub static INTERFACE_COLUMNS: [Column<LaneSight>; 11] = [
     Column {
         name: "interface",
         measure: Measure::Word,
@@ -246,6 +254,46 @@ pub static INTERFACE_COLUMNS: [Column<LaneSight>; 7] = [
         },
     },
     Column {
+        name: "2 s",
+        measure: Measure::RateBeside,
+        heading: |_| "2s",
+        headings: "`2s`",
+        json: "`rx.average_2s_bits_per_second`, …",
+        meaning: "Average over the last 2 s, whole seconds. `-` where an interval is longer.",
+        shown: |sight| sight.going_on,
+        cell: |lane, sight| bits(lane.windows[0], sight),
+    },
+    Column {
+        name: "10 s",
+        measure: Measure::RateBeside,
+        heading: |_| "10s",
+        headings: "`10s`",
+        json: "`rx.average_10s_bits_per_second`, …",
+        meaning: "The same over 10 s, or over the run so far.",
+        shown: |sight| sight.going_on,
+        cell: |lane, sight| bits(lane.windows[1], sight),
+    },
+    Column {
+        name: "40 s",
+        measure: Measure::RateBeside,
+        heading: |_| "40s",
+        headings: "`40s`",
+        json: "`rx.average_40s_bits_per_second`, …",
+        meaning: "The same over 40 s, or over the run so far.",
+        shown: |sight| sight.going_on,
+        cell: |lane, sight| bits(lane.windows[2], sight),
+    },
+    Column {
+        name: "peak",
+        measure: Measure::RateBeside,
+        heading: |_| "Peak",
+        headings: "`Peak`",
+        json: "`rx.peak_1s_bits_per_second`, `tx.peak_1s_bits_per_second`",
+        meaning: "Highest second since the start (highest interval, where that is longer).",
+        shown: |sight| !sight.style.whole,
+        cell: |lane, sight| bits(lane.peak, sight),
+    },
+    Column {
         name: "packets",
         measure: Measure::Packets,
         heading: |_| "Packets",
@@ -288,6 +336,10 @@ fn nothing() -> String {
 
 fn rate(bytes: u64, sight: &Sight) -> String {
     bits_per_second(bytes, sight.span_ns).map_or_else(nothing, |bits| human(rate_in(bits, sight.style.unit)))
+}
+
+fn bits(rate: Option<u64>, sight: &Sight) -> String {
+    rate.map_or_else(nothing, |bits| human(rate_in(bits, sight.style.unit)))
 }
 
 fn directions(by: By) -> [&'static str; 2] {
@@ -421,7 +473,7 @@ mod tests {
         let context = Context { links: vec![Default::default(); 2], ..Context::default() };
         for by in [By::Connection, By::Pair, By::Host, By::Destination, By::Port, By::Interface] {
             let style = Style { by, sort: Sort::Rate, top: 1, unit: Unit::Bits, whole: false };
-            let sight = Sight { context: &context, style, span_ns: 0 };
+            let sight = Sight { context: &context, style, span_ns: 0, going_on: true };
             for column in &ROW_COLUMNS {
                 let heading = (column.heading)(&sight).trim_end();
                 assert!(column.headings.contains(&format!("`{heading}`")), "{heading} in {}", column.name);

@@ -65,6 +65,7 @@ pub fn figures_of(snapshot: &Snapshot, link: LinkId) -> InterfaceFigures {
         link,
         interval: Default::default(),
         total: Default::default(),
+        averages: Default::default(),
         capture_interval: Default::default(),
         capture: Default::default(),
     })

@@ -32,6 +32,23 @@ impl<W: Write> Text<W> {
         Text { writer, style, live: false, blocks: 0 }
     }
 
+    /// How things stand in a run that goes on: the totals as `stop` tells them.
+    ///
+    /// # Errors
+    /// Of the writer.
+    pub fn summary(
+        &mut self,
+        snapshot: &Snapshot,
+        coverage: &Coverages,
+        context: &Context,
+    ) -> io::Result<()> {
+        let span_ns = run_span(snapshot);
+        let sight = Sight { context, style: self.style, span_ns, going_on: false };
+        let so_far = format!("So far, {}", duration(span_ns));
+        let text = totals(&so_far, snapshot, coverage, &sight);
+        self.block(&text)
+    }
+
     /// Writes a block whole; blocks stand apart by an empty line.
     fn block(&mut self, text: &str) -> io::Result<()> {
         if text.is_empty() {
@@ -66,7 +83,7 @@ impl<W: Write> Output for Text<W> {
         if self.style.whole {
             return Ok(());
         }
-        let sight = Sight { context, style: self.style, span_ns };
+        let sight = Sight { context, style: self.style, span_ns, going_on: true };
         let mut text =
             format!("{}: rates over {}, sums since the start\n", moment(snapshot.time_ns), duration(span_ns));
         text += &interfaces(snapshot, coverage, &sight, |figures| figures.interval);
@@ -91,7 +108,7 @@ impl<W: Write> Output for Text<W> {
         context: &Context,
     ) -> io::Result<()> {
         let span_ns = run_span(snapshot);
-        let sight = Sight { context, style: self.style, span_ns };
+        let sight = Sight { context, style: self.style, span_ns, going_on: false };
         if self.style.whole {
             self.block(&rows(snapshot, &sight))?;
         }
@@ -103,19 +120,25 @@ impl<W: Write> Output for Text<W> {
                 format!("Stopped after {length}")
             }
         };
-        let times = between(snapshot.time_ns.saturating_sub(span_ns), snapshot.time_ns);
-        let mut text = format!("{ended} ({times}), rates over all of it\n");
-        text += &interfaces(snapshot, coverage, &sight, |figures| figures.total);
-        let table = &snapshot.table;
-        let open = match table.active {
-            0 => String::new(),
-            active => format!(", {} still open", grouped(active)),
-        };
-        line(&mut text, &format!("{}{open}", number_of(table.opened, "flow")));
-        text += &losses(snapshot);
-        text += &ethertypes(snapshot);
-        self.block(&text)
+        self.block(&totals(&ended, snapshot, coverage, &sight))
     }
+}
+
+/// Totals since the start, in a table and in words.
+fn totals(ended: &str, snapshot: &Snapshot, coverage: &Coverages, sight: &Sight) -> String {
+    let span_ns = sight.span_ns;
+    let times = between(snapshot.time_ns.saturating_sub(span_ns), snapshot.time_ns);
+    let mut text = format!("{ended} ({times}), rates over all of it\n");
+    text += &interfaces(snapshot, coverage, sight, |figures| figures.total);
+    let table = &snapshot.table;
+    let open = match table.active {
+        0 => String::new(),
+        active => format!(", {} still open", grouped(active)),
+    };
+    line(&mut text, &format!("{}{open}", number_of(table.opened, "flow")));
+    text += &losses(snapshot);
+    text += &ethertypes(snapshot);
+    text
 }
 
 fn line(text: &mut String, content: &str) {
@@ -159,7 +182,10 @@ fn interfaces(
         let rates = now(&figures);
         let directions = if sight.context.link(link).direction_unknown { 1 } else { 2 };
         for (direction, (now, total)) in rates.into_iter().zip(figures.total).enumerate().take(directions) {
-            lanes.push(LaneSight { link, direction, now, total });
+            let of = |rates: [u64; 2]| rates[direction];
+            let windows = figures.averages.windows.map(|rates| rates.map(of));
+            let peak = figures.averages.peak.map(of);
+            lanes.push(LaneSight { link, direction, now, total, windows, peak });
         }
         let name = plain(sight.context.link_name(link));
         let said = said_of(&figures, &coverage_of(coverage, link, 1), sight);

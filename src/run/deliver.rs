@@ -1,24 +1,26 @@
 //! Snapshots to outputs, and the notices that follow from them.
 
-use super::{RunError, has_json, output_error, style};
+use super::log_file::LogFile;
+use super::{RunError, Signals, has_json, output_error, style};
 use crate::aggregate::snapshot::{Fault, Snapshot};
 use crate::config::{Config, OutputMode};
 use crate::output::json::JsonLines;
 use crate::output::text::Text;
-use crate::output::{Context, Coverages, Notice, Output, Start, StopReason};
-use std::fs::OpenOptions;
+use crate::output::{Context, Coverages, Notice, Output, Start, StopReason, Style};
 use std::io::{self, BufWriter, Write};
 
 /// All outputs of a run.
 pub(super) struct Deliver {
     outputs: Vec<Box<dyn Output>>,
+    /// Where SIGUSR1's answer goes.
+    summary: Text<Box<dyn Write>>,
     late_packets: u64,
     unreported: u64,
 }
 
 impl Deliver {
     /// The outputs that the user asked for. `whole`: one table for all.
-    pub fn new(config: &Config, whole: bool) -> Result<Deliver, RunError> {
+    pub fn new(config: &Config, whole: bool, signals: &Signals) -> Result<Deliver, RunError> {
         let mut outputs: Vec<Box<dyn Output>> = Vec::new();
         let style = style(config, whole);
         if config.output == OutputMode::Text {
@@ -26,19 +28,31 @@ impl Deliver {
         }
         if has_json(config) {
             let writer: Box<dyn Write> = match &config.log_file {
-                Some(path) => Box::new(BufWriter::new(
-                    OpenOptions::new().create(true).append(true).open(path).map_err(|error| {
-                        RunError::Failed(vec![format!(
-                            "cannot open the log file {}: {error}",
-                            path.display()
-                        )])
-                    })?,
-                )),
+                Some(path) => Box::new(LogFile::open(path, signals.reopen.clone()).map_err(|error| {
+                    let sentence = format!("cannot open the log file {}: {error}", path.display());
+                    RunError::Failed(vec![sentence])
+                })?),
                 None => Box::new(BufWriter::with_capacity(1 << 16, io::stdout())),
             };
             outputs.push(Box::new(JsonLines::new(writer, style)));
         }
-        Ok(Deliver { outputs, late_packets: 0, unreported: 0 })
+        // Lines are not mixed with a summary: beside them it goes to standard error.
+        let summary: Box<dyn Write> = match config.output {
+            OutputMode::Text => Box::new(io::stdout()),
+            OutputMode::Json => Box::new(io::stderr()),
+        };
+        let summary = Text::new(summary, Style { whole: false, ..style });
+        Ok(Deliver { outputs, summary, late_packets: 0, unreported: 0 })
+    }
+
+    /// The totals so far, as text.
+    pub fn summary(
+        &mut self,
+        snapshot: &Snapshot,
+        coverage: &Coverages,
+        context: &Context,
+    ) -> Result<(), RunError> {
+        self.summary.summary(snapshot, coverage, context).map_err(output_error)
     }
 
     pub fn start(&mut self, start: &Start, context: &Context) -> Result<(), RunError> {

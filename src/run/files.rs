@@ -1,25 +1,26 @@
 //! A run over capture files.
 
 use super::deliver::Deliver;
-use super::{RunError, host_name, is_set, table_config, view};
+use super::{RunError, Signals, host_name, is_set, table_config};
+use crate::aggregate::snapshot::Snapshot;
 use crate::aggregate::{Aggregator, Config as AggregatorConfig};
 use crate::capture::fileset::{FileLink, FileSet, STANDARD_INPUT};
 use crate::capture::{LinkId, LinkType, host_mac};
 use crate::config::{Config, OutputMode};
 use crate::decode::{Decoder, DirectionRule, LinkContext, VlanStacks};
-use crate::output::{Context, LinkFacts, Start, StopReason};
+use crate::output::{Context, Coverages, LinkFacts, Start, StopReason};
 use crate::worker::files::{Job, Walked};
 use crate::worker::outbox::{BUFFERS_FILE, outbox};
 use crate::worker::{Intervals, Worker, files};
 use crossbeam_channel::bounded;
 use std::path::PathBuf;
-use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// Snapshots on their way to the outputs.
 const SNAPSHOTS: usize = 16;
 
-pub(super) fn run(config: &Config, groups: &[Vec<PathBuf>], stop: &Arc<AtomicBool>) -> Result<(), RunError> {
+pub(super) fn run(config: &Config, groups: &[Vec<PathBuf>], signals: &Signals) -> Result<(), RunError> {
+    let stop = &signals.stop;
     let mut set = FileSet::open(groups, config.filter.as_deref(), stop);
     if set.is_empty() {
         return Err(RunError::Failed(faults(&mut set)));
@@ -32,7 +33,7 @@ pub(super) fn run(config: &Config, groups: &[Vec<PathBuf>], stop: &Arc<AtomicBoo
     let workers = config.workers.unwrap_or(1);
     let tables = table_config(config, workers);
 
-    let mut deliver = Deliver::new(config, whole)?;
+    let mut deliver = Deliver::new(config, whole, signals)?;
     let stacks = VlanStacks::default();
     let announced = set.announced().iter().map(|link| facts_of(link, 0)).collect();
     let mut context = Context { host: host_name(), links: announced, stacks: stacks.clone(), lines_lost: 0 };
@@ -46,20 +47,14 @@ pub(super) fn run(config: &Config, groups: &[Vec<PathBuf>], stop: &Arc<AtomicBoo
     let (outboxes, inboxes): (Vec<_>, Vec<_>) =
         (0..workers).map(|_| outbox(BUFFERS_FILE, tables.accounts, true)).unzip();
     let (snapshots, to_deliver) = bounded(SNAPSHOTS);
-    let view = view(config);
     let mut aggregator = Aggregator::new(
-        AggregatorConfig {
-            interval_ns,
-            rows: (config.output == OutputMode::Text).then_some(view),
-            link_rows: super::has_json(config).then_some(view),
-            patience: None,
-        },
+        AggregatorConfig { interval_ns, views: super::views(config), averages: false, patience: None },
         inboxes,
     );
     let links: Arc<Mutex<Vec<LinkFacts>>> = Arc::default();
     let rules = Rules::new(config, groups);
     let mut ended = Ok(());
-    let mut last = None;
+    let mut last: Option<(Arc<Snapshot>, Coverages)> = None;
     let walked = std::thread::scope(|scope| {
         scope.spawn(move || {
             while let Some(snapshot) = aggregator.next_snapshot() {
@@ -102,6 +97,9 @@ pub(super) fn run(config: &Config, groups: &[Vec<PathBuf>], stop: &Arc<AtomicBoo
             }
             let coverage = vec![Default::default(); snapshot.interfaces.len()];
             ended = deliver.snapshot(&snapshot, &coverage, &context);
+            if ended.is_ok() && signals.takes_summary() {
+                ended = deliver.summary(&snapshot, &coverage, &context);
+            }
             last = Some((snapshot, coverage));
             if ended.is_err() {
                 // A closed pipe or a full disk: the reader ends at its next look.

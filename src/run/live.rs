@@ -9,14 +9,15 @@ mod coverage;
 mod rings;
 
 use super::deliver::Deliver;
-use super::{RunError, host_name, table_config, view};
+use super::{RunError, Signals, host_name, table_config};
+use crate::aggregate::snapshot::Snapshot;
 use crate::aggregate::{Aggregator, Config as AggregatorConfig};
 use crate::capture::deal::DealKey;
 use crate::capture::fanout::{self, Dealing};
 use crate::capture::link::{self, Bond, CounterReader, LinkError, Root, Selection, Watch};
-use crate::config::{Config, OutputMode};
+use crate::config::Config;
 use crate::decode::{Decoder, DirectionRule, LinkContext, VlanStacks};
-use crate::output::{BondFacts, Context, LinkFacts, Notice, RingFacts, Start, StopReason};
+use crate::output::{BondFacts, Context, Coverages, LinkFacts, Notice, RingFacts, Start, StopReason};
 use crate::worker::clock::now_ns;
 use crate::worker::live::{Control, HANDOVERS, Live, Setup};
 use crate::worker::outbox::{BUFFERS_LIVE, outbox};
@@ -25,7 +26,7 @@ use control::{Controller, Line};
 use coverage::Meter;
 use crossbeam_channel::{TrySendError, bounded};
 use rings::Opener;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -38,7 +39,8 @@ const CONTROLS: usize = 512;
 /// How much longer than an interval a worker may take for its cut.
 const PATIENCE: Duration = Duration::from_millis(500);
 
-pub(super) fn run(config: &Config, named: &[String], stop: &Arc<AtomicBool>) -> Result<(), RunError> {
+pub(super) fn run(config: &Config, named: &[String], signals: &Signals) -> Result<(), RunError> {
+    let stop = &signals.stop;
     let root = Root::system();
     let interfaces = link::read(&root).map_err(|error| RunError::Failed(vec![error.to_string()]))?;
     let mut selection = link::select(&interfaces.links, &interfaces.bonds, named).map_err(selection_error)?;
@@ -63,7 +65,7 @@ pub(super) fn run(config: &Config, named: &[String], stop: &Arc<AtomicBool>) -> 
     let dealt_by_us = opened.iter().all(|one| one.dealing == Dealing::Ours);
     let interval_ns = config.interval_ns;
 
-    let mut deliver = Deliver::new(config, false)?;
+    let mut deliver = Deliver::new(config, false, signals)?;
     let start_ns = now_ns();
     let start = Start {
         time_ns: start_ns,
@@ -93,12 +95,11 @@ pub(super) fn run(config: &Config, named: &[String], stop: &Arc<AtomicBool>) -> 
     let lines_lost = Arc::new(AtomicU64::new(0));
     let links = Arc::new(Mutex::new(context.links.clone()));
     let meter = Arc::new(Mutex::new(Meter::new(config.filter.is_some())));
-    let view = view(config);
     let mut aggregator = Aggregator::new(
         AggregatorConfig {
             interval_ns,
-            rows: (config.output == OutputMode::Text).then_some(view),
-            link_rows: super::has_json(config).then_some(view),
+            views: super::views(config),
+            averages: false,
             patience: Some(Duration::from_nanos(interval_ns) + PATIENCE),
         },
         inboxes,
@@ -112,9 +113,10 @@ pub(super) fn run(config: &Config, named: &[String], stop: &Arc<AtomicBool>) -> 
         }
         deal_out(one.rings, &lines, &context_of(watch, config));
     }
-    let counted_packets = Arc::new(AtomicU64::new(0));
+    let aggregated = aggregator.handle();
+    let (summary_out, summaries) = bounded(1);
     let mut ended = Ok(());
-    let mut last = None;
+    let mut last: Option<(Arc<Snapshot>, Coverages)> = None;
     let reason = std::thread::scope(|scope| {
         let cuts = outboxes.into_iter().zip(handed).zip(controls).enumerate();
         for (number, ((outbox, handed), control)) in cuts {
@@ -146,17 +148,18 @@ pub(super) fn run(config: &Config, named: &[String], stop: &Arc<AtomicBool>) -> 
             config,
             links: links.clone(),
             meter: meter.clone(),
-            stop: stop.clone(),
-            packets: counted_packets.clone(),
+            signals: signals.clone(),
+            aggregated,
+            // One end stays here: a channel whose senders are gone is always ready.
+            summaries: summary_out.clone(),
+            lines_lost: lines_lost.clone(),
             interval_ns,
             start_ns,
         };
         let control = scope.spawn(move || controller.run());
         let lost = lines_lost.clone();
-        let packets = counted_packets.clone();
         scope.spawn(move || {
             while let Some(snapshot) = aggregator.next_snapshot() {
-                packets.store(snapshot.packets(), Ordering::Relaxed);
                 let lines = (snapshot.interfaces.len() + snapshot.accounts.len()) as u64;
                 if snapshot.last {
                     let _ = snapshots.send(snapshot);
@@ -170,7 +173,17 @@ pub(super) fn run(config: &Config, named: &[String], stop: &Arc<AtomicBool>) -> 
                 }
             }
         });
-        for snapshot in to_deliver.iter() {
+        loop {
+            let snapshot = crossbeam_channel::select_biased! {
+                recv(to_deliver) -> snapshot => snapshot.ok(),
+                recv(summaries) -> asked => {
+                    if let (Ok(()), Some((snapshot, coverage)), Ok(())) = (asked, &last, &ended) {
+                        ended = deliver.summary(snapshot, coverage, &context);
+                    }
+                    continue;
+                }
+            };
+            let Some(snapshot) = snapshot else { break };
             context.links.clone_from(&lock(&links));
             context.lines_lost = lines_lost.load(Ordering::Relaxed);
             let coverage = lock(&meter).coverage(&snapshot);

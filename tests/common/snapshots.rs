@@ -1,6 +1,7 @@
 //! Snapshots made by hand: what outputs are tested with.
 
 use fullcount::aggregate::snapshot::{CaptureFigures, InterfaceFigures, Row, RowName, Snapshot};
+use fullcount::aggregate::window::Averages;
 use fullcount::capture::{Direction, Lane, LinkType};
 use fullcount::config::{By, Sort, Unit};
 use fullcount::decode::{Class, protocol};
@@ -103,7 +104,18 @@ pub fn lane_totals(packets: u64, bytes: u64) -> LaneTotals {
 
 pub fn interface(link: u8, rx: LaneTotals, tx: LaneTotals) -> InterfaceFigures {
     let capture = CaptureFigures { frames: rx.frames + tx.frames, ..CaptureFigures::default() };
-    InterfaceFigures { link, interval: [rx, tx], total: [rx, tx], capture_interval: capture, capture }
+    let rates = |seconds: u64| [rx, tx].map(|lane| lane.count.bytes.saturating_mul(8) / seconds);
+    let averages =
+        Averages { windows: [Some(rates(1)), Some(rates(2)), Some(rates(3))], peak: Some(rates(1)) };
+    let intervals = [rx, tx];
+    InterfaceFigures {
+        link,
+        interval: intervals,
+        total: intervals,
+        averages,
+        capture_interval: capture,
+        capture,
+    }
 }
 
 pub fn empty(time_ns: u64) -> Snapshot {
@@ -143,11 +155,21 @@ pub fn connection_row(
         state,
         marks: if state.is_some() { mark::ROLE_SYN } else { 0 },
         lanes: [Some(lane(0, Direction::Rx)), Some(lane(1, Direction::Tx))],
+        averages: None,
     }
 }
 
 pub fn group_row(name: RowName, now: [Count; 2], total: [Count; 2]) -> Row {
-    Row { name, client_second: false, interval: now, total, state: None, marks: 0, lanes: [None; 2] }
+    Row {
+        name,
+        client_second: false,
+        interval: now,
+        total,
+        state: None,
+        marks: 0,
+        lanes: [None; 2],
+        averages: None,
+    }
 }
 
 pub fn web() -> (FlowKey, bool) {

@@ -16,6 +16,8 @@ pub const SCHEMA: u32 = 1;
 /// One line of fullcount's JSON output.
 #[derive(Serialize, JsonSchema)]
 #[serde(tag = "type", rename_all = "snake_case")]
+// Made, written and dropped one at a time: never kept in numbers.
+#[allow(clippy::large_enum_variant)]
 pub enum Line<'a> {
     /// First line: what is watched, and how.
     Start(Start<'a>),
@@ -175,6 +177,18 @@ pub struct Lane {
     pub bytes: u64,
     /// bytes × 8 per second; null where no time passed.
     pub bits_per_second: Option<u64>,
+    /// Average over the last 2 s, whole seconds; absent before the first and where an interval is longer.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub average_2s_bits_per_second: Option<u64>,
+    /// The same over 10 s, or the run so far.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub average_10s_bits_per_second: Option<u64>,
+    /// The same over 40 s, or the run so far.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub average_40s_bits_per_second: Option<u64>,
+    /// Highest second since the start (highest interval, where that is longer).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub peak_1s_bits_per_second: Option<u64>,
     /// With a filter: the interface's own rate, what the filter left out included; null where it could not be read.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub unfiltered_bits_per_second: Option<u64>,

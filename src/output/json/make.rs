@@ -8,6 +8,7 @@ use super::lines::{
 use super::rows::{End, Row, Vlan};
 use crate::aggregate::group::role_source;
 use crate::aggregate::snapshot::{CaptureFigures, Snapshot, client_first};
+use crate::aggregate::window::Averages;
 use crate::capture::LinkId;
 use crate::decode::protocol;
 use crate::flow::entry::mark;
@@ -74,6 +75,7 @@ pub fn interface<'a>(
     let figures = figures_of(snapshot, link);
     let measured = Measured {
         lanes: &figures.interval,
+        averages: figures.averages,
         capture: figures.capture_interval,
         coverage: coverage_of(coverage, link, 0),
         table: &snapshot.table_interval,
@@ -103,6 +105,7 @@ pub fn stop<'a>(
         let figures = figures_of(snapshot, link);
         let measured = Measured {
             lanes: &figures.total,
+            averages: Averages { windows: [None; 3], ..figures.averages },
             capture: figures.capture,
             coverage: coverage_of(coverage, link, 1),
             table: &snapshot.table,
@@ -131,6 +134,7 @@ pub fn stop<'a>(
 /// Figures of one interface over one span.
 struct Measured<'s, 'a> {
     lanes: &'s [LaneTotals; 2],
+    averages: Averages,
     capture: CaptureFigures,
     coverage: Coverage,
     table: &'s TableStats,
@@ -157,10 +161,15 @@ impl<'a> Measured<'_, 'a> {
         let lane = &self.lanes[which];
         let [frames, frame_bytes] = differing(lane.count, lane.frames, lane.frame_bytes);
         let occurred = CLASS_NAMES.iter().zip(&lane.classes).filter(|(_, count)| count.packets > 0);
+        let [short, middle, long] = self.averages.windows.map(|rates| rates.map(|rates| rates[which]));
         Lane {
             packets: lane.count.packets,
             bytes: lane.count.bytes,
             bits_per_second: bits_per_second(lane.count.bytes, self.span_ns),
+            average_2s_bits_per_second: short,
+            average_10s_bits_per_second: middle,
+            average_40s_bits_per_second: long,
+            peak_1s_bits_per_second: self.averages.peak.map(|rates| rates[which]),
             unfiltered_bits_per_second: self.coverage.nic_bits_per_second.map(|rates| rates[which]),
             line_utilisation_ratio: line_utilisation(lane, facts, self.span_ns),
             frames,

@@ -1,8 +1,10 @@
 //! What happens to interfaces while a run goes on, and its end.
 
+use super::super::{Signals, is_set};
 use super::coverage::Meter;
 use super::rings::Opener;
 use super::{context_of, deal_out, link_facts, lock};
+use crate::aggregate::Handle;
 use crate::capture::link::{self, CounterReader, EventSource, LinkEvent, Root, Selection, Watch};
 use crate::config::{Config, OutputMode};
 use crate::output::{LinkFacts, Notice, StopReason};
@@ -10,7 +12,7 @@ use crate::worker::clock::now_ns;
 use crate::worker::live::{Control, Told};
 use crossbeam_channel::{Receiver, Sender};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -38,8 +40,12 @@ pub(super) struct Controller<'a> {
     pub config: &'a Config,
     pub links: Arc<Mutex<Vec<LinkFacts>>>,
     pub meter: Arc<Mutex<Meter>>,
-    pub stop: Arc<AtomicBool>,
-    pub packets: Arc<AtomicU64>,
+    pub signals: Signals,
+    /// How things stand.
+    pub aggregated: Handle,
+    /// Somebody wants a summary now.
+    pub summaries: Sender<()>,
+    pub lines_lost: Arc<AtomicU64>,
     pub interval_ns: u64,
     pub start_ns: u64,
 }
@@ -70,14 +76,18 @@ impl Controller<'_> {
         let started = Instant::now();
         let reason = loop {
             // What is written at the end tells a reader that is gone from a signal.
-            if self.stop.load(Ordering::Relaxed) || self.writes_stdout() && reader_is_gone() {
+            if is_set(&self.signals.stop) || self.writes_stdout() && reader_is_gone() {
                 break StopReason::Signal;
             }
             if self.config.duration_ns.is_some_and(|limit| started.elapsed().as_nanos() as u64 >= limit) {
                 break StopReason::Duration;
             }
-            if self.config.count.is_some_and(|limit| self.packets.load(Ordering::Relaxed) >= limit) {
+            let counted = || self.aggregated.latest().map_or(0, |snapshot| snapshot.packets());
+            if self.config.count.is_some_and(|limit| counted() >= limit) {
                 break StopReason::Count;
+            }
+            if self.signals.takes_summary() {
+                let _ = self.summaries.try_send(());
             }
             let now = now_ns();
             if now >= next_reading {
@@ -117,7 +127,10 @@ impl Controller<'_> {
 
     fn tell(&self, event: &'static str, interface: Option<String>, count: Option<u64>, message: String) {
         // A writer that is stuck does not hold control up.
-        let _ = self.notices.try_send(Notice { time_ns: now_ns(), event, interface, count, message });
+        let notice = Notice { time_ns: now_ns(), event, interface, count, message };
+        if self.notices.try_send(notice).is_err() {
+            self.lines_lost.fetch_add(1, Ordering::Relaxed);
+        }
     }
 
     fn each(&self, control: impl Fn() -> Control) {
