@@ -147,10 +147,17 @@ impl Groups {
         }
     }
 
-    /// The latest grouping takes in what an open flow had before it was kept.
-    pub(super) fn take_in(&mut self, row: &RowState, side: usize, lane: Lane, had: Count) {
-        let Some(latest) = self.kept.len().checked_sub(1) else { return };
-        self.gain_one(latest, row, side, lane, had);
+    /// The latest grouping takes in what an open flow had before the interval,
+    /// and what it gained in it.
+    pub(super) fn take_in(&mut self, row: &RowState, side: usize, lane: Lane, [before, gained]: [Count; 2]) {
+        let Some(&latest) = self.kept.last() else { return };
+        let numbers = self.look_up(latest, row, side, lane);
+        for (&number, &direction) in numbers.iter().zip(directions(latest.1, row, side)) {
+            self.add(number, direction, gained);
+            let group = &mut self.groups[number as usize];
+            group.total[direction].add(before);
+            group.base[direction].add(before);
+        }
     }
 
     fn gain_one(&mut self, kept: usize, row: &RowState, side: usize, lane: Lane, gained: Count) {
@@ -210,14 +217,6 @@ impl Groups {
         self.groups.push(group);
         self.numbers.insert((scope, name), number);
         number
-    }
-
-    /// What was summed up to now was there before the interval began.
-    pub(super) fn begin_interval_here(&mut self) {
-        for &number in &self.touched {
-            let group = &mut self.groups[number as usize];
-            group.base = group.total;
-        }
     }
 
     fn gained(&self, group: &Group) -> [Count; 2] {
@@ -318,7 +317,11 @@ pub(super) fn select(view: &View, scope: Scope, stock: &Stock) -> (Vec<Row>, u64
             let groups = stock.groups;
             let mut take = |number: u32| {
                 let group = &groups.groups[number as usize];
-                if kind_of(group.name) == Some(view.grouping) && group.scope == scope {
+                let fits = kind_of(group.name) == Some(view.grouping) && group.scope == scope;
+                // A grouping that is new has what was there before.
+                let rates = matches!(view.order, Order::Rate | Order::None);
+                let shown = || !rates || groups.gained(group).iter().any(|gained| gained.packets > 0);
+                if fits && shown() {
                     best.offer(|| groups.row(number, stock.calendar));
                 }
             };

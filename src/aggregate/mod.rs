@@ -181,16 +181,16 @@ impl Aggregator {
             Some(_) => self.boundary_ns - earlier_ns,
             None => self.config.interval_ns,
         };
-        let snapshot = Arc::new(self.snapshot(span_ns, last, late));
-        self.latest.store(Some(snapshot.clone()));
         while let Ok(views) = self.requests.1.try_recv() {
             self.show(views);
         }
+        let snapshot = Arc::new(self.snapshot(span_ns, last, late));
+        self.latest.store(Some(snapshot.clone()));
         Some(snapshot)
     }
 
-    /// Other rows from now on. A grouping that was not kept so far begins with
-    /// what the flows have had that are open now.
+    /// Other rows from this boundary on. A grouping that was not kept so far
+    /// begins with what the flows have had that are open now.
     fn show(&mut self, views: Views) {
         for (each_link, view) in views_of(&views) {
             if self.groups.keep(each_link, view) {
@@ -201,7 +201,6 @@ impl Aggregator {
                         })
                     });
                 }
-                self.groups.begin_interval_here();
             }
         }
         self.config.views = views;

@@ -112,15 +112,17 @@ pub(super) struct RowSight<'a> {
 }
 
 impl RowSight<'_> {
-    /// What its sides have had, by lane.
-    pub fn each_lane(&self, mut each: impl FnMut(usize, Lane, Count)) {
+    /// By lane what its sides had before the interval, and what they gained in it.
+    pub fn each_lane(&self, mut each: impl FnMut(usize, Lane, [Count; 2])) {
         match self.lanes {
             Some(lanes) => lanes.now.iter().for_each(|count| {
-                let had = Count { packets: count.packets, bytes: count.bytes };
-                each(count.side as usize & 1, count.lane, had);
+                let now = Count { packets: count.packets, bytes: count.bytes };
+                let before = if self.touched { find(&lanes.base, count.side, count.lane) } else { now };
+                each(count.side as usize & 1, count.lane, [before, now.since(&before)]);
             }),
             None => (0..2).filter(|&side| self.row.lanes[side] != NO_LANE).for_each(|side| {
-                each(side, Lane(self.row.lanes[side]), self.row.total[side]);
+                let gained = self.gained[side];
+                each(side, Lane(self.row.lanes[side]), [self.row.total[side].since(&gained), gained]);
             }),
         }
     }
