@@ -1,0 +1,40 @@
+//! Files at the edges of what a run allows: as many interfaces as there may be.
+
+#[allow(dead_code)]
+mod files_run;
+#[path = "common/frames.rs"]
+mod frames;
+#[path = "file_writer/mod.rs"]
+mod writer;
+
+use files_run::*;
+use frames::{Ends, ethernet, ip, udp};
+use fullcount::capture::LINKS_MAX;
+use writer::{Packet, Pcapng, Resolution};
+
+/// A datagram of 10 bytes, from one of 256 clients.
+fn datagram(client: u8, time_ns: u64) -> Packet {
+    let ends = Ends::v4(([198, 18, 0, client], 1000), ([198, 18, 1, 1], 53));
+    let data = ethernet(&[], 0x0800, &ip(ends, frames::UDP, &udp(ends, 10)));
+    Packet { time_ns, len: data.len() as u32, data }
+}
+
+#[test]
+fn what_the_last_interface_sent_is_in_its_flows() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path().join("many.pcapng");
+    let mut writer = Pcapng::new(false);
+    writer.section();
+    (0..LINKS_MAX).for_each(|_| drop(writer.interface(1, 0, Resolution::Default, &[])));
+    const SENT: u32 = 2;
+    for interface in 0..LINKS_MAX as u32 {
+        writer.enhanced(interface, Resolution::Default, &datagram(1, 1_000_000_000), Some(SENT));
+    }
+    std::fs::write(&path, writer.blocks.concat()).expect("written");
+    let (run, lines) = lines_of(&["-r", &path.to_string_lossy()]);
+    assert_eq!(run.code, Some(0), "{}", run.complaint);
+    assert_eq!(of_type(&lines, "notice").count(), 0, "{}", run.output);
+    let last = of_type(&lines, "interface").last().expect("a line");
+    assert_eq!(number(&last["tx"]["packets"]), 1, "{last}");
+    assert_eq!(last["top"].as_array().map(Vec::len), Some(1), "{last}");
+}
