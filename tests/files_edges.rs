@@ -1,4 +1,5 @@
-//! Files at the edges of what a run allows: as many interfaces as there may be.
+//! Files at the edges of what a run allows: as many interfaces as there may be,
+//! filters that select nothing.
 
 #[allow(dead_code)]
 mod files_run;
@@ -10,7 +11,10 @@ mod writer;
 use files_run::*;
 use frames::{Ends, ethernet, ip, udp};
 use fullcount::capture::LINKS_MAX;
-use writer::{Packet, Pcapng, Resolution};
+use fullcount::capture::fileset::FileSet;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use writer::{Classic, Packet, Pcapng, Resolution};
 
 /// A datagram of 10 bytes, from one of 256 clients.
 fn datagram(client: u8, time_ns: u64) -> Packet {
@@ -37,4 +41,17 @@ fn what_the_last_interface_sent_is_in_its_flows() {
     let last = of_type(&lines, "interface").last().expect("a line");
     assert_eq!(number(&last["tx"]["packets"]), 1, "{last}");
     assert_eq!(last["top"].as_array().map(Vec::len), Some(1), "{last}");
+}
+
+#[test]
+fn a_walk_ends_when_told_though_its_filter_selects_nothing() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path().join("long.pcap");
+    let packets: Vec<Packet> = (0..20_000).map(|n| datagram(1, n * 1000)).collect();
+    std::fs::write(&path, Classic::MICRO.write(&packets).concat()).expect("written");
+    let stop = Arc::new(AtomicBool::new(true));
+    let mut set = FileSet::open(&[vec![path]], Some("tcp"), &stop);
+    set.compile().expect("a filter");
+    set.walk(|_| true);
+    assert_eq!(set.refused, 4096);
 }
