@@ -58,9 +58,9 @@ impl Worker {
 
     /// Counts packets, in order, in batches.
     pub fn take(&mut self, packets: &mut [Packet]) {
-        if self.first_ns.is_none() {
-            self.first_ns = packets.iter().map(|packet| packet.time_ns).min();
-        }
+        // Of all packets, not of the first ones: how many come together must not show.
+        let earliest = packets.iter().map(|packet| packet.time_ns).min();
+        self.first_ns = self.first_ns.into_iter().chain(earliest).min();
         let latest = packets.iter().map(|packet| packet.time_ns).max();
         self.last_ns = self.last_ns.max(latest.unwrap_or(0));
         for batch in packets.chunks_mut(BATCH) {

@@ -1,5 +1,5 @@
 //! Files at the edges of what a run allows: as many interfaces as there may be,
-//! filters that select nothing.
+//! filters that select nothing, time that begins with a step back.
 
 #[allow(dead_code)]
 mod files_run;
@@ -54,4 +54,17 @@ fn a_walk_ends_when_told_though_its_filter_selects_nothing() {
     set.compile().expect("a filter");
     set.walk(|_| true);
     assert_eq!(set.refused, 4096);
+}
+
+#[test]
+fn a_run_begins_with_its_earliest_packet_with_any_number_of_workers() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path().join("back.pcap");
+    let times = (0..100).map(|_| 1_600_000_000).chain([1_100_000_000, 1_900_000_000]);
+    let packets: Vec<Packet> = times.enumerate().map(|(n, time_ns)| datagram(n as u8, time_ns)).collect();
+    std::fs::write(&path, Classic::MICRO.write(&packets).concat()).expect("written");
+    for workers in ["1", "2", "4"] {
+        let (_, lines) = lines_of(&["-r", &path.to_string_lossy(), "--workers", workers]);
+        assert_eq!(stop(&lines)["seconds"], 0.8, "{workers} workers");
+    }
 }

@@ -77,9 +77,9 @@ pub struct Cut {
     pub marks: Vec<LaneMark>,
     /// Packets whose stamp was before an interval that had ended.
     pub late_packets: u64,
-    /// Time of the first packets.
+    /// Earliest time of a packet.
     pub first_ns: Option<u64>,
-    /// Time of the last packet.
+    /// Latest time of a packet.
     pub last_ns: u64,
     /// Every record before this cut is as of its boundary.
     pub whole: bool,
