@@ -156,17 +156,23 @@ impl Outbox {
         }
     }
 
-    /// Sends a cut behind all records. False where it has to be tried again
-    /// (live, the aggregator is far behind): the next one says it all.
-    pub fn cut(&mut self, cut: Box<Cut>) -> bool {
+    /// Sends a cut behind all records. Hands it back where there is no room
+    /// (live, the aggregator is far behind): the next one says it all, but for
+    /// the moments that this one has noted.
+    pub fn cut(&mut self, cut: Box<Cut>) -> Option<Box<Cut>> {
         self.flush();
         if self.waits {
-            return self.messages.send(Message::Cut(cut)).is_ok();
+            // Without an aggregator there is nobody to be told.
+            let _ = self.messages.send(Message::Cut(cut));
+            return None;
         }
         if self.current.as_ref().is_some_and(|buffer| !buffer.is_empty()) {
-            return false;
+            return Some(cut);
         }
-        self.messages.try_send(Message::Cut(cut)).is_ok()
+        match self.messages.try_send(Message::Cut(cut)) {
+            Err(TrySendError::Full(Message::Cut(cut))) => Some(cut),
+            _ => None,
+        }
     }
 
     /// The worker has nothing else to do any more: nothing is left out now.
