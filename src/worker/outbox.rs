@@ -63,7 +63,7 @@ pub struct LaneMark {
 pub struct Cut {
     /// End of the interval, ns since the epoch.
     pub boundary_ns: u64,
-    /// Empty intervals left out just before this one (files that jump).
+    /// Empty intervals left out just after this one (files that jump).
     pub skipped: u64,
     /// Totals by lane, up to the last one used.
     pub lanes: Vec<LaneTotals>,
