@@ -165,7 +165,8 @@ impl Live {
     #[inline]
     fn fill(&mut self) -> usize {
         let mut took = 0;
-        while self.filled < BATCH {
+        // Half of a batch at most: however much the others hand over, its own rings are read.
+        while self.filled < BATCH / 2 {
             let Ok(packet) = self.setup.handed.try_recv() else { break };
             self.batch[self.filled] = packet;
             self.filled += 1;
@@ -390,7 +391,7 @@ fn add(figures: &mut Vec<RingFigures>, one: RingFigures) {
 
 #[cfg(test)]
 mod tests {
-    use super::super::outbox::{Message, outbox};
+    use super::super::outbox::{Inbox, Message, outbox};
     use super::*;
     use crate::decode::VlanStacks;
     use crate::flow::table::TableConfig;
@@ -398,8 +399,8 @@ mod tests {
 
     const S: u64 = 1_000_000_000;
 
-    #[test]
-    fn the_last_moment_is_noted_though_no_frame_passes_it() {
+    /// A loop without rings, what it is told by, and what it tells.
+    fn alone() -> (Live, Sender<Packet>, Sender<Control>, Inbox) {
         let (outbox, inbox) = outbox(4, false, false);
         let table = TableConfig {
             flows_max: 16,
@@ -408,25 +409,43 @@ mod tests {
             active_timeout_ns: 0,
             seed: [1, 2],
         };
-        let (handover, handed) = bounded(1);
+        let (handover, handed) = unbounded();
         let (controls, control) = unbounded();
         let setup = Setup {
             number: 0,
             cpu: None,
             intervals: Intervals::from(S, 100 * S),
             deal: None,
-            handovers: vec![handover],
+            handovers: Vec::new(),
             handed,
             control,
             told: bounded(1).0,
             accounts: false,
         };
         let decoder = Decoder::new(Vec::new(), VlanStacks::default());
+        (Live::new(Worker::new(table, outbox), decoder, setup), handover, controls, inbox)
+    }
+
+    #[test]
+    fn what_others_hand_over_leaves_room_for_its_own_rings() {
+        let (mut live, handover, _controls, _inbox) = alone();
+        (0..3 * BATCH).for_each(|_| handover.send(Packet::default()).expect("sent"));
+        let mut takes = Vec::new();
+        for _ in 0..7 {
+            takes.push(live.fill());
+            live.flush();
+        }
+        assert_eq!(takes, [BATCH / 2, BATCH / 2, BATCH / 2, BATCH / 2, BATCH / 2, BATCH / 2, 0]);
+    }
+
+    #[test]
+    fn the_last_moment_is_noted_though_no_frame_passes_it() {
+        let (live, _handover, controls, inbox) = alone();
         // In the far future: without a ring the watermark is the clock's.
         let at_ns = u64::MAX / 2;
         controls.send(Control::Mark(at_ns)).expect("sent");
         controls.send(Control::Finish(at_ns)).expect("sent");
-        Live::new(Worker::new(table, outbox), decoder, setup).run();
+        live.run();
         let cuts = inbox.messages.try_iter().filter_map(|message| match message {
             Message::Cut(cut) => Some(cut),
             Message::Records(_) => None,
