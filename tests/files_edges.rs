@@ -29,7 +29,9 @@ fn what_the_last_interface_sent_is_in_its_flows() {
     let path = directory.path().join("many.pcapng");
     let mut writer = Pcapng::new(false);
     writer.section();
-    (0..LINKS_MAX).for_each(|_| drop(writer.interface(1, 0, Resolution::Default, &[])));
+    for _ in 0..LINKS_MAX {
+        writer.interface(1, 0, Resolution::Default, &[]);
+    }
     const SENT: u32 = 2;
     for interface in 0..LINKS_MAX as u32 {
         writer.enhanced(interface, Resolution::Default, &datagram(1, 1_000_000_000), Some(SENT));
