@@ -58,9 +58,9 @@ impl Worker {
 
     /// Counts packets, in order, in batches.
     pub fn take(&mut self, packets: &mut [Packet]) {
-        if self.first_ns.is_none() {
-            self.first_ns = packets.iter().map(|packet| packet.time_ns).min();
-        }
+        // Of all packets, not of the first ones: how many come together must not show.
+        let earliest = packets.iter().map(|packet| packet.time_ns).min();
+        self.first_ns = self.first_ns.into_iter().chain(earliest).min();
         let latest = packets.iter().map(|packet| packet.time_ns).max();
         self.last_ns = self.last_ns.max(latest.unwrap_or(0));
         for batch in packets.chunks_mut(BATCH) {
@@ -95,6 +95,9 @@ impl Worker {
     /// The last cut; with accounts every flow that is left has its record.
     pub fn finish(mut self, boundary_ns: u64, skipped: u64, accounts: bool) {
         self.outbox.wait_from_now_on();
+        if let Some(unsent) = self.pending.take() {
+            self.keep_marks(*unsent);
+        }
         self.table.sweep(boundary_ns, usize::MAX, &mut self.outbox);
         self.table.write_cut(usize::MAX, &mut self.outbox);
         self.table.begin_cut(boundary_ns);
@@ -125,8 +128,16 @@ impl Worker {
         }
         cut.whole = self.table.cut_is_whole();
         // Where the aggregator is far behind, the next cut says it all.
-        self.outbox.cut(cut);
+        if let Some(unsent) = self.outbox.cut(cut) {
+            self.keep_marks(*unsent);
+        }
         !swept
+    }
+
+    /// What only a cut that was not sent tells: the next one tells it first.
+    fn keep_marks(&mut self, mut unsent: Cut) {
+        unsent.marks.append(&mut self.marks);
+        self.marks = unsent.marks;
     }
 
     /// Totals by lane, up to the last one used.
@@ -235,9 +246,49 @@ impl Intervals {
 
 #[cfg(test)]
 mod tests {
+    use super::outbox::{Message, outbox};
     use super::*;
 
     const S: u64 = 1_000_000_000;
+
+    #[test]
+    fn moments_of_cuts_that_were_not_sent_come_with_the_next() {
+        let (outbox, inbox) = outbox(1, false, false);
+        let seed = [1, 2];
+        let mut worker = Worker::new(
+            TableConfig {
+                flows_max: 16,
+                handshake_timeout_ns: S,
+                accounts: false,
+                active_timeout_ns: 0,
+                seed,
+            },
+            outbox,
+        );
+        let mut cut = |second: u64, finish: bool| {
+            worker.add_marks(&mut vec![LaneMark { at_ns: second, lanes: Vec::new() }]);
+            worker.begin_cut(second * S);
+            if !finish {
+                worker.between_batches(second * S);
+            }
+        };
+        // More cuts than the channel holds, then room, then one that is not written at the end.
+        (1..=20).for_each(|second| cut(second, false));
+        let mut told: Vec<u64> = Vec::new();
+        let mut take = || {
+            for message in inbox.messages.try_iter() {
+                if let Message::Cut(cut) = message {
+                    told.extend(cut.marks.iter().map(|mark| mark.at_ns));
+                }
+            }
+        };
+        take();
+        cut(21, false);
+        cut(22, true);
+        worker.finish(23 * S, 0, false);
+        take();
+        assert_eq!(told, (1..=22).collect::<Vec<u64>>());
+    }
 
     #[test]
     fn intervals_begin_at_multiples_of_their_length() {

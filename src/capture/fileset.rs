@@ -69,6 +69,8 @@ pub struct FileSet {
     programs: Vec<(LinkType, Program)>,
     faults: Vec<FileError>,
     filter_fault: Option<FilterError>,
+    /// Told to end: asked here where a filter selects nothing that `visit` could end at.
+    stop: Arc<AtomicBool>,
     /// Frames that the filter did not select.
     pub refused: u64,
 }
@@ -228,7 +230,16 @@ impl FileSet {
             feeds.pop().map_or(Files::None, |feed| Files::One(Box::new(feed)))
         };
         let expression = expression.map(str::to_owned);
-        FileSet { files, registry, expression, programs: Vec::new(), faults, filter_fault: None, refused: 0 }
+        FileSet {
+            files,
+            registry,
+            expression,
+            programs: Vec::new(),
+            faults,
+            filter_fault: None,
+            stop: stop.clone(),
+            refused: 0,
+        }
     }
 
     /// Compiles the filter for what the files announce at their start.
@@ -283,9 +294,9 @@ impl FileSet {
         self.filter_fault.take()
     }
 
-    /// Walks all frames in order until `visit` answers false.
+    /// Walks all frames in order until `visit` answers false or the run is told to stop.
     pub fn walk(&mut self, mut visit: impl FnMut(Met<'_>) -> bool) {
-        let FileSet { files, registry, expression, programs, filter_fault, refused, .. } = self;
+        let FileSet { files, registry, expression, programs, filter_fault, stop, refused, .. } = self;
         let mut told = 0;
         let filtered = expression.is_some();
         // Everything that is not needed for each frame of one plain file.
@@ -305,7 +316,7 @@ impl FileSet {
                 && !selects(expression, programs, filter_fault, frame)
             {
                 *refused += 1;
-                return true;
+                return !refused.is_multiple_of(4096) || !stop.load(Ordering::Relaxed);
             }
             visit(Met::Frame(frame))
         };

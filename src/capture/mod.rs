@@ -20,8 +20,9 @@ pub mod sys;
 /// At most [`LINKS_MAX`] are watched at once.
 pub type LinkId = u8;
 
-/// Most interfaces that one run can watch: a [`Lane`] has to fit in a byte.
-pub const LINKS_MAX: usize = 128;
+/// Most interfaces that one run can watch: a [`Lane`] has to fit in a byte, and
+/// the byte of one more, 255, is a flow's "no lane yet".
+pub const LINKS_MAX: usize = 127;
 
 /// Which way a frame went, seen from the monitored host.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]

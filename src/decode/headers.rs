@@ -11,6 +11,7 @@ use crate::meter::loss::Reason;
 use dashmap::DashMap;
 use etherparse::{TcpHeaderSlice, TcpOptionElement};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 /// Tags of a stack that tell flows apart; deeper ones are walked over.
 pub const TAGS_MAX: usize = 4;
@@ -168,8 +169,14 @@ fn push_tag(tags: u64, tci: u16) -> u64 {
 #[derive(Clone, Default)]
 pub struct VlanStacks {
     shared: Arc<DashMap<u64, u16>>,
+    /// Numbers given, so that two decoders never give the same one.
+    given: Arc<AtomicU32>,
     last: (u64, u16),
 }
+
+/// Numbers for deep stacks; the last one is that of all for which none is left.
+const STACK_FIRST: u32 = 4096;
+const STACKS_MAX: u32 = u16::MAX as u32 - STACK_FIRST;
 
 impl VlanStacks {
     /// The number of a stack as [`Link::tags`] has it.
@@ -181,12 +188,24 @@ impl VlanStacks {
     #[cold]
     fn deep(&mut self, tags: u64) -> u16 {
         if self.last.0 != tags {
-            let next = 4096 + self.shared.len();
-            // When 61,439 stacks are told apart the rest share the last number.
-            let number = *self.shared.entry(tags).or_insert(next.min(u16::MAX as usize) as u16);
-            self.last = (tags, number);
+            self.last = (tags, self.shared_number(tags));
         }
         self.last.1
+    }
+
+    fn shared_number(&self, tags: u64) -> u16 {
+        if let Some(known) = self.shared.get(&tags) {
+            return *known;
+        }
+        // When 61,439 stacks are told apart the rest share the last number, and
+        // are not kept: what names them is anybody's choice.
+        if self.given.load(Ordering::Relaxed) >= STACKS_MAX {
+            return u16::MAX;
+        }
+        *self.shared.entry(tags).or_insert_with(|| {
+            let given = self.given.fetch_add(1, Ordering::Relaxed).min(STACKS_MAX);
+            (STACK_FIRST + given) as u16
+        })
     }
 
     /// The VLAN ids behind a number, outermost first.
@@ -334,4 +353,52 @@ fn inner_ip(data: &[u8], at: usize) -> Option<u16> {
         _ => return None,
     };
     u16::try_from(end).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::HashSet;
+    use std::sync::Barrier;
+
+    fn stack(outer: u16, inner: u16) -> u64 {
+        push_tag(push_tag(0, outer), inner)
+    }
+
+    #[test]
+    fn decoders_that_meet_stacks_at_once_give_them_different_numbers() {
+        let stacks = VlanStacks::default();
+        let barrier = Barrier::new(4);
+        let each = |outer: u16| {
+            let mut own = stacks.clone();
+            let barrier = &barrier;
+            move || {
+                (1..1000)
+                    .map(|inner| {
+                        barrier.wait();
+                        own.number(stack(outer, inner))
+                    })
+                    .collect::<Vec<u16>>()
+            }
+        };
+        let numbers: Vec<u16> = std::thread::scope(|scope| {
+            let threads: Vec<_> = (1..=4).map(|outer| scope.spawn(each(outer))).collect();
+            threads.into_iter().flat_map(|thread| thread.join().expect("no panic")).collect()
+        });
+        assert_eq!(numbers.iter().collect::<HashSet<_>>().len(), numbers.len());
+        assert_eq!(stacks.ids(numbers[0]), [1, 1]);
+    }
+
+    #[test]
+    fn stacks_beyond_the_last_number_share_it_and_are_not_kept() {
+        let mut stacks = VlanStacks::default();
+        let all: Vec<u16> = (0..70_000u32)
+            .map(|n| stacks.number(stack((n / 4000 + 1) as u16, (n % 4000 + 1) as u16)))
+            .collect();
+        assert_eq!(all.iter().collect::<HashSet<_>>().len() as u32, STACKS_MAX + 1);
+        assert_eq!((all[0], all[69_999]), (4096, u16::MAX));
+        assert_eq!(stacks.shared.len() as u32, STACKS_MAX);
+        assert_eq!(stacks.number(stack(1, 1)), 4096);
+        assert_eq!(stacks.ids(u16::MAX), Vec::<u16>::new(), "many, so none is named");
+    }
 }

@@ -94,6 +94,8 @@ const _: () = {
     assert!(size_of::<Sent>() == 24 && size_of::<Warm>() == 48);
     assert!(std::mem::offset_of!(Entry, last) == 64);
     assert!(std::mem::offset_of!(Entry, warm) == 128);
+    // No packet's lane is taken for none.
+    assert!(2 * crate::capture::LINKS_MAX <= NO_LANE as usize);
 };
 
 /// Bits of [`Entry::marks`].

@@ -165,7 +165,8 @@ impl Live {
     #[inline]
     fn fill(&mut self) -> usize {
         let mut took = 0;
-        while self.filled < BATCH {
+        // Half of a batch at most: however much the others hand over, its own rings are read.
+        while self.filled < BATCH / 2 {
             let Ok(packet) = self.setup.handed.try_recv() else { break };
             self.batch[self.filled] = packet;
             self.filled += 1;
@@ -228,11 +229,16 @@ impl Live {
     fn pass_time(&mut self, time_ns: u64) {
         while self.marks.first().is_some_and(|&mark| time_ns >= mark) {
             let at_ns = self.marks.remove(0);
-            self.noted.push(LaneMark { at_ns, lanes: self.worker.lanes() });
+            self.note(at_ns);
         }
         if let Some(passed) = self.setup.intervals.observe(time_ns) {
             self.cut(passed.boundary_ns + passed.empty * self.setup.intervals.length_ns());
         }
+    }
+
+    #[cold]
+    fn note(&mut self, at_ns: u64) {
+        self.noted.push(LaneMark { at_ns, lanes: self.worker.lanes() });
     }
 
     #[cold]
@@ -306,6 +312,10 @@ impl Live {
         while self.fill() > 0 {
             self.flush();
         }
+        // No frame came to tell that these have passed: the totals of now are those of then.
+        for at_ns in std::mem::take(&mut self.marks) {
+            self.note(at_ns);
+        }
         self.read_rings();
         self.worker.add_marks(&mut self.noted);
         self.worker.finish(time_ns, 0, self.setup.accounts);
@@ -376,5 +386,71 @@ fn add(figures: &mut Vec<RingFigures>, one: RingFigures) {
     match figures.iter_mut().find(|sum| sum.link == one.link) {
         Some(sum) => sum.add(&one),
         None => figures.push(one),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::outbox::{Inbox, Message, outbox};
+    use super::*;
+    use crate::decode::VlanStacks;
+    use crate::flow::table::TableConfig;
+    use crossbeam_channel::{bounded, unbounded};
+
+    const S: u64 = 1_000_000_000;
+
+    /// A loop without rings, what it is told by, and what it tells.
+    fn alone() -> (Live, Sender<Packet>, Sender<Control>, Inbox) {
+        let (outbox, inbox) = outbox(4, false, false);
+        let table = TableConfig {
+            flows_max: 16,
+            handshake_timeout_ns: S,
+            accounts: false,
+            active_timeout_ns: 0,
+            seed: [1, 2],
+        };
+        let (handover, handed) = unbounded();
+        let (controls, control) = unbounded();
+        let setup = Setup {
+            number: 0,
+            cpu: None,
+            intervals: Intervals::from(S, 100 * S),
+            deal: None,
+            handovers: Vec::new(),
+            handed,
+            control,
+            told: bounded(1).0,
+            accounts: false,
+        };
+        let decoder = Decoder::new(Vec::new(), VlanStacks::default());
+        (Live::new(Worker::new(table, outbox), decoder, setup), handover, controls, inbox)
+    }
+
+    #[test]
+    fn what_others_hand_over_leaves_room_for_its_own_rings() {
+        let (mut live, handover, _controls, _inbox) = alone();
+        (0..3 * BATCH).for_each(|_| handover.send(Packet::default()).expect("sent"));
+        let mut takes = Vec::new();
+        for _ in 0..7 {
+            takes.push(live.fill());
+            live.flush();
+        }
+        assert_eq!(takes, [BATCH / 2, BATCH / 2, BATCH / 2, BATCH / 2, BATCH / 2, BATCH / 2, 0]);
+    }
+
+    #[test]
+    fn the_last_moment_is_noted_though_no_frame_passes_it() {
+        let (live, _handover, controls, inbox) = alone();
+        // In the far future: without a ring the watermark is the clock's.
+        let at_ns = u64::MAX / 2;
+        controls.send(Control::Mark(at_ns)).expect("sent");
+        controls.send(Control::Finish(at_ns)).expect("sent");
+        live.run();
+        let cuts = inbox.messages.try_iter().filter_map(|message| match message {
+            Message::Cut(cut) => Some(cut),
+            Message::Records(_) => None,
+        });
+        let marks: Vec<u64> = cuts.flat_map(|cut| cut.marks).map(|mark| mark.at_ns).collect();
+        assert_eq!(marks, [at_ns]);
     }
 }

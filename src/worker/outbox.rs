@@ -63,7 +63,7 @@ pub struct LaneMark {
 pub struct Cut {
     /// End of the interval, ns since the epoch.
     pub boundary_ns: u64,
-    /// Empty intervals left out just before this one (files that jump).
+    /// Empty intervals left out just after this one (files that jump).
     pub skipped: u64,
     /// Totals by lane, up to the last one used.
     pub lanes: Vec<LaneTotals>,
@@ -77,9 +77,9 @@ pub struct Cut {
     pub marks: Vec<LaneMark>,
     /// Packets whose stamp was before an interval that had ended.
     pub late_packets: u64,
-    /// Time of the first packets.
+    /// Earliest time of a packet.
     pub first_ns: Option<u64>,
-    /// Time of the last packet.
+    /// Latest time of a packet.
     pub last_ns: u64,
     /// Every record before this cut is as of its boundary.
     pub whole: bool,
@@ -156,17 +156,23 @@ impl Outbox {
         }
     }
 
-    /// Sends a cut behind all records. False where it has to be tried again
-    /// (live, the aggregator is far behind): the next one says it all.
-    pub fn cut(&mut self, cut: Box<Cut>) -> bool {
+    /// Sends a cut behind all records. Hands it back where there is no room
+    /// (live, the aggregator is far behind): the next one says it all, but for
+    /// the moments that this one has noted.
+    pub fn cut(&mut self, cut: Box<Cut>) -> Option<Box<Cut>> {
         self.flush();
         if self.waits {
-            return self.messages.send(Message::Cut(cut)).is_ok();
+            // Without an aggregator there is nobody to be told.
+            let _ = self.messages.send(Message::Cut(cut));
+            return None;
         }
         if self.current.as_ref().is_some_and(|buffer| !buffer.is_empty()) {
-            return false;
+            return Some(cut);
         }
-        self.messages.try_send(Message::Cut(cut)).is_ok()
+        match self.messages.try_send(Message::Cut(cut)) {
+            Err(TrySendError::Full(Message::Cut(cut))) => Some(cut),
+            _ => None,
+        }
     }
 
     /// The worker has nothing else to do any more: nothing is left out now.

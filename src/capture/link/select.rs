@@ -543,7 +543,7 @@ mod tests {
         let links: Vec<Link> = (1..=200).map(|index| link(index, &format!("eth{index}"))).collect();
         let text = select(&links, &[], &[]).expect_err("no error").to_string();
         assert!(
-            text.starts_with("200 interfaces would be watched, but one run watches at most 128"),
+            text.starts_with("200 interfaces would be watched, but one run watches at most 127"),
             "{text}"
         );
         let text = select(&links, &[], &["xyzzy".into()]).expect_err("no error").to_string();
@@ -552,9 +552,10 @@ mod tests {
 
     #[test]
     fn as_many_interfaces_as_there_may_be_have_as_many_groups() {
-        let links: Vec<Link> = (0..128).map(|index| link(index, &format!("eth{index}"))).collect();
+        let links: Vec<Link> =
+            (0..LINKS_MAX as u32).map(|index| link(index, &format!("eth{index}"))).collect();
         let selection = select(&links, &[], &[]).expect("a selection");
-        assert_eq!(selection.watched.last().map(|watch| watch.group), Some(127));
+        assert_eq!(selection.watched.last().map(|watch| watch.group), Some(LINKS_MAX as u8 - 1));
     }
 
     #[test]

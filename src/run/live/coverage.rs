@@ -84,7 +84,8 @@ impl Meter {
             let Some((then_ns, then_counters, then_lanes)) = then else { return Coverage::default() };
             // A driver that was reset begins anew with the next reading.
             let Some(counted) = counters.since(&then_counters) else { return Coverage::default() };
-            let seconds = (now.0 - then_ns) as f64 / 1e9;
+            // Nothing is known of a span in which the clock was set back.
+            let seconds = now.0.saturating_sub(then_ns) as f64 / 1e9;
             let rate = |bytes: u64| if seconds > 0.0 { (bytes as f64 * 8.0 / seconds) as u64 } else { 0 };
             let measured = [0, 1].map(|at| now.2[at].since(&then_lanes[at]));
             // A physical device counts wire packets, a virtual one buffers.
@@ -102,5 +103,30 @@ impl Meter {
         watched.previous = Some(now);
         watched.first.get_or_insert(now);
         spans
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::capture::link::{self, Root};
+
+    #[test]
+    fn a_clock_that_is_set_back_between_two_readings_leaves_no_rate() {
+        let root = Root::system();
+        let links = link::read_links(&root).expect("this machine's interfaces");
+        let reader = links.first().and_then(|link| CounterReader::open(&root, link).ok());
+        let mut meter = Meter::new(true);
+        meter.add(0, reader.expect("an interface with counters"), false);
+        let counters = |rx_bytes| Counters { rx_bytes, ..Counters::default() };
+        let mut at = |at_ns, rx_bytes| {
+            let reading = Reading { at_ns, counters: vec![Some(counters(rx_bytes))] };
+            let [interval, _] = meter.compare(0, &reading, &[]);
+            interval.nic_bits_per_second
+        };
+        assert_eq!(at(5_000_000_000, 0), None, "the first");
+        assert_eq!(at(6_000_000_000, 1000), Some([8000, 0]));
+        assert_eq!(at(3_000_000_000, 2000), Some([0, 0]));
+        assert_eq!(at(4_000_000_000, 3000), Some([8000, 0]));
     }
 }

@@ -1,0 +1,72 @@
+//! Files at the edges of what a run allows: as many interfaces as there may be,
+//! filters that select nothing, time that begins with a step back.
+
+#[allow(dead_code)]
+mod files_run;
+#[path = "common/frames.rs"]
+mod frames;
+#[path = "file_writer/mod.rs"]
+mod writer;
+
+use files_run::*;
+use frames::{Ends, ethernet, ip, udp};
+use fullcount::capture::LINKS_MAX;
+use fullcount::capture::fileset::FileSet;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use writer::{Classic, Packet, Pcapng, Resolution};
+
+/// A datagram of 10 bytes, from one of 256 clients.
+fn datagram(client: u8, time_ns: u64) -> Packet {
+    let ends = Ends::v4(([198, 18, 0, client], 1000), ([198, 18, 1, 1], 53));
+    let data = ethernet(&[], 0x0800, &ip(ends, frames::UDP, &udp(ends, 10)));
+    Packet { time_ns, len: data.len() as u32, data }
+}
+
+#[test]
+fn what_the_last_interface_sent_is_in_its_flows() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path().join("many.pcapng");
+    let mut writer = Pcapng::new(false);
+    writer.section();
+    for _ in 0..LINKS_MAX {
+        writer.interface(1, 0, Resolution::Default, &[]);
+    }
+    const SENT: u32 = 2;
+    for interface in 0..LINKS_MAX as u32 {
+        writer.enhanced(interface, Resolution::Default, &datagram(1, 1_000_000_000), Some(SENT));
+    }
+    std::fs::write(&path, writer.blocks.concat()).expect("written");
+    let (run, lines) = lines_of(&["-r", &path.to_string_lossy()]);
+    assert_eq!(run.code, Some(0), "{}", run.complaint);
+    assert_eq!(of_type(&lines, "notice").count(), 0, "{}", run.output);
+    let last = of_type(&lines, "interface").last().expect("a line");
+    assert_eq!(number(&last["tx"]["packets"]), 1, "{last}");
+    assert_eq!(last["top"].as_array().map(Vec::len), Some(1), "{last}");
+}
+
+#[test]
+fn a_walk_ends_when_told_though_its_filter_selects_nothing() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path().join("long.pcap");
+    let packets: Vec<Packet> = (0..20_000).map(|n| datagram(1, n * 1000)).collect();
+    std::fs::write(&path, Classic::MICRO.write(&packets).concat()).expect("written");
+    let stop = Arc::new(AtomicBool::new(true));
+    let mut set = FileSet::open(&[vec![path]], Some("tcp"), &stop);
+    set.compile().expect("a filter");
+    set.walk(|_| true);
+    assert_eq!(set.refused, 4096);
+}
+
+#[test]
+fn a_run_begins_with_its_earliest_packet_with_any_number_of_workers() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path().join("back.pcap");
+    let times = (0..100).map(|_| 1_600_000_000).chain([1_100_000_000, 1_900_000_000]);
+    let packets: Vec<Packet> = times.enumerate().map(|(n, time_ns)| datagram(n as u8, time_ns)).collect();
+    std::fs::write(&path, Classic::MICRO.write(&packets).concat()).expect("written");
+    for workers in ["1", "2", "4"] {
+        let (_, lines) = lines_of(&["-r", &path.to_string_lossy(), "--workers", workers]);
+        assert_eq!(stop(&lines)["seconds"], 0.8, "{workers} workers");
+    }
+}
