@@ -108,7 +108,7 @@ pub(super) fn run(config: &Config, named: &[String], stop: &Arc<AtomicBool>) -> 
     for (number, one) in opened.into_iter().enumerate() {
         let watch = &selection.watched[number];
         if let Ok(reader) = CounterReader::open(&root, &watch.link) {
-            lock(&meter).add(number, reader, watch.link.physical);
+            lock(&meter).add(number, reader, &watch.link);
         }
         deal_out(one.rings, &lines, &context_of(watch, config));
     }

@@ -194,7 +194,7 @@ impl Controller<'_> {
             Ok(opened) => {
                 lock(&self.links)[number] = link_facts(&watch, &opened, self.config, self.opener);
                 if let Ok(reader) = CounterReader::open(self.root, &watch.link) {
-                    lock(&self.meter).add(number, reader, watch.link.physical);
+                    lock(&self.meter).add(number, reader, &watch.link);
                 }
                 let lines: Vec<Sender<Control>> = self.lines.iter().map(|line| line.0.clone()).collect();
                 deal_out(opened.rings, &lines, &context_of(&watch, self.config));

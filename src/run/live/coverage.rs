@@ -6,7 +6,7 @@
 //! reading's own length.
 
 use crate::aggregate::snapshot::Snapshot;
-use crate::capture::link::{CounterReader, Counters};
+use crate::capture::link::{CounterReader, Counters, Link};
 use crate::meter::totals::LaneTotals;
 use crate::output::{Coverage, Coverages};
 
@@ -24,9 +24,21 @@ pub(super) struct Meter {
 struct Watched {
     reader: CounterReader,
     physical: bool,
+    loopback: bool,
     /// Counters and totals of the first and the previous comparison.
     first: Option<(u64, Counters, [LaneTotals; 2])>,
     previous: Option<(u64, Counters, [LaneTotals; 2])>,
+}
+
+impl Watched {
+    fn read(&mut self) -> Option<Counters> {
+        let mut counters = self.reader.read().ok()?;
+        if self.loopback {
+            // What is sent there comes in again and is counted once, as received.
+            (counters.tx_packets, counters.tx_bytes) = (0, 0);
+        }
+        Some(counters)
+    }
 }
 
 struct Reading {
@@ -40,16 +52,17 @@ impl Meter {
     }
 
     /// An interface's counters; in the place of those of a device that is gone.
-    pub fn add(&mut self, link: usize, reader: CounterReader, physical: bool) {
-        while self.links.len() <= link {
+    pub fn add(&mut self, number: usize, reader: CounterReader, link: &Link) {
+        while self.links.len() <= number {
             self.links.push(None);
         }
-        self.links[link] = Some(Watched { reader, physical, first: None, previous: None });
+        let (physical, loopback) = (link.physical, link.is_loopback());
+        self.links[number] = Some(Watched { reader, physical, loopback, first: None, previous: None });
     }
 
     /// Reads all counters; the answer is the moment that workers have to note.
     pub fn read(&mut self, now_ns: impl Fn() -> u64) -> u64 {
-        let read = |watched: &mut Option<Watched>| watched.as_mut().and_then(|w| w.reader.read().ok());
+        let read = |watched: &mut Option<Watched>| watched.as_mut().and_then(Watched::read);
         let counters = self.links.iter_mut().map(read).collect();
         let at_ns = now_ns();
         if self.readings.len() == WAITING {
