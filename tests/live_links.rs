@@ -111,11 +111,32 @@ fn without_any_interface_it_waits_until_it_is_stopped() {
     running.wait_for("three intervals after it", |lines| (after_it(lines).len() >= 3).then_some(()));
     let lines = running.stop().lines();
     assert_eq!(lines.last().expect("stop")["reason"], "signal");
+    assert_eq!(notices(&lines, "interface_back").count(), 0);
     assert_eq!(both(total(&lines, "v0")), [sent, Count::default()]);
     for line in after_it(&lines) {
         assert_eq!(both(&line), [Count::default(); 2], "{line}");
         assert_eq!([frames_of(&line["tx"]), frames_of(&line["rx"])], [Count::default(); 2], "{line}");
     }
+}
+
+#[test]
+fn the_only_interface_made_again_is_counted_on() {
+    let Some((near, far)) = pair("the_only_interface_made_again_is_counted_on") else { return };
+    near.veth("v0", &far, "w0");
+    let running = Fullcount::start(&near, "-i v0 --interval 0.2 --workers 2 --connections");
+    let mut sent = send(&near, "v0", 400);
+    for turn in 0..2 {
+        // Removed at its other end, and for long enough to have empty intervals.
+        far.shell("ip link del w0");
+        running.wait_notice("interface_gone", "v0", turn);
+        running.wait_interval();
+        near.veth("v0", &far, "w0");
+        running.wait_notice("interface_back", "v0", turn);
+        sent = sent.plus(send(&near, "v0", 100));
+    }
+    let lines = running.stop().lines();
+    assert_eq!(both(total(&lines, "v0")), [sent, Count::default()]);
+    assert_eq!(number(&total(&lines, "v0")["capture"]["frames"]), sent.packets);
 }
 
 #[test]
@@ -132,5 +153,6 @@ fn an_interface_that_is_renamed_keeps_its_totals() {
     // Its lines bear two names, so only the last is compared.
     let last: Value = serde_json::from_str(run.text.lines().last().expect("lines")).expect("JSON");
     assert_eq!((run.status.code(), run.stderr.as_str()), (Some(0), ""));
+    live::schema::validate_lines(&run.text);
     assert_eq!(both(total(&[last], "v7")), [sent, Count::default()]);
 }
