@@ -13,7 +13,7 @@ use super::{RunError, host_name, table_config, view};
 use crate::aggregate::{Aggregator, Config as AggregatorConfig};
 use crate::capture::deal::DealKey;
 use crate::capture::fanout::{self, Dealing};
-use crate::capture::link::{self, Bond, CounterReader, LinkError, Root, Selection, Watch};
+use crate::capture::link::{self, Bond, CounterReader, EventSource, LinkError, Root, Selection, Watch};
 use crate::config::{Config, OutputMode};
 use crate::decode::{Decoder, DirectionRule, LinkContext, VlanStacks};
 use crate::output::{BondFacts, Context, LinkFacts, Notice, RingFacts, Start, StopReason};
@@ -40,6 +40,8 @@ const PATIENCE: Duration = Duration::from_millis(500);
 
 pub(super) fn run(config: &Config, named: &[String], stop: &Arc<AtomicBool>) -> Result<(), RunError> {
     let root = Root::system();
+    // First of all: what changes after the interfaces were read is not missed.
+    let events = EventSource::open().ok();
     let interfaces = link::read(&root).map_err(|error| RunError::Failed(vec![error.to_string()]))?;
     let mut selection = link::select(&interfaces.links, &interfaces.bonds, named).map_err(selection_error)?;
     for (name, speed) in &config.link_speeds {
@@ -139,6 +141,7 @@ pub(super) fn run(config: &Config, named: &[String], stop: &Arc<AtomicBool>) -> 
         let controller = Controller {
             lines: lines.into_iter().map(Line::new).collect(),
             told,
+            events,
             notices: notice_out,
             selection: &selection,
             opener: &opener,

@@ -31,6 +31,8 @@ impl Line {
 pub(super) struct Controller<'a> {
     pub lines: Vec<Line>,
     pub told: Receiver<Told>,
+    /// Of interfaces, since before they were read; None where netlink refuses.
+    pub events: Option<EventSource>,
     pub notices: Sender<Notice>,
     pub selection: &'a Selection,
     pub opener: &'a Opener<'a>,
@@ -53,8 +55,8 @@ struct State {
 
 impl Controller<'_> {
     /// Until the run ends; why it did.
-    pub fn run(self) -> StopReason {
-        let mut events = EventSource::open().ok();
+    pub fn run(mut self) -> StopReason {
+        let mut events = self.events.take();
         if events.is_none() {
             self.tell(
                 "no_events",
