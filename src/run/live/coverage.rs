@@ -56,6 +56,12 @@ impl Meter {
         while self.links.len() <= number {
             self.links.push(None);
         }
+        // What was read of a device before is no beginning for this one.
+        let read = self.readings.iter_mut().filter_map(|reading| reading.counters.get_mut(number));
+        read.for_each(|counters| *counters = None);
+        if let Some(latest) = self.latest.get_mut(number) {
+            *latest = Default::default();
+        }
         let (physical, loopback) = (link.physical, link.is_loopback());
         self.links[number] = Some(Watched { reader, physical, loopback, first: None, previous: None });
     }
@@ -72,21 +78,29 @@ impl Meter {
         at_ns
     }
 
-    /// Coverage as of a snapshot: of the span between the last two readings,
-    /// and since the first.
+    /// Coverage as of a snapshot: of the span between its last reading and the
+    /// last one of a snapshot before, and since the first of all. (On a busy
+    /// machine two readings may fall into one interval, or none.)
     pub fn coverage(&mut self, snapshot: &Snapshot) -> Coverages {
-        for (at_ns, lanes) in &snapshot.marks {
+        let number = snapshot.marks.len();
+        for (at, (at_ns, lanes)) in snapshot.marks.iter().enumerate() {
             let Some(place) = self.readings.iter().position(|reading| reading.at_ns == *at_ns) else {
                 continue;
             };
             let reading = self.readings.remove(place);
-            self.latest = (0..self.links.len()).map(|link| self.compare(link, &reading, lanes)).collect();
+            let last = at + 1 == number;
+            let compared: Coverages =
+                (0..self.links.len()).map(|link| self.compare(link, &reading, lanes, last)).collect();
+            if last {
+                self.latest = compared;
+            }
         }
         self.latest.resize(snapshot.interfaces.len().max(self.latest.len()), Default::default());
         self.latest.clone()
     }
 
-    fn compare(&mut self, link: usize, reading: &Reading, lanes: &[LaneTotals]) -> [Coverage; 2] {
+    /// `last`: what comes next is compared with this reading.
+    fn compare(&mut self, link: usize, reading: &Reading, lanes: &[LaneTotals], last: bool) -> [Coverage; 2] {
         let none = [Coverage::default(); 2];
         let filtered = self.filtered;
         let Some(watched) = self.links[link].as_mut() else { return none };
@@ -112,7 +126,9 @@ impl Meter {
                 nic_bits_per_second: filtered.then(|| [rate(counted.rx_bytes), rate(counted.tx_bytes)]),
             }
         });
-        watched.previous = Some(now);
+        if last || watched.previous.is_none() {
+            watched.previous = Some(now);
+        }
         watched.first.get_or_insert(now);
         spans
     }
