@@ -7,9 +7,9 @@ mod frames;
 mod live;
 
 use frames::*;
-use jiff::{SignedDuration, Timestamp};
+use jiff::SignedDuration;
 use live::netns::Netns;
-use live::{Count, Fullcount, count_of, frames_of, intervals, notices, number, pair, total};
+use live::{Count, Fullcount, count_of, frames_of, intervals, notices, number, pair, time_of, total};
 use serde_json::Value;
 
 /// Sends on an interface of `netns` itself: seen by all taps before this returns.
@@ -74,6 +74,7 @@ fn an_interface_made_again_is_counted_on() {
             running.wait_notice("interface_back", "v0", turn);
         }
         // What the kernel has counted of the last one; those before are gone.
+        running.wait_compared("v0");
         sent[0] = sent[0].plus(send(&near, "v0", 200));
         assert_eq!(near.counter("v0", "tx_packets"), 200);
         let lines = running.stop().lines();
@@ -82,6 +83,7 @@ fn an_interface_made_again_is_counted_on() {
             let capture = &total(&lines, name)["capture"];
             assert_eq!(number(&capture["frames"]), sent.packets, "{capture}");
             assert_eq!(number(&capture["kernel_drops"]), 0, "{capture}");
+            assert_eq!(capture["coverage_ratio"], 1.0, "{name}: {capture}");
         }
         near.shell("ip link del v0");
         near.shell("ip link del v1");
@@ -98,13 +100,11 @@ fn without_any_interface_it_waits_until_it_is_stopped() {
     running.wait_notice("interface_gone", "v0", 0);
     // Lines go on with nothing in them. Those of intervals that were over when
     // it was removed may come after the notice, so spans decide, not places.
-    let time =
-        |line: &Value| line["time"].as_str().and_then(|t| t.parse::<Timestamp>().ok()).expect("a time");
     let after_it = |lines: &[Value]| -> Vec<Value> {
-        let gone = time(notices(lines, "interface_gone").next().expect("it was told"));
+        let gone = time_of(notices(lines, "interface_gone").next().expect("it was told"));
         let began = |line: &Value| {
             let seconds = line["interval_seconds"].as_f64().expect("a number");
-            time(line) - SignedDuration::from_secs_f64(seconds)
+            time_of(line) - SignedDuration::from_secs_f64(seconds)
         };
         intervals(lines, "v0").filter(|line| began(line) >= gone).cloned().collect()
     };
