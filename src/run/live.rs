@@ -176,7 +176,7 @@ pub(super) fn run(config: &Config, named: &[String], stop: &Arc<AtomicBool>) -> 
         for snapshot in to_deliver.iter() {
             context.links.clone_from(&lock(&links));
             context.lines_lost = lines_lost.load(Ordering::Relaxed);
-            let coverage = lock(&meter).coverage(&snapshot);
+            let coverage = lock(&meter).coverage(&snapshot.marks, snapshot.interfaces.len());
             if ended.is_ok() {
                 ended = notices.try_iter().try_for_each(|notice| deliver.notice(&notice, &context));
             }

@@ -5,13 +5,15 @@
 //! watermark is behind the clock. So both figures are of the same span, to the
 //! reading's own length.
 
-use crate::aggregate::snapshot::Snapshot;
 use crate::capture::link::{CounterReader, Counters, Link};
 use crate::meter::totals::LaneTotals;
 use crate::output::{Coverage, Coverages};
 
 /// Moments whose totals have not come yet.
 const WAITING: usize = 64;
+
+/// Totals by lane where packet time passed a moment, as in a snapshot.
+type Mark = (u64, Vec<LaneTotals>);
 
 /// Counters of all interfaces.
 pub(super) struct Meter {
@@ -78,12 +80,12 @@ impl Meter {
         at_ns
     }
 
-    /// Coverage as of a snapshot: of the span between its last reading and the
+    /// Coverage as of a snapshot (its marks, the number of its interfaces): of the span between its last reading and the
     /// last one of a snapshot before, and since the first of all. (On a busy
     /// machine two readings may fall into one interval, or none.)
-    pub fn coverage(&mut self, snapshot: &Snapshot) -> Coverages {
-        let number = snapshot.marks.len();
-        for (at, (at_ns, lanes)) in snapshot.marks.iter().enumerate() {
+    pub fn coverage(&mut self, marks: &[Mark], interfaces: usize) -> Coverages {
+        let number = marks.len();
+        for (at, (at_ns, lanes)) in marks.iter().enumerate() {
             let Some(place) = self.readings.iter().position(|reading| reading.at_ns == *at_ns) else {
                 continue;
             };
@@ -95,7 +97,7 @@ impl Meter {
                 self.latest = compared;
             }
         }
-        self.latest.resize(snapshot.interfaces.len().max(self.latest.len()), Default::default());
+        self.latest.resize(interfaces.max(self.latest.len()), Default::default());
         self.latest.clone()
     }
 
@@ -131,5 +133,106 @@ impl Meter {
         }
         watched.first.get_or_insert(now);
         spans
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::capture::link::{Root, read_links};
+    use std::fs;
+    use std::path::Path;
+
+    const FILES: &str = "rx_packets tx_packets rx_bytes tx_bytes rx_errors tx_errors rx_dropped tx_dropped \
+        multicast rx_length_errors rx_over_errors rx_crc_errors rx_frame_errors rx_fifo_errors \
+        rx_missed_errors tx_fifo_errors tx_carrier_errors";
+
+    /// A device (by its ARPHRD number) that has sent and received so many frames.
+    fn device(tree: &Path, hardware: u32, packets: u64) -> Link {
+        let at = tree.join("sys/class/net/x0");
+        fs::create_dir_all(at.join("statistics")).expect("a directory");
+        fs::write(at.join("ifindex"), "2\n").expect("a file");
+        fs::write(at.join("type"), format!("{hardware}\n")).expect("a file");
+        for file in FILES.split(' ').filter(|file| !file.is_empty()) {
+            fs::write(at.join("statistics").join(file), "0\n").expect("a file");
+        }
+        set(tree, packets);
+        read_links(&Root::at(tree)).expect("a tree").remove(0)
+    }
+
+    /// 100 bytes each.
+    fn set(tree: &Path, packets: u64) {
+        let at = tree.join("sys/class/net/x0/statistics");
+        for way in ["rx", "tx"] {
+            fs::write(at.join(format!("{way}_packets")), packets.to_string()).expect("a file");
+            fs::write(at.join(format!("{way}_bytes")), (100 * packets).to_string()).expect("a file");
+        }
+    }
+
+    /// Totals of rx and tx, so many frames each.
+    fn lanes(rx: u64, tx: u64) -> Vec<LaneTotals> {
+        [rx, tx].map(|frames| LaneTotals { frames, ..LaneTotals::default() }).to_vec()
+    }
+
+    /// A reading while the counters stand so.
+    fn read(meter: &mut Meter, tree: &Path, at_ns: u64, packets: u64) {
+        set(tree, packets);
+        assert_eq!(meter.read(|| at_ns), at_ns);
+    }
+
+    fn meter(tree: &Path, link: &Link, filtered: bool) -> Meter {
+        let mut meter = Meter::new(filtered);
+        meter.add(0, CounterReader::open(&Root::at(tree), link).expect("counters"), link);
+        meter
+    }
+
+    const SECOND: u64 = 1_000_000_000;
+
+    #[test]
+    fn a_line_reaches_back_to_the_line_before() {
+        let tree = tempfile::tempdir().expect("a directory");
+        let link = device(tree.path(), 1, 7);
+        let mut meter = meter(tree.path(), &link, true);
+        read(&mut meter, tree.path(), SECOND, 7);
+        assert_eq!(meter.coverage(&[(SECOND, lanes(0, 0))], 1)[0][0].nic_bits_per_second, None);
+        // Both fall into the next interval; all was sent before the first.
+        read(&mut meter, tree.path(), 2 * SECOND, 47);
+        read(&mut meter, tree.path(), 3 * SECOND, 47);
+        let two = [(2 * SECOND, lanes(40, 40)), (3 * SECOND, lanes(40, 40))];
+        let rate = Some([40 * 800 / 2; 2]);
+        assert_eq!(meter.coverage(&two, 1)[0].map(|one| one.nic_bits_per_second), [rate, rate]);
+    }
+
+    #[test]
+    fn a_device_in_the_place_of_another_begins_anew() {
+        let tree = tempfile::tempdir().expect("a directory");
+        let link = device(tree.path(), 1, 1000);
+        let mut meter = meter(tree.path(), &link, false);
+        read(&mut meter, tree.path(), SECOND, 1000);
+        meter.coverage(&[(SECOND, lanes(0, 0))], 1);
+        // Read of the one that goes; its mark comes when the other is there.
+        read(&mut meter, tree.path(), 2 * SECOND, 1010);
+        let next = device(tree.path(), 1, 0);
+        meter.add(0, CounterReader::open(&Root::at(tree.path()), &next).expect("counters"), &next);
+        let ratios = |meter: &mut Meter, mark| meter.coverage(&[mark], 1)[0].map(|one| one.ratio);
+        assert_eq!(ratios(&mut meter, (2 * SECOND, lanes(10, 10))), [None; 2]);
+        read(&mut meter, tree.path(), 3 * SECOND, 5);
+        assert_eq!(ratios(&mut meter, (3 * SECOND, lanes(15, 15))), [None; 2]);
+        read(&mut meter, tree.path(), 4 * SECOND, 9);
+        assert_eq!(ratios(&mut meter, (4 * SECOND, lanes(19, 18))), [Some(7.0 / 8.0); 2]);
+    }
+
+    #[test]
+    fn loopback_is_compared_by_what_comes_in() {
+        let tree = tempfile::tempdir().expect("a directory");
+        // ARPHRD_LOOPBACK
+        let link = device(tree.path(), 772, 0);
+        assert!(link.is_loopback());
+        let mut meter = meter(tree.path(), &link, false);
+        for (at, packets) in [(1, 0), (2, 30)] {
+            read(&mut meter, tree.path(), at, packets);
+            let ratio = meter.coverage(&[(at, lanes(packets, 0))], 1)[0][1].ratio;
+            assert_eq!(ratio, (at == 2).then_some(1.0));
+        }
     }
 }
