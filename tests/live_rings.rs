@@ -9,7 +9,9 @@ mod live;
 use frames::*;
 use jiff::Timestamp;
 use live::netns::Netns;
-use live::{Count, Fullcount, PROGRAM, count_of, frames_of, intervals, number, pair, skipped, total};
+use live::{
+    Count, Fullcount, PROGRAM, count_of, frames_of, intervals, number, pair, skipped, time_of, total,
+};
 use rustix::process::Signal;
 use serde_json::Value;
 use std::path::Path;
@@ -129,11 +131,8 @@ fn lines_keep_coming_while_nothing_happens() {
             .wait_for("ten intervals", |lines| (intervals(lines, "v0").count() >= 10).then(Timestamp::now));
         let lines = running.stop().lines();
         for name in ["v0", "v1"] {
-            let time = |line: &Value| {
-                line["time"].as_str().and_then(|t| t.parse::<Timestamp>().ok()).expect("a time")
-            };
-            let times: Vec<Timestamp> = intervals(&lines, name).map(time).collect();
-            let mut earlier = time(&lines[0]);
+            let times: Vec<Timestamp> = intervals(&lines, name).map(time_of).collect();
+            let mut earlier = time_of(&lines[0]);
             let fifth = 200_000_000;
             for (number, (line, at)) in intervals(&lines, name).zip(&times).enumerate() {
                 let span = at.as_nanosecond() - earlier.as_nanosecond();
@@ -183,19 +182,21 @@ fn what_was_counted_is_what_the_interface_counted() {
     near.veth("v0", &far, "w0");
     for workers in [1, 2] {
         let running = Fullcount::start(&near, &format!("-i v0 --interval 0.2 --workers {workers}"));
-        // The first reading is made.
-        running.wait_interval();
+        running.wait_compared("v0");
         let mut sent = 0;
         for _ in 0..10 {
             sent += send(&near, "v0", 300, 100).packets + send(&far, "w0", 500, 50).packets;
             running.wait_frames("v0", sent);
         }
-        // A reading after the last frame.
+        // A quiet interval is the last but one.
+        running.wait_interval();
         running.wait_interval();
         let lines = running.stop().lines();
         assert_eq!(total(&lines, "v0")["capture"]["coverage_ratio"], 1.0);
-        let ratios: Vec<&Value> =
-            intervals(&lines, "v0").map(|line| &line["capture"]["coverage_ratio"]).collect();
-        println!("{ratios:?}");
+        // A reading amid a burst falls between two of its frames, one of a quiet
+        // moment does not.
+        let ratios: Vec<f64> =
+            intervals(&lines, "v0").filter_map(|line| line["capture"]["coverage_ratio"].as_f64()).collect();
+        assert!(ratios.contains(&1.0), "{ratios:?}");
     }
 }

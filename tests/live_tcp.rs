@@ -10,10 +10,11 @@ mod live;
 use live::netns::Netns;
 use live::{Count, Fullcount, connections, count_of, frames_of, number, pair, skipped, total};
 use serde_json::Value;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::{self, Receiver};
 use std::time::Duration;
 
 const CLIENT: Ipv4Addr = Ipv4Addr::new(198, 18, 1, 1);
@@ -112,10 +113,11 @@ fn make_connections(near: &Netns, far: &Netns) -> BTreeMap<u16, usize> {
     })
 }
 
-/// tcpdump, writing the stamps of all SYNs that leave by x0.
+/// tcpdump, writing the stamps of all SYNs that leave by x0; it does not
+/// outlive the test.
 struct Syns {
     child: Child,
-    out: BufReader<std::process::ChildStdout>,
+    lines: Receiver<String>,
 }
 
 impl Syns {
@@ -125,8 +127,10 @@ impl Syns {
             return None;
         }
         let filter = "tcp[tcpflags] & (tcp-syn|tcp-ack) == tcp-syn";
-        let line =
-            format!("exec tcpdump -i x0 -nn -tt -l --immediate-mode --time-stamp-precision=nano '{filter}'");
+        // Without -s its buffer has room for eight frames: on a busy machine it lost SYNs.
+        let line = format!(
+            "exec tcpdump -i x0 -nn -tt -l -s 128 --immediate-mode --time-stamp-precision=nano '{filter}'"
+        );
         let mut command = near.command(&line);
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("it is there");
         // It listens once it has said so.
@@ -142,26 +146,34 @@ impl Syns {
         }
         std::thread::spawn(move || std::io::copy(&mut err, &mut std::io::sink()));
         let out = BufReader::new(child.stdout.take().expect("piped"));
-        Some(Syns { child, out })
+        let (sender, lines) = mpsc::channel();
+        std::thread::spawn(move || out.lines().map_while(Result::ok).try_for_each(|line| sender.send(line)));
+        Some(Syns { child, lines })
     }
 
-    /// Stamps as text by the client's port, first ones.
-    fn end(mut self) -> BTreeMap<u16, String> {
-        let pid = rustix::process::Pid::from_raw(self.child.id() as i32).expect("a pid");
-        rustix::process::kill_process(pid, rustix::process::Signal::INT).expect("it runs");
-        let mut text = String::new();
-        self.out.read_to_string(&mut text).expect("text");
-        self.child.wait().expect("a child");
+    /// Stamps as text by the client's port, first ones; waits until all of these
+    /// ports have theirs.
+    fn of<'a>(self, ports: impl Iterator<Item = &'a u16>) -> BTreeMap<u16, String> {
+        let mut waited_for: BTreeSet<u16> = ports.copied().collect();
         let mut stamps = BTreeMap::new();
-        // A signal makes it say an empty line.
-        for line in text.lines().filter(|line| !line.is_empty()) {
+        while !waited_for.is_empty() {
+            let line = self.lines.recv_timeout(Duration::from_secs(20));
+            let line = line.unwrap_or_else(|_| panic!("tcpdump saw no SYN of {waited_for:?}"));
             let mut words = line.split(' ');
             let stamp = words.next().expect("a stamp").to_owned();
             let source = words.nth(1).expect("an address");
             let port = source.rsplit('.').next().and_then(|port| port.parse().ok()).expect("a port");
             stamps.entry(port).or_insert(stamp);
+            waited_for.remove(&port);
         }
         stamps
+    }
+}
+
+impl Drop for Syns {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
     }
 }
 
@@ -179,7 +191,7 @@ fn asymmetric_routes(test: &str, workers: usize) {
     let running =
         Fullcount::start(&near, &format!("-i x0+x1 --connections --interval 0.5 --workers {workers}"));
     let made = make_connections(&near, &far);
-    let stamps = syns.map(Syns::end);
+    let stamps = syns.map(|syns| syns.of(made.keys()));
     let lines = running.stop().lines();
     assert_eq!(made.len(), CLIENTS * EACH, "each has its own port");
 

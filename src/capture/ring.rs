@@ -17,6 +17,7 @@
 //! Sources: linux/if_packet.h, net/packet/af_packet.c (tpacket_rcv, prb_*),
 //! linux/virtio_net.h, Documentation/networking/packet_mmap.rst.
 
+use super::filter::SOCKET_MAX;
 use super::merge::Source;
 use super::sys::{RingMap, SockFilter, Socket};
 use super::{Direction, Frame, LinkId, LinkType};
@@ -259,6 +260,16 @@ const _: () = assert!(BLOCK_BYTES_MIN.is_multiple_of(FRAME_BYTES));
 /// of up to 10 ms.
 const RETIRE_SLACK_MS: u64 = 10;
 
+/// Before the filter of a loopback interface: refuses what is being sent, so
+/// that each frame is in the ring, in the kernel's figures and in a ring's
+/// memory once, as received. Programs of libpcap load A before they use it.
+const NOT_OUTGOING: [SockFilter; 3] = [
+    // ld #type, the packet's; jeq #PACKET_OUTGOING; ret #0
+    SockFilter { code: 0x20, jt: 0, jf: 0, k: (libc::SKF_AD_OFF + libc::SKF_AD_PKTTYPE).cast_unsigned() },
+    SockFilter { code: 0x15, jt: 0, jf: 1, k: libc::PACKET_OUTGOING as u32 },
+    SockFilter::ret(0),
+];
+
 /// A ring being read. See the module's description.
 pub struct Ring {
     // Before the socket: unmapped first.
@@ -333,9 +344,8 @@ impl Ring {
             counts: RingCounts::default(),
         };
         if hardware == libc::ARPHRD_LOOPBACK {
-            // Spares the copy; in a fanout group the kernel does not heed it.
-            // Where it is not known (before 4.20) or not heeded, `parse` leaves
-            // the outgoing sight out.
+            // Spares running the filter on the outgoing sight; before 4.20 it
+            // is not known, in a fanout group not heeded.
             let _ = ring.socket.set(libc::PACKET_IGNORE_OUTGOING, &1);
             ring.is_loopback = true;
         }
@@ -390,6 +400,9 @@ impl Ring {
     pub fn set_filter(&self, program: &[SockFilter]) -> Result<(), CaptureError> {
         let all = [SockFilter::ret(self.config.snaplen)];
         let program = if program.is_empty() { &all } else { program };
+        let once = [&NOT_OUTGOING, program].concat();
+        // Where both are too long for one program, `next_head` leaves the sights out.
+        let program = if self.is_loopback && once.len() <= SOCKET_MAX { &once } else { program };
         self.socket.attach_filter(program).map_err(|source| CaptureError::ProgramRefused {
             interface: self.interface.clone(),
             instructions: program.len(),

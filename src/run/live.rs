@@ -14,7 +14,7 @@ use crate::aggregate::snapshot::Snapshot;
 use crate::aggregate::{Aggregator, Config as AggregatorConfig};
 use crate::capture::deal::DealKey;
 use crate::capture::fanout::{self, Dealing};
-use crate::capture::link::{self, Bond, CounterReader, LinkError, Root, Selection, Watch};
+use crate::capture::link::{self, Bond, CounterReader, EventSource, LinkError, Root, Selection, Watch};
 use crate::config::Config;
 use crate::decode::{Decoder, DirectionRule, LinkContext, VlanStacks};
 use crate::output::{BondFacts, Context, Coverages, LinkFacts, Notice, RingFacts, Start, StopReason};
@@ -42,6 +42,8 @@ const PATIENCE: Duration = Duration::from_millis(500);
 pub(super) fn run(config: &Config, named: &[String], signals: &Signals) -> Result<(), RunError> {
     let stop = &signals.stop;
     let root = Root::system();
+    // First of all: what changes after the interfaces were read is not missed.
+    let events = EventSource::open().ok();
     let interfaces = link::read(&root).map_err(|error| RunError::Failed(vec![error.to_string()]))?;
     let mut selection = link::select(&interfaces.links, &interfaces.bonds, named).map_err(selection_error)?;
     for (name, speed) in &config.link_speeds {
@@ -109,7 +111,7 @@ pub(super) fn run(config: &Config, named: &[String], signals: &Signals) -> Resul
     for (number, one) in opened.into_iter().enumerate() {
         let watch = &selection.watched[number];
         if let Ok(reader) = CounterReader::open(&root, &watch.link) {
-            lock(&meter).add(number, reader, watch.link.physical);
+            lock(&meter).add(number, reader, &watch.link);
         }
         deal_out(one.rings, &lines, &context_of(watch, config));
     }
@@ -141,6 +143,7 @@ pub(super) fn run(config: &Config, named: &[String], signals: &Signals) -> Resul
         let controller = Controller {
             lines: lines.into_iter().map(Line::new).collect(),
             told,
+            events,
             notices: notice_out,
             selection: &selection,
             opener: &opener,
@@ -186,7 +189,7 @@ pub(super) fn run(config: &Config, named: &[String], signals: &Signals) -> Resul
             let Some(snapshot) = snapshot else { break };
             context.links.clone_from(&lock(&links));
             context.lines_lost = lines_lost.load(Ordering::Relaxed);
-            let coverage = lock(&meter).coverage(&snapshot);
+            let coverage = lock(&meter).coverage(&snapshot.marks, snapshot.interfaces.len());
             if ended.is_ok() {
                 ended = notices.try_iter().try_for_each(|notice| deliver.notice(&notice, &context));
             }

@@ -12,6 +12,7 @@ pub mod netns;
 #[path = "schema.rs"]
 pub mod schema;
 
+use jiff::Timestamp;
 use netns::Netns;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
@@ -200,11 +201,23 @@ impl Fullcount {
         });
     }
 
-    /// Waits until interval lines have come for a moment after this call.
+    /// Waits until an interval has ended that goes on beyond this call: what
+    /// was sent before it is in lines.
     pub fn wait_interval(&self) {
-        let seen = self.said.0.lock().expect("no reader panics").lines.len();
-        self.wait_for("another interval", |lines| {
-            lines[seen..].iter().filter(|line| line["type"] == "interface").nth(1).map(|_| ())
+        let now = Timestamp::now();
+        self.wait_line("an interval", |line| line["type"] == "interface" && time_of(line) > now);
+    }
+
+    /// Waits until the interface's own counters have been read and compared:
+    /// what is sent from now on is in the comparison at the end, all of it.
+    pub fn wait_compared(&self, interface: &str) {
+        let now = Timestamp::now();
+        self.wait_for("a comparison with the interface's own counters", |lines| {
+            let compared = |line: &&Value| {
+                let rate = line["rx"].get("unfiltered_bits_per_second").is_some_and(Value::is_number);
+                time_of(line) > now && (rate || line["capture"]["coverage_ratio"].is_number())
+            };
+            intervals(lines, interface).find(compared).map(|_| ())
         });
     }
 
@@ -304,6 +317,11 @@ impl Count {
 
 pub fn number(value: &Value) -> u64 {
     value.as_u64().unwrap_or_else(|| panic!("{value} is no count"))
+}
+
+/// The moment that a line is for.
+pub fn time_of(line: &Value) -> Timestamp {
+    line["time"].as_str().and_then(|time| time.parse().ok()).unwrap_or_else(|| panic!("no time: {line}"))
 }
 
 /// `packets` and `bytes` of an object.

@@ -33,6 +33,8 @@ impl Line {
 pub(super) struct Controller<'a> {
     pub lines: Vec<Line>,
     pub told: Receiver<Told>,
+    /// Of interfaces, since before they were read; None where netlink refuses.
+    pub events: Option<EventSource>,
     pub notices: Sender<Notice>,
     pub selection: &'a Selection,
     pub opener: &'a Opener<'a>,
@@ -59,8 +61,8 @@ struct State {
 
 impl Controller<'_> {
     /// Until the run ends; why it did.
-    pub fn run(self) -> StopReason {
-        let mut events = EventSource::open().ok();
+    pub fn run(mut self) -> StopReason {
+        let mut events = self.events.take();
         if events.is_none() {
             self.tell(
                 "no_events",
@@ -207,7 +209,7 @@ impl Controller<'_> {
             Ok(opened) => {
                 lock(&self.links)[number] = link_facts(&watch, &opened, self.config, self.opener);
                 if let Ok(reader) = CounterReader::open(self.root, &watch.link) {
-                    lock(&self.meter).add(number, reader, watch.link.physical);
+                    lock(&self.meter).add(number, reader, &watch.link);
                 }
                 let lines: Vec<Sender<Control>> = self.lines.iter().map(|line| line.0.clone()).collect();
                 deal_out(opened.rings, &lines, &context_of(&watch, self.config));

@@ -5,13 +5,15 @@
 //! watermark is behind the clock. So both figures are of the same span, to the
 //! reading's own length.
 
-use crate::aggregate::snapshot::Snapshot;
-use crate::capture::link::{CounterReader, Counters};
+use crate::capture::link::{CounterReader, Counters, Link};
 use crate::meter::totals::LaneTotals;
 use crate::output::{Coverage, Coverages};
 
 /// Moments whose totals have not come yet.
 const WAITING: usize = 64;
+
+/// Totals by lane where packet time passed a moment, as in a snapshot.
+type Mark = (u64, Vec<LaneTotals>);
 
 /// Counters of all interfaces.
 pub(super) struct Meter {
@@ -24,9 +26,21 @@ pub(super) struct Meter {
 struct Watched {
     reader: CounterReader,
     physical: bool,
+    loopback: bool,
     /// Counters and totals of the first and the previous comparison.
     first: Option<(u64, Counters, [LaneTotals; 2])>,
     previous: Option<(u64, Counters, [LaneTotals; 2])>,
+}
+
+impl Watched {
+    fn read(&mut self) -> Option<Counters> {
+        let mut counters = self.reader.read().ok()?;
+        if self.loopback {
+            // What is sent there comes in again and is counted once, as received.
+            (counters.tx_packets, counters.tx_bytes) = (0, 0);
+        }
+        Some(counters)
+    }
 }
 
 struct Reading {
@@ -40,16 +54,23 @@ impl Meter {
     }
 
     /// An interface's counters; in the place of those of a device that is gone.
-    pub fn add(&mut self, link: usize, reader: CounterReader, physical: bool) {
-        while self.links.len() <= link {
+    pub fn add(&mut self, number: usize, reader: CounterReader, link: &Link) {
+        while self.links.len() <= number {
             self.links.push(None);
         }
-        self.links[link] = Some(Watched { reader, physical, first: None, previous: None });
+        // What was read of a device before is no beginning for this one.
+        let read = self.readings.iter_mut().filter_map(|reading| reading.counters.get_mut(number));
+        read.for_each(|counters| *counters = None);
+        if let Some(latest) = self.latest.get_mut(number) {
+            *latest = Default::default();
+        }
+        let (physical, loopback) = (link.physical, link.is_loopback());
+        self.links[number] = Some(Watched { reader, physical, loopback, first: None, previous: None });
     }
 
     /// Reads all counters; the answer is the moment that workers have to note.
     pub fn read(&mut self, now_ns: impl Fn() -> u64) -> u64 {
-        let read = |watched: &mut Option<Watched>| watched.as_mut().and_then(|w| w.reader.read().ok());
+        let read = |watched: &mut Option<Watched>| watched.as_mut().and_then(Watched::read);
         let counters = self.links.iter_mut().map(read).collect();
         let at_ns = now_ns();
         if self.readings.len() == WAITING {
@@ -59,21 +80,29 @@ impl Meter {
         at_ns
     }
 
-    /// Coverage as of a snapshot: of the span between the last two readings,
-    /// and since the first.
-    pub fn coverage(&mut self, snapshot: &Snapshot) -> Coverages {
-        for (at_ns, lanes) in &snapshot.marks {
+    /// Coverage as of a snapshot (its marks, the number of its interfaces): of the span between its last reading and the
+    /// last one of a snapshot before, and since the first of all. (On a busy
+    /// machine two readings may fall into one interval, or none.)
+    pub fn coverage(&mut self, marks: &[Mark], interfaces: usize) -> Coverages {
+        let number = marks.len();
+        for (at, (at_ns, lanes)) in marks.iter().enumerate() {
             let Some(place) = self.readings.iter().position(|reading| reading.at_ns == *at_ns) else {
                 continue;
             };
             let reading = self.readings.remove(place);
-            self.latest = (0..self.links.len()).map(|link| self.compare(link, &reading, lanes)).collect();
+            let last = at + 1 == number;
+            let compared: Coverages =
+                (0..self.links.len()).map(|link| self.compare(link, &reading, lanes, last)).collect();
+            if last {
+                self.latest = compared;
+            }
         }
-        self.latest.resize(snapshot.interfaces.len().max(self.latest.len()), Default::default());
+        self.latest.resize(interfaces.max(self.latest.len()), Default::default());
         self.latest.clone()
     }
 
-    fn compare(&mut self, link: usize, reading: &Reading, lanes: &[LaneTotals]) -> [Coverage; 2] {
+    /// `last`: what comes next is compared with this reading.
+    fn compare(&mut self, link: usize, reading: &Reading, lanes: &[LaneTotals], last: bool) -> [Coverage; 2] {
         let none = [Coverage::default(); 2];
         let filtered = self.filtered;
         let Some(watched) = self.links[link].as_mut() else { return none };
@@ -100,7 +129,9 @@ impl Meter {
                 nic_bits_per_second: filtered.then(|| [rate(counted.rx_bytes), rate(counted.tx_bytes)]),
             }
         });
-        watched.previous = Some(now);
+        if last || watched.previous.is_none() {
+            watched.previous = Some(now);
+        }
         watched.first.get_or_insert(now);
         spans
     }
@@ -109,24 +140,116 @@ impl Meter {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::capture::link::{self, Root};
+    use crate::capture::link::{Root, read_links};
+    use std::fs;
+    use std::path::Path;
+
+    const FILES: &str = "rx_packets tx_packets rx_bytes tx_bytes rx_errors tx_errors rx_dropped tx_dropped \
+        multicast rx_length_errors rx_over_errors rx_crc_errors rx_frame_errors rx_fifo_errors \
+        rx_missed_errors tx_fifo_errors tx_carrier_errors";
+
+    /// A device (by its ARPHRD number) that has sent and received so many frames.
+    fn device(tree: &Path, hardware: u32, packets: u64) -> Link {
+        let at = tree.join("sys/class/net/x0");
+        fs::create_dir_all(at.join("statistics")).expect("a directory");
+        fs::write(at.join("ifindex"), "2\n").expect("a file");
+        fs::write(at.join("type"), format!("{hardware}\n")).expect("a file");
+        for file in FILES.split(' ').filter(|file| !file.is_empty()) {
+            fs::write(at.join("statistics").join(file), "0\n").expect("a file");
+        }
+        set(tree, packets);
+        read_links(&Root::at(tree)).expect("a tree").remove(0)
+    }
+
+    /// 100 bytes each.
+    fn set(tree: &Path, packets: u64) {
+        let at = tree.join("sys/class/net/x0/statistics");
+        for way in ["rx", "tx"] {
+            fs::write(at.join(format!("{way}_packets")), packets.to_string()).expect("a file");
+            fs::write(at.join(format!("{way}_bytes")), (100 * packets).to_string()).expect("a file");
+        }
+    }
+
+    /// Totals of rx and tx, so many frames each.
+    fn lanes(rx: u64, tx: u64) -> Vec<LaneTotals> {
+        [rx, tx].map(|frames| LaneTotals { frames, ..LaneTotals::default() }).to_vec()
+    }
+
+    /// A reading while the counters stand so.
+    fn read(meter: &mut Meter, tree: &Path, at_ns: u64, packets: u64) {
+        set(tree, packets);
+        assert_eq!(meter.read(|| at_ns), at_ns);
+    }
+
+    fn meter(tree: &Path, link: &Link, filtered: bool) -> Meter {
+        let mut meter = Meter::new(filtered);
+        meter.add(0, CounterReader::open(&Root::at(tree), link).expect("counters"), link);
+        meter
+    }
+
+    const SECOND: u64 = 1_000_000_000;
+
+    #[test]
+    fn a_line_reaches_back_to_the_line_before() {
+        let tree = tempfile::tempdir().expect("a directory");
+        let link = device(tree.path(), 1, 7);
+        let mut meter = meter(tree.path(), &link, true);
+        read(&mut meter, tree.path(), SECOND, 7);
+        assert_eq!(meter.coverage(&[(SECOND, lanes(0, 0))], 1)[0][0].nic_bits_per_second, None);
+        // Both fall into the next interval; all was sent before the first.
+        read(&mut meter, tree.path(), 2 * SECOND, 47);
+        read(&mut meter, tree.path(), 3 * SECOND, 47);
+        let two = [(2 * SECOND, lanes(40, 40)), (3 * SECOND, lanes(40, 40))];
+        let rate = Some([40 * 800 / 2; 2]);
+        assert_eq!(meter.coverage(&two, 1)[0].map(|one| one.nic_bits_per_second), [rate, rate]);
+    }
 
     #[test]
     fn a_clock_that_is_set_back_between_two_readings_leaves_no_rate() {
-        let root = Root::system();
-        let links = link::read_links(&root).expect("this machine's interfaces");
-        let reader = links.first().and_then(|link| CounterReader::open(&root, link).ok());
-        let mut meter = Meter::new(true);
-        meter.add(0, reader.expect("an interface with counters"), false);
-        let counters = |rx_bytes| Counters { rx_bytes, ..Counters::default() };
-        let mut at = |at_ns, rx_bytes| {
-            let reading = Reading { at_ns, counters: vec![Some(counters(rx_bytes))] };
-            let [interval, _] = meter.compare(0, &reading, &[]);
-            interval.nic_bits_per_second
+        let tree = tempfile::tempdir().expect("a directory");
+        let link = device(tree.path(), 1, 0);
+        let mut meter = meter(tree.path(), &link, true);
+        let mut at = |second: u64, packets| {
+            read(&mut meter, tree.path(), second * SECOND, packets);
+            let mark = (second * SECOND, lanes(packets, packets));
+            meter.coverage(&[mark], 1)[0][0].nic_bits_per_second
         };
-        assert_eq!(at(5_000_000_000, 0), None, "the first");
-        assert_eq!(at(6_000_000_000, 1000), Some([8000, 0]));
-        assert_eq!(at(3_000_000_000, 2000), Some([0, 0]));
-        assert_eq!(at(4_000_000_000, 3000), Some([8000, 0]));
+        assert_eq!(at(5, 0), None, "the first");
+        assert_eq!(at(6, 10), Some([8000; 2]));
+        assert_eq!(at(3, 20), Some([0; 2]));
+        assert_eq!(at(4, 30), Some([8000; 2]));
+    }
+
+    #[test]
+    fn a_device_in_the_place_of_another_begins_anew() {
+        let tree = tempfile::tempdir().expect("a directory");
+        let link = device(tree.path(), 1, 1000);
+        let mut meter = meter(tree.path(), &link, false);
+        read(&mut meter, tree.path(), SECOND, 1000);
+        meter.coverage(&[(SECOND, lanes(0, 0))], 1);
+        // Read of the one that goes; its mark comes when the other is there.
+        read(&mut meter, tree.path(), 2 * SECOND, 1010);
+        let next = device(tree.path(), 1, 0);
+        meter.add(0, CounterReader::open(&Root::at(tree.path()), &next).expect("counters"), &next);
+        let ratios = |meter: &mut Meter, mark| meter.coverage(&[mark], 1)[0].map(|one| one.ratio);
+        assert_eq!(ratios(&mut meter, (2 * SECOND, lanes(10, 10))), [None; 2]);
+        read(&mut meter, tree.path(), 3 * SECOND, 5);
+        assert_eq!(ratios(&mut meter, (3 * SECOND, lanes(15, 15))), [None; 2]);
+        read(&mut meter, tree.path(), 4 * SECOND, 9);
+        assert_eq!(ratios(&mut meter, (4 * SECOND, lanes(19, 18))), [Some(7.0 / 8.0); 2]);
+    }
+
+    #[test]
+    fn loopback_is_compared_by_what_comes_in() {
+        let tree = tempfile::tempdir().expect("a directory");
+        // ARPHRD_LOOPBACK
+        let link = device(tree.path(), 772, 0);
+        assert!(link.is_loopback());
+        let mut meter = meter(tree.path(), &link, false);
+        for (at, packets) in [(1, 0), (2, 30)] {
+            read(&mut meter, tree.path(), at, packets);
+            let ratio = meter.coverage(&[(at, lanes(packets, 0))], 1)[0][1].ratio;
+            assert_eq!(ratio, (at == 2).then_some(1.0));
+        }
     }
 }
