@@ -178,8 +178,11 @@ impl Packet {
         self.bytes = self.frame_bytes.saturating_add(repeated.saturating_mul(header));
         let ip_header = header.saturating_sub(self.link_bytes as u32);
         self.ip_bytes = self.ip_bytes.saturating_add(repeated.saturating_mul(ip_header));
-        let last = header.saturating_add(payload_of_frame - repeated * size);
-        let gaps = 60u32.saturating_sub(last).saturating_add(segments.saturating_mul(24));
+        let padding = |payload: u32| 60u32.saturating_sub(header.saturating_add(payload));
+        let padded = repeated
+            .saturating_mul(padding(size))
+            .saturating_add(padding(payload_of_frame - repeated * size));
+        let gaps = padded.saturating_add(segments.saturating_mul(24));
         self.line_bytes = self.bytes.saturating_add(gaps);
     }
 }
@@ -399,6 +402,7 @@ impl Decoder {
         (packet.class, packet.kind) = match network.protocol {
             protocol::TCP => (Class::Tcp, Kind::TcpInert),
             protocol::UDP => (Class::Udp, Kind::Udp),
+            protocol::UDP_LITE => (Class::OtherIp, Kind::Udp),
             protocol::ICMP => (Class::Icmp, Kind::Other),
             protocol::ICMP6 => (Class::Icmp6, Kind::Other),
             _ => (Class::OtherIp, Kind::Other),

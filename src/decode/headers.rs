@@ -17,7 +17,8 @@ pub const TAGS_MAX: usize = 4;
 
 /// IPv6 fragment header.
 pub(super) const IPV6_FRAGMENT: u8 = 44;
-const IPV6_HOP_BY_HOP: u8 = 0;
+/// Hop-by-hop options.
+pub(super) const IPV6_HOP_BY_HOP: u8 = 0;
 const IPV6_ROUTING: u8 = 43;
 const IPV6_AUTHENTICATION: u8 = 51;
 const IPV6_DESTINATION: u8 = 60;

@@ -4,7 +4,7 @@
 //! Nothing here knows ports or links. A header that is cut or contradicts
 //! itself is a [`Reason`]. Sources: RFC 791, 8200, 4302, 2675 (a length of 0).
 
-use super::{Class, Packet, fragment, headers};
+use super::{Class, Packet, fragment, headers, protocol};
 use crate::capture::Frame;
 use crate::meter::loss::Reason;
 use etherparse::{Ipv4HeaderSlice, Ipv6HeaderSlice};
@@ -95,7 +95,9 @@ pub(super) fn ipv6(
     packet.class = Class::OtherIp;
     let header = Ipv6HeaderSlice::from_slice(data).map_err(|_| headers::ipv6_fault(data))?;
     let said = header.payload_length() as u32;
-    let length = if said == 0 { frame.len.saturating_sub(offset).max(40) } else { said + 40 };
+    // A packet may well have nothing behind its header: what follows is padding then.
+    let untold = said == 0 && matches!(header.next_header().0, protocol::TCP | headers::IPV6_HOP_BY_HOP);
+    let length = if untold { frame.len.saturating_sub(offset).max(40) } else { said + 40 };
     packet.ip_bytes = length;
     let mut layer = IpLayer {
         source: words(header.source()),
