@@ -387,11 +387,24 @@ impl Decoder {
     fn segmented(&self, frame: &Frame<'_>, packet: &mut Packet, network: &IpLayer) {
         let stripped = if frame.stripped_tag.is_some() { 4 } else { 0 };
         let outer = packet.header_bytes.saturating_sub(stripped);
-        if let Some(inner) = headers::tunnel_headers(frame.data, outer, network.protocol) {
-            packet.header_bytes = inner.saturating_add(stripped);
-        }
+        let inner = headers::tunnel_headers(frame.data, outer, network.protocol).unwrap_or(outer);
+        packet.header_bytes = inner.saturating_add(stripped);
         let payload = packet.frame_bytes.saturating_sub(packet.header_bytes as u32);
-        packet.split(frame.gso_size, payload);
+        if network.ipv6 && headers::says_jumbo(frame.data, packet.link_bytes.saturating_sub(stripped)) {
+            // The kernel's own note of the length, gone before the wire.
+            packet.header_bytes = packet.header_bytes.saturating_sub(8);
+            packet.split(frame.gso_size, payload);
+            if packet.segments > 1 {
+                packet.bytes -= 8;
+                packet.ip_bytes -= 8;
+                packet.line_bytes -= 8;
+            }
+        } else {
+            packet.split(frame.gso_size, payload);
+        }
+        // Headers inside a tunnel are payload of the flow outside, in every segment.
+        let inside = inner.saturating_sub(outer) as u32;
+        packet.payload = packet.payload.saturating_add((packet.segments - 1).saturating_mul(inside));
     }
 
     #[cold]

@@ -281,6 +281,16 @@ pub(super) fn mss(header: &TcpHeaderSlice<'_>) -> u16 {
         .unwrap_or(0)
 }
 
+/// Whether the IPv6 header at `at` has no length and a hop-by-hop header behind
+/// it that has: BIG TCP as Linux has had it since 5.19 (RFC 2675; include/net/ipv6.h, `hop_jumbo_hdr`;
+/// `ipv6_gso_segment` takes it out).
+#[cold]
+pub(super) fn says_jumbo(data: &[u8], at: u16) -> bool {
+    let at = at as usize;
+    let Some(header) = data.get(at..at + 44) else { return false };
+    header[4..6] == [0, 0] && header[6] == IPV6_HOP_BY_HOP && header[41..44] == [0, 0xc2, 4]
+}
+
 /// All headers of a super-frame whose segmentation is inside a tunnel, or None
 /// if it is not a tunnel that is understood. `outer` counts up to and with the
 /// outer transport header (IP header where the protocol has none).

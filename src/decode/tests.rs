@@ -193,6 +193,11 @@ impl Above {
                 }
                 // AH counts words of four bytes, less two (RFC 4302 §2.2).
                 51 => vec![*next, 2 * (words + 1)],
+                // As BIG TCP has it: a jumbogram (RFC 2675 §2).
+                0 if !length_told => {
+                    let length = (8 + body.len()) as u32;
+                    [&[*next, 0, 0xc2, 4], &length.to_be_bytes()[..]].concat()
+                }
                 _ => vec![*next, *words],
             };
             let bytes = match kind {
@@ -529,7 +534,7 @@ proptest! {
     /// A super-frame counts as its segments do, made and read one by one.
     #[test]
     fn a_super_frame_is_its_segments(
-        below in below(), mut above in above(), size in 1usize..3000, payload in 0usize..150_000, udp: bool
+        below in below(), mut above in above(), size in 1usize..3000, payload in 0usize..150_000, udp: bool, jumbo: bool
     ) {
         above.protocol = if udp { 17 } else { 6 };
         above.flags = 0x10;
@@ -537,23 +542,74 @@ proptest! {
         let payload = payload.min(200 * size);
         let with_headers = payload + 60 + 60 + 200;
         let length_told = with_headers < 65_536;
-        // BIG TCP has no extension headers on the wire, and no UDP.
-        prop_assume!(length_told || !udp && above.extensions.is_empty());
-        let sum = |packets: &[Packet]| packets.iter().fold([0u64; 5], |sum, packet| {
-            let one = [packet.segments, packet.bytes, packet.ip_bytes, packet.line_bytes, packet.payload];
-            std::array::from_fn(|at| sum[at] + u64::from(one[at]))
-        });
+        // Beyond that it is BIG TCP, with or without a header of the kernel's own.
+        prop_assume!(length_told || !udp);
+        let on_the_wire = Above { extensions: if length_told { above.extensions.clone() } else { Vec::new() }, ..above.clone() };
+        if !length_told && above.v6 {
+            above.extensions = if jumbo { vec![(0, 0)] } else { Vec::new() };
+        }
         above.payload = payload;
         let body = above.segment().0.len();
         let made = make(&below, &above, (0, body, false), length_told);
         let large = decoder().decode(&Frame { gso_size: size as u16, ..frame(&below, &made.data, made.data.len()) });
         let mut segments = Vec::new();
         for at in (0..payload.max(1)).step_by(size) {
-            let one = Above { payload: size.min(payload - at), ..above.clone() };
+            let one = Above { payload: size.min(payload - at), ..on_the_wire.clone() };
             let made = make(&below, &one, whole(&one), true);
             segments.push(decoder().decode(&frame(&below, &made.data, made.data.len())));
         }
-        prop_assert_eq!(sum(&[large]), sum(&segments), "{} segments", segments.len());
+        prop_assert_eq!(sums(&[large]), sums(&segments), "{} segments", segments.len());
         prop_assert_eq!(large.key, segments[0].key);
     }
+
+    /// The same where the segments are inside a tunnel: VXLAN, or IP in IP.
+    #[test]
+    fn a_super_frame_in_a_tunnel_is_its_segments(
+        below in below(), outer in above(), mut inner in above(), size in 1usize..3000, payload in 1usize..40_000, vxlan: bool
+    ) {
+        inner.protocol = 6;
+        inner.flags = 0x10;
+        inner.extensions.clear();
+        let payload = payload.min(100 * size);
+        let wrapped = |bytes: usize| {
+            let packet = inner_packet(&inner, bytes);
+            let outer = Above {
+                protocol: if vxlan { 17 } else if inner.v6 { 41 } else { 4 },
+                destination: (outer.destination.0, 4789),
+                payload: 0,
+                ..outer.clone()
+            };
+            let head = [&[8, 0, 0, 0, 0, 0, 1, 0, 2, 0, 0, 0, 0, 3, 2, 0, 0, 0, 0, 4][..], if inner.v6 { &[0x86, 0xdd] } else { &[8, 0] }].concat();
+            let mut body = outer.segment().0;
+            body.extend(if vxlan { head } else { Vec::new() });
+            body.extend(packet);
+            let (packet, _) = outer.packet(&body, (0, body.len(), false), true);
+            let (mut data, _) = below.link(if outer.v6 { 0x86dd } else { 0x0800 });
+            data.extend(packet);
+            data
+        };
+        let data = wrapped(payload);
+        let large = decoder().decode(&Frame { gso_size: size as u16, ..frame(&below, &data, data.len()) });
+        let mut segments = Vec::new();
+        for at in (0..payload).step_by(size) {
+            let data = wrapped(size.min(payload - at));
+            segments.push(decoder().decode(&frame(&below, &data, data.len())));
+        }
+        prop_assert_eq!(sums(&[large]), sums(&segments), "{} segments", segments.len());
+        prop_assert_eq!(large.key, segments[0].key);
+    }
+}
+
+fn inner_packet(inner: &Above, payload: usize) -> Vec<u8> {
+    let inner = Above { payload, ..inner.clone() };
+    let body = inner.segment().0;
+    inner.packet(&body, (0, body.len(), false), true).0
+}
+
+/// Packets, bytes, layer-3 bytes, bytes on the line, payload.
+fn sums(packets: &[Packet]) -> [u64; 5] {
+    packets.iter().fold([0u64; 5], |sum, packet| {
+        let one = [packet.segments, packet.bytes, packet.ip_bytes, packet.line_bytes, packet.payload];
+        std::array::from_fn(|at| sum[at] + u64::from(one[at]))
+    })
 }
