@@ -18,16 +18,20 @@
 mod direction;
 mod fragment;
 mod headers;
+mod ip;
+mod plain;
 
-use crate::capture::{Direction, Frame, Lane, LinkId, LinkType};
+use crate::capture::{Direction, Frame, Lane, LinkId};
 use crate::flow::key::{End, FlowKey};
 use crate::meter::loss::Reason;
 use direction::by_rule;
 pub use direction::{DirectionRule, contains};
-use etherparse::{Ipv4HeaderSlice, Ipv6HeaderSlice, TcpHeaderSlice};
+use etherparse::TcpHeaderSlice;
 use fragment::FragmentTable;
 use headers::{Link, Network};
 pub use headers::{TAGS_MAX, VlanStacks};
+use ip::{IpLayer, ipv4, ipv6};
+use plain::plain;
 
 /// IP protocol numbers that are told apart here.
 pub mod protocol {
@@ -174,8 +178,11 @@ impl Packet {
         self.bytes = self.frame_bytes.saturating_add(repeated.saturating_mul(header));
         let ip_header = header.saturating_sub(self.link_bytes as u32);
         self.ip_bytes = self.ip_bytes.saturating_add(repeated.saturating_mul(ip_header));
-        let last = header.saturating_add(payload_of_frame - repeated * size);
-        let gaps = 60u32.saturating_sub(last).saturating_add(segments.saturating_mul(24));
+        let padding = |payload: u32| 60u32.saturating_sub(header.saturating_add(payload));
+        let padded = repeated
+            .saturating_mul(padding(size))
+            .saturating_add(padding(payload_of_frame - repeated * size));
+        let gaps = padded.saturating_add(segments.saturating_mul(24));
         self.line_bytes = self.bytes.saturating_add(gaps);
     }
 }
@@ -380,11 +387,24 @@ impl Decoder {
     fn segmented(&self, frame: &Frame<'_>, packet: &mut Packet, network: &IpLayer) {
         let stripped = if frame.stripped_tag.is_some() { 4 } else { 0 };
         let outer = packet.header_bytes.saturating_sub(stripped);
-        if let Some(inner) = headers::tunnel_headers(frame.data, outer, network.protocol) {
-            packet.header_bytes = inner.saturating_add(stripped);
-        }
+        let inner = headers::tunnel_headers(frame.data, outer, network.protocol).unwrap_or(outer);
+        packet.header_bytes = inner.saturating_add(stripped);
         let payload = packet.frame_bytes.saturating_sub(packet.header_bytes as u32);
-        packet.split(frame.gso_size, payload);
+        if network.ipv6 && headers::says_jumbo(frame.data, packet.link_bytes.saturating_sub(stripped)) {
+            // The kernel's own note of the length, gone before the wire.
+            packet.header_bytes = packet.header_bytes.saturating_sub(8);
+            packet.split(frame.gso_size, payload);
+            if packet.segments > 1 {
+                packet.bytes -= 8;
+                packet.ip_bytes -= 8;
+                packet.line_bytes -= 8;
+            }
+        } else {
+            packet.split(frame.gso_size, payload);
+        }
+        // Headers inside a tunnel are payload of the flow outside, in every segment.
+        let inside = inner.saturating_sub(outer) as u32;
+        packet.payload = packet.payload.saturating_add((packet.segments - 1).saturating_mul(inside));
     }
 
     #[cold]
@@ -395,6 +415,7 @@ impl Decoder {
         (packet.class, packet.kind) = match network.protocol {
             protocol::TCP => (Class::Tcp, Kind::TcpInert),
             protocol::UDP => (Class::Udp, Kind::Udp),
+            protocol::UDP_LITE => (Class::OtherIp, Kind::Udp),
             protocol::ICMP => (Class::Icmp, Kind::Other),
             protocol::ICMP6 => (Class::Icmp6, Kind::Other),
             _ => (Class::OtherIp, Kind::Other),
@@ -415,97 +436,6 @@ impl Decoder {
         };
         self.finish(packet, network, source_port, destination_port);
         Ok(())
-    }
-}
-
-/// Nearly every packet, in one straight line: Ethernet without a tag, IPv4, no
-/// fragment, TCP or UDP whole. False for anything else, and then nothing has
-/// been written that the full way would not write; a property holds both ways
-/// to the same answer.
-#[inline]
-fn plain(frame: &Frame<'_>, packet: &mut Packet, group: u8) -> bool {
-    const ETHERNET: usize = 14;
-    if frame.link_type != LinkType::Ethernet || frame.stripped_tag.is_some() || frame.gso_size != 0 {
-        return false;
-    }
-    let Some((link, data)) = frame.data.split_at_checked(ETHERNET) else { return false };
-    if link[12..] != [0x08, 0x00] {
-        return false;
-    }
-    let Ok(ip) = Ipv4HeaderSlice::from_slice(data) else { return false };
-    let (ip_bytes, ip_header) = (ip.total_len() as u32, ip.slice().len());
-    if ip.is_fragmenting_payload() || ip_bytes < ip_header as u32 {
-        return false;
-    }
-    let data = &data[ip_header..];
-    let (header, ports);
-    match ip.protocol().0 {
-        protocol::TCP => {
-            let Ok(tcp) = TcpHeaderSlice::from_slice(data) else { return false };
-            header = tcp.slice().len();
-            ports = (tcp.source_port(), tcp.destination_port());
-            let flags = tcp.slice()[13];
-            packet.class = Class::Tcp;
-            packet.kind = if impossible(flags) { Kind::TcpInert } else { Kind::Tcp };
-            packet.sequence = tcp.sequence_number();
-            packet.acknowledgement = tcp.acknowledgment_number();
-            packet.window = tcp.window_size();
-            packet.tcp_flags = flags;
-            packet.tcp_option_bytes = (header - 20) as u8;
-            if flags & tcp_flag::SYN != 0 {
-                packet.mss = headers::mss(&tcp);
-            }
-        }
-        protocol::UDP => {
-            let Some(udp) = data.first_chunk::<8>() else { return false };
-            header = 8;
-            ports = (u16::from_be_bytes([udp[0], udp[1]]), u16::from_be_bytes([udp[2], udp[3]]));
-            packet.class = Class::Udp;
-            packet.kind = Kind::Udp;
-        }
-        _ => return false,
-    }
-    packet.ip_bytes = ip_bytes;
-    packet.link_bytes = ETHERNET as u16;
-    packet.header_bytes = (ETHERNET + ip_header + header) as u16;
-    // A RST's text and what is behind an impossible header is no payload.
-    if packet.kind != Kind::TcpInert && packet.tcp_flags & tcp_flag::RST == 0 {
-        packet.payload = ip_bytes.saturating_sub((ip_header + header) as u32);
-    }
-    let source = (u32::from_be_bytes(ip.source()), ports.0);
-    let destination = (u32::from_be_bytes(ip.destination()), ports.1);
-    packet.reversed = packet.key.set_ipv4(source, destination, ip.protocol().0, group, 0);
-    true
-}
-
-/// What an IP header says, extension headers walked.
-#[derive(Clone, Copy)]
-struct IpLayer {
-    source: [u64; 2],
-    destination: [u64; 2],
-    ipv6: bool,
-    protocol: u8,
-    group: u8,
-    vlan: u16,
-    /// From the start of the IP header to the transport header.
-    header_bytes: u32,
-    /// Bytes behind all IP headers.
-    payload_bytes: u32,
-    more_fragments: bool,
-    fragment_offset: u16,
-    identification: u32,
-}
-
-impl IpLayer {
-    fn fragment_id(&self) -> fragment::Id {
-        fragment::Id {
-            source: self.source,
-            destination: self.destination,
-            identification: self.identification,
-            protocol: self.protocol,
-            group: self.group,
-            vlan: self.vlan,
-        }
     }
 }
 
@@ -555,112 +485,6 @@ impl Default for Packet {
     fn default() -> Packet {
         BLANK
     }
-}
-
-/// Length of an IP packet: its own figure, or, where the sender's card set
-/// none (BIG TCP, TSO above 64 KiB), what the frame holds behind its link header.
-#[inline]
-fn ip_length(said: u32, frame: &Frame<'_>, offset: u32) -> u32 {
-    if said == 0 { frame.len.saturating_sub(offset) } else { said }
-}
-
-#[inline]
-fn ipv4(
-    data: &[u8],
-    packet: &mut Packet,
-    group: u8,
-    vlan: u16,
-    offset: u32,
-    frame: &Frame<'_>,
-) -> Result<IpLayer, Reason> {
-    packet.class = Class::OtherIp;
-    let header = Ipv4HeaderSlice::from_slice(data).map_err(|_| headers::ipv4_fault(data))?;
-    let header_bytes = header.slice().len() as u32;
-    let length = ip_length(header.total_len() as u32, frame, offset);
-    if length < header_bytes {
-        return Err(Reason::Malformed);
-    }
-    packet.ip_bytes = length;
-    let fragment_offset = header.fragments_offset().value();
-    Ok(IpLayer {
-        source: [0, u32::from_be_bytes(header.source()) as u64],
-        destination: [0, u32::from_be_bytes(header.destination()) as u64],
-        ipv6: false,
-        protocol: header.protocol().0,
-        group,
-        vlan,
-        header_bytes,
-        payload_bytes: length - header_bytes,
-        more_fragments: header.more_fragments(),
-        fragment_offset,
-        identification: header.identification() as u32,
-    })
-}
-
-#[inline]
-fn ipv6(
-    data: &[u8],
-    packet: &mut Packet,
-    group: u8,
-    vlan: u16,
-    offset: u32,
-    frame: &Frame<'_>,
-) -> Result<IpLayer, Reason> {
-    packet.class = Class::OtherIp;
-    let header = Ipv6HeaderSlice::from_slice(data).map_err(|_| headers::ipv6_fault(data))?;
-    let said = header.payload_length() as u32;
-    let length = if said == 0 { frame.len.saturating_sub(offset).max(40) } else { said + 40 };
-    packet.ip_bytes = length;
-    let mut layer = IpLayer {
-        source: words(header.source()),
-        destination: words(header.destination()),
-        ipv6: true,
-        protocol: header.next_header().0,
-        group,
-        vlan,
-        header_bytes: 40,
-        payload_bytes: length - 40,
-        more_fragments: false,
-        fragment_offset: 0,
-        identification: 0,
-    };
-    if headers::is_extension(layer.protocol) {
-        extensions(data, &mut layer)?;
-    }
-    Ok(layer)
-}
-
-/// Walks IPv6 extension headers (RFC 8200 §4), at most sixteen of them.
-#[cold]
-#[inline(never)]
-fn extensions(data: &[u8], layer: &mut IpLayer) -> Result<(), Reason> {
-    for _ in 0..16 {
-        if !headers::is_extension(layer.protocol) {
-            return Ok(());
-        }
-        let at = layer.header_bytes as usize;
-        let Some(head) = data.get(at..at + 8) else { return Err(Reason::Truncated) };
-        let length = headers::extension_bytes(layer.protocol, head[1]);
-        if layer.protocol == headers::IPV6_FRAGMENT {
-            let word = u16::from_be_bytes([head[2], head[3]]);
-            layer.fragment_offset = word >> 3;
-            layer.more_fragments = word & 1 != 0;
-            layer.identification = u32::from_be_bytes([head[4], head[5], head[6], head[7]]);
-        }
-        layer.protocol = head[0];
-        layer.header_bytes += length;
-        layer.payload_bytes = layer.payload_bytes.checked_sub(length).ok_or(Reason::Malformed)?;
-        if layer.fragment_offset != 0 {
-            return Ok(());
-        }
-    }
-    Err(Reason::Malformed)
-}
-
-#[inline]
-fn words(address: [u8; 16]) -> [u64; 2] {
-    let whole = u128::from_be_bytes(address);
-    [(whole >> 64) as u64, whole as u64]
 }
 
 /// Source and destination port; the caller has seen that four bytes are there.

@@ -12,8 +12,9 @@ use fullcount::flow::table::{BATCH, FlowTable};
 use fullcount::flow::tcp::{TcpState, state_of};
 use fullcount::meter::totals::Totals;
 use proptest::prelude::*;
+use std::collections::{BTreeMap, VecDeque};
 use table_run::stream::{packets, steps};
-use table_run::twin::{Flow, Rank, Twin};
+use table_run::twin::{Flow, Gone, Rank, Twin};
 use table_run::*;
 
 /// A flow with everything that both tables know of it.
@@ -179,5 +180,240 @@ proptest! {
             expected.sort();
         }
         same_flows(&ours, &expected, &packets)?;
+    }
+
+    /// Tables that are too small: who is pushed out is who the rules name, and
+    /// all else is as with the twin, whatever shares a batch.
+    #[test]
+    fn who_is_pushed_out_is_who_the_rules_name(
+        steps in steps(60, 400), seed: u64, sweeps: bool, most in 16usize..24
+    ) {
+        let packets = packets(&steps);
+        let mut twin = Twin::default();
+        let mut table = FlowTable::new(config(most));
+        let (mut totals, mut sink) = (Totals::default(), Collector::default());
+        for mut batch in batches(&packets, seed) {
+            let told = sink.accounts.len();
+            let now = batch.last().map_or(0, |packet| packet.time_ns);
+            table.process(&mut batch, &mut totals, &mut sink);
+            sink.take_in();
+            let mut gone: VecDeque<Gone> =
+                sink.accounts[told..].iter().map(|one| (one.entry.key, one.reason)).collect();
+            for packet in &batch {
+                twin.replay(packet, most, &mut gone).map_err(TestCaseError::fail)?;
+            }
+            prop_assert!(gone.is_empty(), "went for nobody: {gone:?}");
+            if sweeps {
+                let told = sink.accounts.len();
+                prop_assert!(table.sweep(now, usize::MAX, &mut sink));
+                sink.take_in();
+                for account in &sink.accounts[told..] {
+                    let flow = &twin.live[&account.entry.key];
+                    prop_assert!(now >= flow.last + flow.limit() && account.reason == flow.reason());
+                    twin.end(&account.entry.key, account.reason);
+                }
+                // A second to be rounded up, and one of grace.
+                prop_assert!(twin.live.values().all(|flow| now < flow.last + flow.limit() + 2 * S));
+            }
+            let half_open = twin.live.values().filter(|flow| flow.rank() == Rank::HalfOpen).count();
+            prop_assert!(half_open <= most / 4);
+            prop_assert_eq!(table.stats().half_open, half_open as u64);
+            prop_assert_eq!(table.stats().entries, twin.live.len() as u64);
+        }
+        let evicted = twin.ended.iter().filter(|(_, reason)| *reason == EndReason::Evicted).count();
+        prop_assert_eq!(table.stats().evicted, evicted as u64);
+        prop_assert_eq!(untracked(&totals), twin.untracked);
+        table.end_all(0, &mut sink);
+        sink.take_in();
+        same_flows(&table_flows(&sink.accounts), &twin_flows(&twin), &packets)?;
+    }
+}
+
+/// Lanes with anything in them.
+type Lanes = BTreeMap<u8, (u64, u64)>;
+
+/// What flows should have, by lane: totals less what is in no flow.
+fn in_flows(totals: &Totals) -> Lanes {
+    let lanes = totals.lanes.iter().enumerate().map(|(number, lane)| {
+        let count = lane.count.since(&lane.untracked_sum());
+        (number as u8, (count.packets, count.bytes))
+    });
+    lanes.filter(|&(_, count)| count != (0, 0)).collect()
+}
+
+/// Numbers that a seed gives, for what happens between batches.
+struct Chance(u64);
+
+impl Chance {
+    fn below(&mut self, limit: u64) -> u64 {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 33) % limit
+    }
+}
+
+/// A table whose cuts are written in slices while packets come, as live.
+struct Cutting {
+    table: FlowTable,
+    totals: Totals,
+    sink: Collector,
+    /// What flows had at the boundary of the cut that is being written, and
+    /// flows that had ended then.
+    under_way: Option<(Lanes, u64)>,
+    boundary_ns: u64,
+    /// The receiver has no room now and then.
+    rooms: bool,
+    whole: u32,
+}
+
+impl Cutting {
+    fn new(most: usize, rooms: bool) -> Cutting {
+        Cutting {
+            table: FlowTable::new(config(most)),
+            totals: Totals::default(),
+            sink: Collector::default(),
+            under_way: None,
+            boundary_ns: T0,
+            rooms,
+            whole: 0,
+        }
+    }
+
+    fn begin(&mut self) -> Result<(), TestCaseError> {
+        if self.under_way.is_none() {
+            self.boundary_ns += S;
+            prop_assert!(self.table.begin_cut(self.boundary_ns));
+            self.under_way = Some((in_flows(&self.totals), self.table.stats().closed));
+        }
+        Ok(())
+    }
+
+    /// Writes a slice; where that ends the cut, the records say what stood at the boundary.
+    fn write(&mut self, slice: usize) -> Result<(), TestCaseError> {
+        if self.under_way.is_none() || !self.table.write_cut(slice, &mut self.sink) {
+            return Ok(());
+        }
+        let (expected, closed) = self.under_way.take().unwrap_or_default();
+        self.sink.take_in();
+        let stats = self.table.stats();
+        if self.table.cut_is_whole() && stats.unreported == 0 {
+            prop_assert_eq!(self.sink.sums(), expected);
+            self.whole += 1;
+        }
+        // Where nothing stood in the way, it has to be.
+        prop_assert!(self.table.cut_is_whole() || self.rooms || stats.closed > closed);
+        Ok(())
+    }
+
+    /// Everything written, with room: what is known of each flow is what the table has.
+    fn finish(&mut self) -> Result<(), TestCaseError> {
+        self.sink.room = None;
+        self.write(usize::MAX)?;
+        self.begin()?;
+        self.write(usize::MAX)?;
+        self.sink.take_in();
+        let known = self.sink.live.values();
+        let known: Vec<_> = known.map(|one| (one.key, one.packets, one.bytes, one.by_lane())).collect();
+        let mut sums = Lanes::new();
+        let mut missing = Vec::new();
+        self.table.for_each(|entry, lanes| {
+            let lanes = lanes.iter().map(|one| ((one.side, one.lane.0), (one.packets, one.bytes))).collect();
+            add_lanes(&mut sums, &lanes);
+            let packets = [entry.packets(0), entry.packets(1)];
+            let whole = (entry.key, packets, entry.sent.map(|sent| sent.bytes), lanes);
+            if !known.contains(&whole) {
+                missing.push(format!("{whole:?}, known as {:?}", known.iter().find(|one| one.0 == whole.0)));
+            }
+        });
+        prop_assert!(missing.is_empty(), "{}", missing.join("\n"));
+        for ended in &self.sink.ended {
+            add_lanes(&mut sums, &ended.by_lane());
+        }
+        let sum = |lanes: &Lanes| lanes.values().fold((0, 0), |sum, one| (sum.0 + one.0, sum.1 + one.1));
+        let (flows, lost) = (sum(&sums), self.table.stats().unreported_count);
+        let expected = in_flows(&self.totals);
+        prop_assert_eq!((flows.0 + lost.packets, flows.1 + lost.bytes), sum(&expected));
+        if self.table.stats().unreported == 0 {
+            prop_assert_eq!(sums, expected);
+        }
+        self.table.end_all(0, &mut self.sink);
+        self.sink.take_in();
+        for account in &self.sink.accounts {
+            for side in 0..2 {
+                // No frame stands for more than four packets here.
+                let surplus = account.surplus.packets[side];
+                prop_assert!(surplus * 4 <= account.entry.packets(side) * 3, "surplus without its packets");
+            }
+        }
+        Ok(())
+    }
+}
+
+/// One random run: cuts, slices and sweeps between batches; `rooms`: receivers
+/// that have none now and then; `lanes`: interfaces and directions to come by.
+fn run_with_cuts(
+    steps: &[table_run::stream::Step],
+    seed: u64,
+    most: usize,
+    lanes: u64,
+    rooms: bool,
+) -> Result<Cutting, TestCaseError> {
+    let mut packets = packets(steps);
+    let mut chance = Chance(seed);
+    for (number, packet) in packets.iter_mut().enumerate().filter(|_| lanes > 0) {
+        packet.lane.0 = chance.below(lanes) as u8;
+        packet.time_ns = T0 + number as u64 * MS;
+        (packet.segments, packet.bytes) = (4, packet.frame_bytes + 3 * 66);
+    }
+    let mut run = Cutting::new(most, rooms);
+    for mut batch in batches(&packets, seed) {
+        if rooms {
+            run.sink.room = [None, Some(0), Some(chance.below(8) as usize)][chance.below(3) as usize];
+        }
+        if chance.below(4) == 0 {
+            run.begin()?;
+        }
+        run.table.process(&mut batch, &mut run.totals, &mut run.sink);
+        let now = batch.last().map_or(0, |packet| packet.time_ns);
+        if chance.below(3) == 0 {
+            run.table.sweep(now, chance.below(20) as usize, &mut run.sink);
+        }
+        if chance.below(2) == 0 {
+            run.write(1 + chance.below(12) as usize)?;
+        }
+    }
+    run.finish()?;
+    Ok(run)
+}
+
+proptest! {
+    #![proptest_config(cases(1000))]
+
+    /// With room for all flows, a cut's records are the packets up to its
+    /// boundary, by lane, however late and in whatever slices they are written.
+    #[test]
+    fn records_at_a_cut_are_the_packets_up_to_its_boundary(steps in steps(9, 300), seed: u64) {
+        let run = run_with_cuts(&steps, seed, 1024, 0, false)?;
+        prop_assert!(run.whole > 0);
+    }
+
+    /// The same where flows are pushed out at any moment.
+    #[test]
+    fn records_at_a_cut_with_a_table_that_is_too_small(steps in steps(60, 400), seed: u64) {
+        run_with_cuts(&steps, seed, 16, 0, false)?;
+    }
+
+    /// Receivers without room: nothing is lost from the totals.
+    #[test]
+    fn flows_and_unreported_are_the_totals_whatever_room_there_is(steps in steps(60, 400), seed: u64) {
+        run_with_cuts(&steps, seed, 16, 0, true)?;
+    }
+
+    /// So many lanes that details run out: what finds no place is untracked, whole.
+    #[test]
+    fn packets_without_a_place_for_their_lane_are_untracked(
+        steps in steps(7, 250), seed: u64, rooms: bool
+    ) {
+        let steps = [&steps[..], &steps, &steps].concat();
+        run_with_cuts(&steps, seed, 16, 200, rooms)?;
     }
 }

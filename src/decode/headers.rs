@@ -18,7 +18,8 @@ pub const TAGS_MAX: usize = 4;
 
 /// IPv6 fragment header.
 pub(super) const IPV6_FRAGMENT: u8 = 44;
-const IPV6_HOP_BY_HOP: u8 = 0;
+/// Hop-by-hop options.
+pub(super) const IPV6_HOP_BY_HOP: u8 = 0;
 const IPV6_ROUTING: u8 = 43;
 const IPV6_AUTHENTICATION: u8 = 51;
 const IPV6_DESTINATION: u8 = 60;
@@ -297,6 +298,16 @@ pub(super) fn mss(header: &TcpHeaderSlice<'_>) -> u16 {
             _ => None,
         })
         .unwrap_or(0)
+}
+
+/// Whether the IPv6 header at `at` has no length and a hop-by-hop header behind
+/// it that has: BIG TCP as Linux has had it since 5.19 (RFC 2675; include/net/ipv6.h, `hop_jumbo_hdr`;
+/// `ipv6_gso_segment` takes it out).
+#[cold]
+pub(super) fn says_jumbo(data: &[u8], at: u16) -> bool {
+    let at = at as usize;
+    let Some(header) = data.get(at..at + 44) else { return false };
+    header[4..6] == [0, 0] && header[6] == IPV6_HOP_BY_HOP && header[41..44] == [0, 0xc2, 4]
 }
 
 /// All headers of a super-frame whose segmentation is inside a tunnel, or None

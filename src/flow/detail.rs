@@ -187,6 +187,15 @@ impl Details {
         Ok(())
     }
 
+    /// Takes back what [`Details::count_surplus`] counted for a packet that is in no flow.
+    pub fn take_back_surplus(&mut self, entry: &Entry, side: usize, packets: u64, bytes: u64) {
+        if let Some(at) = self.find(entry, KIND_SURPLUS, |_| true) {
+            let body = &mut self.chunks[at].body;
+            body[side] -= packets;
+            body[2 + side] -= bytes;
+        }
+    }
+
     /// See [`Surplus`].
     pub fn surplus(&self, entry: &Entry) -> Surplus {
         match self.find(entry, KIND_SURPLUS, |_| true) {

@@ -104,6 +104,8 @@ pub struct FlowTable {
     reported: Vec<u64>,
     /// Every record of the cut under way has its values of the boundary.
     cut_whole: bool,
+    /// A cut has begun and is not written.
+    cutting: bool,
     sweeping: bool,
     stats: TableStats,
 }
@@ -134,6 +136,7 @@ impl FlowTable {
             boundary_ns: 0,
             reported: Vec::with_capacity(if config.reports_active() { flows_max } else { 0 }),
             cut_whole: true,
+            cutting: false,
             sweeping: true,
             stats: TableStats::default(),
             config,
@@ -265,6 +268,8 @@ impl FlowTable {
                 .count_lane(entry, side, packet.lane, packet.segments as u64, packet.bytes as u64)
                 .is_err()
             {
+                let (more, surplus) = (packet.segments as u64 - 1, packet.bytes - packet.frame_bytes);
+                self.details.take_back_surplus(entry, side, more, surplus as u64);
                 return Err(Reason::NoDetail);
             }
         }
@@ -303,12 +308,7 @@ impl FlowTable {
             // Touched before the boundary and not yet written for it.
             self.cut_whole &= self.write(slot, None, sink);
         }
-        if self.touched[self.current].len() == self.touched[self.current].capacity() {
-            // Slots were used again and again within one cut: written early,
-            // which a cumulative record does not mind.
-            self.write_list(self.current, usize::MAX, sink);
-            self.touched[self.current].clear();
-        }
+        // A slot stands in it once, so there is a place.
         self.touched[self.current].push(slot);
         let entry = &mut self.entries[slot as usize];
         entry.state = entry.state & !state::TOUCH_MASK | (self.current as u32 + 1) << state::TOUCH_SHIFT;
@@ -343,6 +343,11 @@ impl FlowTable {
         }
         let slot = match self.free.pop() {
             Some(slot) => {
+                // The slot may stand in the current list already.
+                let touched = self.entries[slot as usize].state & state::TOUCH_MASK;
+                if touched >> state::TOUCH_SHIFT == self.current as u32 + 1 {
+                    entry.state |= touched;
+                }
                 self.entries[slot as usize] = entry;
                 self.segments[slot as usize] = Segment::default();
                 slot
@@ -359,6 +364,7 @@ impl FlowTable {
         }
         if !self.index.insert(tag, slot) {
             self.entries[slot as usize].marks = mark::FREE;
+            self.entries[slot as usize].key = FlowKey::NONE;
             self.free.push(slot);
             return Err(Reason::TableFull);
         }
@@ -405,6 +411,12 @@ impl FlowTable {
     fn end<S: Sink>(&mut self, slot: u32, reason: EndReason, sink: &mut S) {
         self.write(slot, Some(reason), sink);
         let entry = &mut self.entries[slot as usize];
+        if entry.state >> state::TOUCH_SHIFT == self.current as u32 + 1 {
+            // Its last record has what came after the boundary, and goes before the cut.
+            self.cut_whole &= !self.cutting;
+        } else {
+            entry.state &= !state::TOUCH_MASK;
+        }
         let tag = (entry.key.hash(self.config.seed) >> 32) as u32;
         self.index.remove(tag, slot);
         self.idle.take(slot);
@@ -427,7 +439,6 @@ impl FlowTable {
                     packets: entry.packets(0) + entry.packets(1),
                     bytes: entry.sent[0].bytes + entry.sent[1].bytes,
                 });
-                entry.state &= !state::TOUCH_MASK;
             }
             return false;
         };
@@ -475,7 +486,9 @@ impl FlowTable {
             bytes: [entry.sent[0].bytes, entry.sent[1].bytes],
             last_ns: entry.last,
         });
-        entry.state &= !state::TOUCH_MASK;
+        if end.is_none() {
+            entry.state &= !state::TOUCH_MASK;
+        }
         true
     }
 
@@ -490,45 +503,44 @@ impl FlowTable {
         self.current = 1 - self.current;
         self.written = 0;
         self.cut_whole = true;
+        self.cutting = true;
         self.boundary_ns = boundary_ns;
         true
     }
 
-    /// Whether every record of the cut is as of its boundary: false where the
-    /// sink had no room just when a flow's next packet came.
+    /// Whether every record so far is as of the cut's boundary: false where the
+    /// sink had no room just when a flow's next packet came, and where a flow
+    /// had a packet and ended before the cut was written.
     pub fn cut_is_whole(&self) -> bool {
         self.cut_whole
     }
 
-    /// Writes at most `entries_most` flows of the cut; true when it is whole.
+    /// Writes at most `entries_most` flows of the cut; true when it is written.
     pub fn write_cut<S: Sink>(&mut self, entries_most: usize, sink: &mut S) -> bool {
-        self.write_list(1 - self.current, entries_most, sink)
-    }
-
-    fn write_list<S: Sink>(&mut self, list: usize, entries_most: usize, sink: &mut S) -> bool {
-        let mark = list as u32 + 1;
-        let current = list == self.current;
-        let mut at = if current { 0 } else { self.written };
-        let until = self.touched[list].len().min(at.saturating_add(entries_most));
-        while at < until {
-            let slot = self.touched[list][at];
-            if let Some(&ahead) = self.touched[list].get(at + 16) {
+        let list = 1 - self.current;
+        let touched = list as u32 + 1;
+        let until = self.touched[list].len().min(self.written.saturating_add(entries_most));
+        while self.written < until {
+            let slot = self.touched[list][self.written];
+            if let Some(&ahead) = self.touched[list].get(self.written + 16) {
                 prefetch::line(&self.entries[ahead as usize].key);
                 prefetch::line(&self.entries[ahead as usize].last);
                 prefetch::line(&self.entries[ahead as usize].warm);
             }
+            let entry = &mut self.entries[slot as usize];
             // Written already if a packet came for it, or if it ended.
-            if self.entries[slot as usize].state >> state::TOUCH_SHIFT == mark
-                && !self.write(slot, None, sink)
-            {
-                break;
+            if entry.state >> state::TOUCH_SHIFT == touched {
+                if entry.marks & mark::FREE != 0 {
+                    entry.state &= !state::TOUCH_MASK;
+                } else if !self.write(slot, None, sink) {
+                    break;
+                }
             }
-            at += 1;
+            self.written += 1;
         }
-        if !current {
-            self.written = at;
-        }
-        at == self.touched[list].len()
+        let all = self.written == self.touched[list].len();
+        self.cutting &= !all;
+        all
     }
 
     /// Ends flows whose silence has lasted longer than their limit at `now_ns`,

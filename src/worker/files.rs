@@ -127,7 +127,8 @@ fn walk<T: Target>(job: Job<'_>, mut target: T) -> Walked {
         {
             ends_ns = frame.time_ns.saturating_add(duration_ns);
         }
-        if frame.time_ns >= ends_ns {
+        // The last moment that there is stands for any later one, too.
+        if frame.time_ns >= ends_ns && job.duration_ns.is_some() {
             walked = Walked::Duration;
             return false;
         }

@@ -123,9 +123,8 @@ impl Collector {
         for record in &buffer.records {
             if record.flags & flag::NEW != 0 {
                 let (key, _) = *keys.next().expect("a new flow's key");
-                let earlier = live.insert(record.slot, Known { key, ..Known::default() });
-                // Its end found no room: it is among the unreported.
-                ended.extend(earlier);
+                // What may stand there ended and found no room: all of it is among the unreported.
+                live.insert(record.slot, Known { key, ..Known::default() });
             }
             let known = live.get_mut(&record.slot).expect("a flow is named by a key before anything else");
             let (counts, rest) = lanes.split_at(record.lane_count as usize);
@@ -150,11 +149,20 @@ impl Collector {
         buffer.clear();
     }
 
-    /// Packets and bytes of everything known.
-    pub fn sum(&self) -> (u64, u64) {
-        let all = self.live.values().chain(&self.ended);
-        all.fold((0, 0), |sum, known| {
-            (sum.0 + known.packets[0] + known.packets[1], sum.1 + known.bytes[0] + known.bytes[1])
-        })
+    /// Packets and bytes by lane of everything known.
+    pub fn sums(&self) -> BTreeMap<u8, (u64, u64)> {
+        let mut sums = BTreeMap::new();
+        for known in self.live.values().chain(&self.ended) {
+            add_lanes(&mut sums, &known.by_lane());
+        }
+        sums
+    }
+}
+
+/// Adds what a flow had on each lane, by sender, to the sums by lane.
+pub fn add_lanes(sums: &mut BTreeMap<u8, (u64, u64)>, lanes: &BTreeMap<(u8, u8), (u64, u64)>) {
+    for (&(_, lane), &(packets, bytes)) in lanes {
+        let sum: &mut (u64, u64) = sums.entry(lane).or_default();
+        *sum = (sum.0 + packets, sum.1 + bytes);
     }
 }

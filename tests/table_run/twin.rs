@@ -2,8 +2,8 @@
 //! time, nothing prefetched, nothing packed. It knows the rules and none of the
 //! table's ways; where the two differ one of them is wrong.
 //!
-//! Not here: what depends on limits (who is pushed out of a full table is
-//! checked as a rule, not predicted).
+//! Who is pushed out of a full table is not predicted but checked: [`Twin::replay`]
+//! is told who went, and says whether that is within the rules.
 
 use super::S;
 use fullcount::decode::tcp_flag::{ACK, FIN, RST, SYN};
@@ -11,7 +11,7 @@ use fullcount::decode::{Kind, Packet, protocol};
 use fullcount::flow::key::FlowKey;
 use fullcount::flow::record::EndReason;
 use fullcount::flow::tcp::TcpState;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 
 /// Serial arithmetic (RFC 9293 §3.4): how far `a` is ahead of `b`.
 fn ahead(a: u32, b: u32) -> i64 {
@@ -426,4 +426,58 @@ impl Twin {
         self.live.insert(packet.key, Flow::new(packet));
         self.opened += 1;
     }
+
+    /// A packet in a table that holds `most` flows. `gone`: who left the other
+    /// table, in order; those who left for this packet are taken from it.
+    pub fn replay(&mut self, packet: &Packet, most: usize, gone: &mut VecDeque<Gone>) -> Result<(), String> {
+        let ended = self.ended.len();
+        let begins = self.before(packet) == Some(true);
+        if self.ended.len() > ended {
+            let (flow, reason) = &self.ended[ended];
+            match gone.pop_front() {
+                Some(one) if one == (flow.key, *reason) => {}
+                other => return Err(format!("{:?} ends as {reason:?}, not {other:?}", flow.key)),
+            }
+        }
+        if begins {
+            self.make_room(packet, most, gone)?;
+        }
+        self.take(packet);
+        Ok(())
+    }
+
+    /// Half-open flows have a quarter of the table. In a full one ended flows go
+    /// first, then half-open ones, then any; of each kind the longest idle.
+    fn make_room(&mut self, packet: &Packet, most: usize, gone: &mut VecDeque<Gone>) -> Result<(), String> {
+        let half_open = self.live.values().filter(|flow| flow.rank() == Rank::HalfOpen).count();
+        if Flow::new(packet).rank() == Rank::HalfOpen && half_open >= most / 4 {
+            self.push_out(Rank::HalfOpen, packet.time_ns, gone)?;
+        }
+        if self.live.len() >= most {
+            let there = |rank| self.live.values().any(|flow| flow.rank() == rank);
+            let first = [Rank::Ended, Rank::HalfOpen, Rank::Other].into_iter().find(|&rank| there(rank));
+            self.push_out(first.ok_or("a table without room and flows")?, packet.time_ns, gone)?;
+        }
+        Ok(())
+    }
+
+    fn push_out(&mut self, rank: Rank, now: u64, gone: &mut VecDeque<Gone>) -> Result<(), String> {
+        let (key, reason) = gone.pop_front().ok_or(format!("one that is {rank:?} has to go"))?;
+        let flow = self.live.get(&key).ok_or(format!("{key:?} went and was not there"))?;
+        let expected = if rank == Rank::Ended { flow.reason() } else { EndReason::Evicted };
+        if flow.rank() != rank || reason != expected {
+            return Err(format!("{key:?} is {:?} and went as {reason:?}, not {rank:?}", flow.rank()));
+        }
+        // Those whose time is over wait for nobody: they are longer idle than others in any order.
+        let alive = |other: &&Flow| other.rank() == rank && now < other.last + other.limit();
+        let longer = self.live.values().filter(alive).find(|other| other.last / S < flow.last / S);
+        if let Some(other) = longer {
+            return Err(format!("{key:?} went, {:?} is idle longer", other.key));
+        }
+        self.end(&key, reason);
+        Ok(())
+    }
 }
+
+/// A flow that left, and why.
+pub type Gone = (FlowKey, EndReason);
