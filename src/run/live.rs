@@ -44,11 +44,7 @@ pub(super) fn run(config: &Config, named: &[String], signals: &Signals) -> Resul
     let root = Root::system();
     // First of all: what changes after the interfaces were read is not missed.
     let events = EventSource::open().ok();
-    let interfaces = link::read(&root).map_err(|error| RunError::Failed(vec![error.to_string()]))?;
-    let mut selection = link::select(&interfaces.links, &interfaces.bonds, named).map_err(selection_error)?;
-    for (name, speed) in &config.link_speeds {
-        selection.set_speed(name, *speed).map_err(selection_error)?;
-    }
+    let (bonds, selection) = choose(&root, config, named)?;
     let cpus = cpus(config)?;
     let workers = config.workers.unwrap_or_else(|| if cpus.len() > 1 { (cpus.len() - 1).min(4) } else { 1 });
     let deal = DealKey::from_seed(super::random_seed()[0]);
@@ -72,7 +68,7 @@ pub(super) fn run(config: &Config, named: &[String], signals: &Signals) -> Resul
     let start = Start {
         time_ns: start_ns,
         reason: selection.reason.clone(),
-        bonds: bond_facts(&interfaces.bonds, &selection),
+        bonds: bond_facts(&bonds, &selection),
         workers: (0..workers).map(|number| (number, cpu_of(&cpus, number, workers, config))).collect(),
         filter: config.filter.clone(),
         snaplen: Some(config.snaplen),
@@ -219,6 +215,16 @@ pub(super) fn run(config: &Config, named: &[String], signals: &Signals) -> Resul
         StopReason::Error => Err(RunError::Failed(vec!["every interface that was watched is gone".into()])),
         _ => Ok(()),
     }
+}
+
+/// The bonds that there are, and the interfaces to be watched.
+fn choose(root: &Root, config: &Config, named: &[String]) -> Result<(Vec<Bond>, Selection), RunError> {
+    let interfaces = link::read(root).map_err(|error| RunError::Failed(vec![error.to_string()]))?;
+    let mut selection = link::select(&interfaces.links, &interfaces.bonds, named).map_err(selection_error)?;
+    for (name, speed) in &config.link_speeds {
+        selection.set_speed(name, *speed).map_err(selection_error)?;
+    }
+    Ok((interfaces.bonds, selection))
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
