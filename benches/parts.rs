@@ -121,6 +121,7 @@ fn run(bytes: Arc<[u8]>, plan: &generate::Plan) -> u64 {
         interval_ns: SECOND,
         views: Views { rows: None, link_rows: Some(view) },
         averages: false,
+        flows_max: 1 << 20,
         patience: None,
     };
     let mut aggregator = Aggregator::new(config, vec![inbox]);

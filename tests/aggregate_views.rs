@@ -185,7 +185,7 @@ impl Run {
             seed: [1, 2],
         };
         let patience = Some(Duration::from_secs(10));
-        let config = Config { interval_ns: S, views, averages, patience };
+        let config = Config { interval_ns: S, views, averages, flows_max: 4096, patience };
         let mut aggregator = Aggregator::new(config, vec![inbox]);
         aggregator.begin_at(T0);
         let mut decoder = Decoder::new(Vec::new(), VlanStacks::default());

@@ -169,6 +169,7 @@ impl Live {
             interval_ns: SECOND,
             views: Views { rows: None, link_rows: Some(view) },
             averages: false,
+            flows_max: 1 << 20,
             patience: Some(Duration::from_secs(10)),
         };
         let mut aggregator = Aggregator::new(config, vec![inbox]);

@@ -30,6 +30,13 @@ struct Group {
     history: u32,
 }
 
+impl Group {
+    fn new(scope: Scope, name: RowName) -> Group {
+        let none = [Count::default(); 2];
+        Group { scope, name, total: none, base: none, touched: 0, history: NO_HISTORY }
+    }
+}
+
 /// What is kept: whether by interface, and which grouping.
 type Kept = (bool, Grouping);
 
@@ -44,6 +51,11 @@ pub struct Groups {
     touched: Vec<u32>,
     histories: Histories,
     interval: u32,
+    groups_max: usize,
+    free: Vec<u32>,
+    /// Groups that made room, and the interval in which that was tried last.
+    folded: u64,
+    folded_in: u32,
     /// Raised when `kept` changes: numbers that rows remember are of another set then.
     generation: u32,
 }
@@ -95,6 +107,10 @@ impl Groups {
             touched: Vec::new(),
             histories: Histories::new(averages),
             interval: 0,
+            groups_max: GROUPS_MAX,
+            free: Vec::new(),
+            folded: 0,
+            folded_in: 0,
             generation: 0,
         }
     }
@@ -189,13 +205,63 @@ impl Groups {
     fn number(&mut self, scope: Scope, name: RowName) -> u32 {
         match self.numbers.get(&(scope, name)) {
             Some(&number) => number,
-            None if self.groups.len() < GROUPS_MAX => self.open(scope, name),
+            None if self.groups.len() < self.groups_max => self.open(scope, name),
             None => {
-                let rest = rest_of(name);
-                let known = self.numbers.get(&(scope, rest)).copied();
-                known.unwrap_or_else(|| self.open(scope, rest))
+                if self.free.is_empty() && self.folded_in != self.interval + 1 {
+                    self.make_room();
+                }
+                match self.free.pop() {
+                    Some(number) => self.open_at(number, scope, name),
+                    None => self.rest(scope, name),
+                }
             }
         }
+    }
+
+    /// The group for what finds no place of its own.
+    fn rest(&mut self, scope: Scope, name: RowName) -> u32 {
+        let rest = rest_of(name);
+        let known = self.numbers.get(&(scope, rest)).copied();
+        known.unwrap_or_else(|| self.open(scope, rest))
+    }
+
+    /// A quarter of the groups, those that have been silent for longest, is
+    /// summed in the group for the rest; not what had packets in this interval.
+    #[cold]
+    fn make_room(&mut self) {
+        let interval = self.interval + 1;
+        self.folded_in = interval;
+        let is_rest = |group: &Group| rest_of(group.name) == group.name;
+        let silent = (0u32..).zip(&self.groups);
+        let silent = silent.filter(|(_, group)| group.touched != interval && !is_rest(group));
+        let mut silent: Vec<(u32, u32)> = silent.map(|(number, group)| (group.touched, number)).collect();
+        let most = silent.len().min(self.groups_max / 4);
+        if most == 0 {
+            return;
+        }
+        silent.select_nth_unstable(most - 1);
+        for &(_, number) in &silent[..most] {
+            let group = &self.groups[number as usize];
+            let (scope, name, total, history) = (group.scope, group.name, group.total, group.history);
+            let rest = self.rest(scope, name);
+            let rest = &mut self.groups[rest as usize];
+            for (direction, had) in total.into_iter().enumerate() {
+                rest.total[direction].add(had);
+                rest.base[direction].add(had);
+            }
+            self.histories.release(history, number);
+            self.numbers.remove(&(scope, name));
+            self.groups[number as usize].total = [Count::default(); 2];
+            self.free.push(number);
+        }
+        self.folded += most as u64;
+        // Rows remember numbers that are others' now.
+        self.generation += 1;
+    }
+
+    /// How many groups had to make room since this was asked last.
+    pub(super) fn take_folded(&mut self) -> u64 {
+        std::mem::take(&mut self.folded)
     }
 
     #[inline]
@@ -212,9 +278,13 @@ impl Groups {
 
     fn open(&mut self, scope: Scope, name: RowName) -> u32 {
         let number = self.groups.len() as u32;
-        let none = [Count::default(); 2];
-        let group = Group { scope, name, total: none, base: none, touched: 0, history: NO_HISTORY };
-        self.groups.push(group);
+        self.groups.push(Group::new(scope, name));
+        self.numbers.insert((scope, name), number);
+        number
+    }
+
+    fn open_at(&mut self, number: u32, scope: Scope, name: RowName) -> u32 {
+        self.groups[number as usize] = Group::new(scope, name);
         self.numbers.insert((scope, name), number);
         number
     }
@@ -296,7 +366,8 @@ pub(super) fn select(view: &View, scope: Scope, stock: &Stock) -> (Vec<Row>, u64
     match view.grouping {
         Grouping::Connection => {
             for rows in &stock.rows {
-                best.found += rows.pruned;
+                let rates = matches!(view.order, Order::Rate | Order::None);
+                best.found += if scope.is_none() { rows.pruned[rates as usize] } else { 0 };
                 let take = |sight: RowSight| offer_flow(&mut best, scope, &sight, stock.calendar);
                 match view.order {
                     Order::Bytes | Order::Packets => rows.each(take),
@@ -321,7 +392,8 @@ pub(super) fn select(view: &View, scope: Scope, stock: &Stock) -> (Vec<Row>, u64
                 // A grouping that is new has what was there before.
                 let rates = matches!(view.order, Order::Rate | Order::None);
                 let shown = || !rates || groups.gained(group).iter().any(|gained| gained.packets > 0);
-                if fits && shown() {
+                let had = group.total[0].packets + group.total[1].packets > 0;
+                if fits && had && shown() {
                     best.offer(|| groups.row(number, stock.calendar));
                 }
             };

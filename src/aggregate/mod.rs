@@ -26,12 +26,12 @@ use crate::flow::table::TableStats;
 use crate::meter::totals::{Count, LaneTotals};
 use crate::worker::outbox::{Cut, Inbox, LaneMark, Message, RingFigures};
 use arc_swap::ArcSwapOption;
-use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
+use crossbeam_channel::{Receiver, Select, Sender, TryRecvError, TrySendError, bounded};
 use group::{Groups, Stock};
 use rows::Rows;
 use snapshot::{CaptureFigures, Fault, InterfaceFigures, Snapshot};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use view::Views;
 use window::{Calendar, History};
 
@@ -49,8 +49,11 @@ pub struct Config {
     pub views: Views,
     /// Whether rows have averages over the last seconds; interfaces always do.
     pub averages: bool,
-    /// How long to wait for a late worker, live; None waits for ever (files).
+    /// How long the others are waited for when one worker has cut, live; None
+    /// waits for ever (files).
     pub patience: Option<Duration>,
+    /// Most flows of a worker: address space for so many rows.
+    pub flows_max: usize,
 }
 
 /// One worker, seen from here.
@@ -79,6 +82,8 @@ pub struct Aggregator {
     boundary_ns: u64,
     start_ns: Option<u64>,
     faults: Vec<Fault>,
+    /// A worker is gone without its last cut: nothing adds up any more.
+    incomplete: bool,
     calendar: Calendar,
     /// Of each link.
     histories: Vec<History>,
@@ -116,7 +121,7 @@ impl Aggregator {
             .into_iter()
             .map(|inbox| Source {
                 inbox,
-                rows: Rows::new(config.averages),
+                rows: Rows::new(config.flows_max, config.averages),
                 cut: Cut::default(),
                 marks: Vec::new(),
                 ended: false,
@@ -138,6 +143,7 @@ impl Aggregator {
             boundary_ns: 0,
             start_ns: None,
             faults: Vec::new(),
+            incomplete: false,
             calendar: Calendar::default(),
             histories: vec![History::new(0); LINKS_MAX],
             latest: Arc::default(),
@@ -162,18 +168,12 @@ impl Aggregator {
         if self.sources.iter().all(|source| source.ended) {
             return None;
         }
-        let mut late = Vec::new();
-        for number in 0..self.sources.len() {
-            // Live a worker may leave a boundary out, and is ahead then.
-            let ahead = self.sources[number].cut.boundary_ns > self.boundary_ns;
-            if !self.sources[number].ended && !ahead && !self.take_until_cut(number) {
-                late.push(number);
-            }
-        }
+        let late = self.take_until_cuts();
         let last = self.sources.iter().all(|source| source.ended);
-        let on_time = self.sources.iter().enumerate().filter(|(number, _)| !late.contains(number));
-        let boundaries =
-            on_time.filter(|(_, source)| last || !source.ended).map(|(_, source)| source.cut.boundary_ns);
+        let boundaries = self.sources.iter().filter(|source| last || !source.ended);
+        let boundaries = boundaries.map(|source| source.cut.boundary_ns);
+        // Who is late stands at an earlier boundary, or at none yet.
+        let boundaries = boundaries.filter(|&boundary| last || boundary > self.boundary_ns);
         let boundary = if last { boundaries.max() } else { boundaries.min() };
         let earlier_ns = self.boundary_ns;
         self.boundary_ns = boundary.unwrap_or(0).max(self.boundary_ns);
@@ -187,6 +187,63 @@ impl Aggregator {
         let snapshot = Arc::new(self.snapshot(span_ns, last, late));
         self.latest.store(Some(snapshot.clone()));
         Some(snapshot)
+    }
+
+    /// Takes what workers say until each has cut at a boundary that has not been
+    /// told yet; the numbers of those that had not when patience was over. Live
+    /// that begins with the first one's cut: it is the pace. All are listened to
+    /// at once: a worker that has to wait for an empty buffer (files) would hold
+    /// up the reader, and that the others.
+    fn take_until_cuts(&mut self) -> Vec<usize> {
+        let mut until: Option<Instant> = None;
+        loop {
+            let behind = |source: &Source| !source.ended && source.cut.boundary_ns <= self.boundary_ns;
+            let waiting: Vec<usize> =
+                (0..self.sources.len()).filter(|&number| behind(&self.sources[number])).collect();
+            if waiting.is_empty() {
+                return waiting;
+            }
+            let some_have_cut = waiting.len() < self.sources.iter().filter(|source| !source.ended).count();
+            if until.is_none() && some_have_cut {
+                until = self.config.patience.map(|patience| Instant::now() + patience);
+            }
+            let mut select = Select::new();
+            for &number in &waiting {
+                select.recv(&self.sources[number].inbox.messages);
+            }
+            let ready = match until {
+                None => select.ready(),
+                Some(until) => match select.ready_deadline(until) {
+                    Ok(ready) => ready,
+                    Err(_) => return waiting,
+                },
+            };
+            self.take_ready(waiting[ready]);
+        }
+    }
+
+    /// Applies what a worker has said so far, up to its next cut.
+    fn take_ready(&mut self, number: usize) {
+        loop {
+            let source = &mut self.sources[number];
+            match source.inbox.messages.try_recv() {
+                Ok(Message::Records(buffer)) => self.apply(number, buffer),
+                Ok(Message::Cut(cut)) => {
+                    source.ended = cut.last;
+                    source.cut = *cut;
+                    source.marks.append(&mut source.cut.marks);
+                    return;
+                }
+                Err(TryRecvError::Empty) => return,
+                Err(TryRecvError::Disconnected) => {
+                    // A worker that went without its last cut has panicked.
+                    source.ended = true;
+                    self.incomplete = true;
+                    self.faults.push(Fault::WorkerGone { worker: number });
+                    return;
+                }
+            }
+        }
     }
 
     /// Other rows from this boundary on. A grouping that was not kept so far
@@ -206,38 +263,10 @@ impl Aggregator {
         self.config.views = views;
     }
 
-    /// Applies one worker's messages up to its next cut; false if it is late.
-    fn take_until_cut(&mut self, number: usize) -> bool {
-        loop {
-            let source = &mut self.sources[number];
-            let message = match self.config.patience {
-                None => source.inbox.messages.recv().ok(),
-                Some(patience) => match source.inbox.messages.recv_timeout(patience) {
-                    Ok(message) => Some(message),
-                    Err(crossbeam_channel::RecvTimeoutError::Timeout) => return false,
-                    Err(crossbeam_channel::RecvTimeoutError::Disconnected) => None,
-                },
-            };
-            match message {
-                Some(Message::Records(buffer)) => self.apply(number, buffer),
-                Some(Message::Cut(cut)) => {
-                    source.ended = cut.last;
-                    source.cut = *cut;
-                    return true;
-                }
-                None => {
-                    // A worker that went without its last cut has panicked.
-                    source.ended = true;
-                    self.faults.push(Fault::WorkerGone { worker: number });
-                    return true;
-                }
-            }
-        }
-    }
-
     fn apply(&mut self, number: usize, mut buffer: Box<Buffer>) {
         let source = &mut self.sources[number];
-        source.rows.apply(&mut buffer, &mut self.flows_by_lane, &mut self.groups);
+        let kept = self.config.views.rows_kept();
+        source.rows.apply(&mut buffer, &mut self.flows_by_lane, &mut self.groups, kept);
         self.accounts.append(&mut buffer.accounts);
         buffer.clear();
         // The worker may have gone already.
@@ -275,6 +304,7 @@ impl Aggregator {
             let links = 0..interfaces.len() as u8;
             links.map(|link| group::select(view, Some(link), &stock).0).collect()
         });
+        let groups_folded = self.groups.take_folded();
         self.sources.iter_mut().for_each(|source| source.rows.next_interval());
         self.groups.next_interval();
         let mut ethertypes: Vec<(u16, Count)> = Vec::new();
@@ -304,6 +334,7 @@ impl Aggregator {
             skipped_intervals: skipped,
             late_packets: self.sources.iter().map(|source| source.cut.late_packets).sum(),
             late_workers,
+            groups_folded,
             faults: std::mem::take(&mut self.faults),
             last,
         };
@@ -315,9 +346,6 @@ impl Aggregator {
 
     /// What the interval brought goes into the histories that averages are made of.
     fn keep_averages(&mut self, totals: &[LaneTotals], interval_ns: u64, skipped: u64) {
-        for _ in 0..skipped.min(SILENCE) {
-            self.calendar.advance(interval_ns);
-        }
         let lanes = totals.chunks(2).zip(self.earlier.chunks(2));
         for (history, (now, then)) in self.histories.iter_mut().zip(lanes) {
             let gained = [0, 1].map(|direction| now[direction].count.since(&then[direction].count));
@@ -325,7 +353,10 @@ impl Aggregator {
         }
         self.sources.iter_mut().for_each(|source| source.rows.keep_averages(&self.calendar));
         self.groups.keep_averages(&self.calendar);
-        self.calendar.advance(interval_ns);
+        // Empty intervals that are left out come after this one.
+        for _ in 0..=skipped.min(SILENCE) {
+            self.calendar.advance(interval_ns);
+        }
     }
 
     fn lane_totals(&self) -> Vec<LaneTotals> {
@@ -340,7 +371,7 @@ impl Aggregator {
 
     /// Σ flows + untracked = totals, each summed on its own way.
     fn compare(&mut self, totals: &[LaneTotals]) {
-        if self.sources.iter().any(|source| source.cut.table.unreported > 0) {
+        if self.incomplete || self.sources.iter().any(|source| source.cut.table.unreported > 0) {
             return;
         }
         for (number, (lane, flows)) in totals.iter().zip(&self.flows_by_lane).enumerate() {
@@ -367,21 +398,26 @@ impl Aggregator {
         sums
     }
 
-    /// Moments that all workers have noted; the others wait for the next snapshot.
+    /// Moments that all workers have noted; the others wait for the next
+    /// snapshot, but not those that lie before one that all have.
     fn take_marks(&mut self) -> Vec<(u64, Vec<LaneTotals>)> {
-        for source in &mut self.sources {
-            source.marks.append(&mut source.cut.marks);
-        }
+        let Some(going) = self.sources.iter().find(|source| !source.ended).or(self.sources.first()) else {
+            return Vec::new();
+        };
+        let moments: Vec<u64> = going.marks.iter().map(|mark| mark.at_ns).collect();
         let mut marks = Vec::new();
-        while let Some(at_ns) = self.sources.first().and_then(|source| source.marks.first()).map(|m| m.at_ns)
-        {
-            if self.sources.iter().any(|source| source.marks.first().is_none_or(|mark| mark.at_ns != at_ns)) {
-                break;
+        for at_ns in moments {
+            let place = |source: &Source| source.marks.iter().position(|mark| mark.at_ns == at_ns);
+            if self.sources.iter().any(|source| place(source).is_none() && !source.ended) {
+                continue;
             }
             let mut lanes = vec![LaneTotals::default(); 2 * LINKS_MAX];
             for source in &mut self.sources {
-                let mark = source.marks.remove(0);
-                lanes.iter_mut().zip(&mark.lanes).for_each(|(sum, lane)| sum.add(lane));
+                // What a worker that has ended did not note stands as it ended.
+                let noted = place(source);
+                let of_source = noted.map_or(&source.cut.lanes, |place| &source.marks[place].lanes);
+                lanes.iter_mut().zip(of_source).for_each(|(sum, lane)| sum.add(lane));
+                source.marks.drain(..noted.map_or(0, |place| place + 1));
             }
             marks.push((at_ns, lanes));
         }

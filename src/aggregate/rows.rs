@@ -1,6 +1,6 @@
 //! One worker's flows as the aggregator knows them: a dense table by slot.
 //!
-//! Chunks instead of one array, so that growing copies nothing. Where a row
+//! Where a row
 //! stood when the interval began is kept beside, for those that had something
 //! then: a flow that is new has no base. A row that ended stays for the snapshot
 //! of its interval in `ended`; where an interval is a whole file that list is
@@ -8,7 +8,7 @@
 
 use super::group::{GroupIds, Groups};
 use super::window::{Averages, Calendar, Histories, NO_HISTORY};
-use crate::capture::Lane;
+use crate::capture::{Lane, LinkId};
 use crate::flow::detail::LaneCount;
 use crate::flow::entry::{NO_LANE, mark};
 use crate::flow::key::FlowKey;
@@ -19,10 +19,8 @@ use crate::worker::advise_huge_pages;
 use std::cmp::Reverse;
 use std::collections::HashMap;
 
-const CHUNK_BITS: usize = 16;
-const CHUNK: usize = 1 << CHUNK_BITS;
-/// Ended rows of one interval that are kept for a view, at least.
-const ENDED_KEPT: usize = 16_384;
+/// Ended rows of one interval that are kept by each order, at least.
+const ENDED_KEPT: usize = 4096;
 
 /// A flow's counters, by sender.
 #[derive(Clone, Copy, Debug)]
@@ -77,7 +75,8 @@ pub(super) struct LaneRows {
 
 /// See the module's description.
 pub(super) struct Rows {
-    chunks: Vec<Vec<RowState>>,
+    /// By slot. Address space for all of them is taken at once, so that growing copies nothing.
+    rows: Vec<RowState>,
     touched: Vec<u32>,
     /// Totals of rows as the interval began.
     bases: Vec<[Count; 2]>,
@@ -85,8 +84,12 @@ pub(super) struct Rows {
     by_lane: HashMap<u32, LaneRows>,
     histories: Histories,
     group_ids: GroupIds,
-    /// Ended rows of the interval that were pruned.
-    pub pruned: u64,
+    /// Rows that each order of ended ones keeps.
+    kept: usize,
+    /// Ended rows that are kept from when they are pruned next.
+    prune_at: usize,
+    /// Ended rows of the interval that were pruned; of them, those with packets in it.
+    pub pruned: [u64; 2],
     /// Number of the interval; 0 is "never".
     interval: u32,
 }
@@ -134,15 +137,9 @@ impl RowSight<'_> {
 }
 
 /// The row of a slot; made where there is none yet.
-fn row_of(chunks: &mut Vec<Vec<RowState>>, slot: u32) -> &mut RowState {
-    let (chunk, place) = (slot as usize >> CHUNK_BITS, slot as usize & (CHUNK - 1));
-    while chunks.len() <= chunk {
-        let mut rows: Vec<RowState> = Vec::with_capacity(CHUNK);
-        let memory = rows.spare_capacity_mut();
-        advise_huge_pages(memory.as_mut_ptr().cast(), size_of_val(memory));
-        chunks.push(rows);
-    }
-    let rows = &mut chunks[chunk];
+#[inline]
+fn row_of(rows: &mut Vec<RowState>, slot: u32) -> &mut RowState {
+    let place = slot as usize;
     if rows.len() <= place {
         // Slots are taken in order, so this is one row at a time.
         rows.resize(place + 1, RowState::default());
@@ -151,23 +148,36 @@ fn row_of(chunks: &mut Vec<Vec<RowState>>, slot: u32) -> &mut RowState {
 }
 
 impl Rows {
-    /// `averages`: whether histories are kept.
-    pub fn new(averages: bool) -> Rows {
+    /// Rows of a table of `flows_max`. `averages`: whether histories are kept.
+    pub fn new(flows_max: usize, averages: bool) -> Rows {
+        let mut rows: Vec<RowState> = Vec::with_capacity(flows_max);
+        let memory = rows.spare_capacity_mut();
+        advise_huge_pages(memory.as_mut_ptr().cast(), size_of_val(memory));
         Rows {
-            chunks: Vec::new(),
+            rows,
             touched: Vec::new(),
             bases: Vec::new(),
             ended: Vec::new(),
             by_lane: HashMap::new(),
             histories: Histories::new(averages),
             group_ids: GroupIds::default(),
-            pruned: 0,
+            kept: ENDED_KEPT,
+            prune_at: 0,
+            pruned: [0; 2],
             interval: 0,
         }
     }
 
     /// Takes a buffer's records in.
-    pub fn apply(&mut self, buffer: &mut Buffer, flows_by_lane: &mut [Count], groups: &mut Groups) {
+    /// `kept`: so many rows may be asked for.
+    pub fn apply(
+        &mut self,
+        buffer: &mut Buffer,
+        flows_by_lane: &mut [Count],
+        groups: &mut Groups,
+        kept: usize,
+    ) {
+        self.kept = kept.max(ENDED_KEPT);
         let mut keys = buffer.keys.iter();
         let mut lanes = buffer.lanes.as_slice();
         let mut accounts = buffer.accounts.iter_mut();
@@ -177,7 +187,7 @@ impl Rows {
             {
                 self.by_lane.remove(&record.slot);
                 self.group_ids.forget(record.slot, groups);
-                let row = row_of(&mut self.chunks, record.slot);
+                let row = row_of(&mut self.rows, record.slot);
                 *row = RowState { key, live: true, listed: row.listed, ..RowState::default() };
             }
             let (counts, rest) = lanes.split_at((record.lane_count as usize).min(lanes.len()));
@@ -200,7 +210,7 @@ impl Rows {
     ) {
         let interval = self.interval + 1;
         let slot = record.slot;
-        let row = row_of(&mut self.chunks, slot);
+        let row = row_of(&mut self.rows, slot);
         if row.touched != interval {
             row.touched = interval;
             row.base = NO_BASE;
@@ -291,26 +301,69 @@ impl Rows {
     }
 
     fn end(&mut self, slot: u32, several: bool) {
-        let row = row_of(&mut self.chunks, slot);
+        let row = row_of(&mut self.rows, slot);
         row.live = false;
         let row = *row;
         let lanes = if several { self.by_lane.remove(&slot) } else { None };
         self.ended.push(Ended { slot, row, lanes });
-        if self.ended.len() >= 4 * ENDED_KEPT {
+        if self.ended.len() >= self.prune_at.max(4 * self.kept) {
             self.prune();
         }
     }
 
-    /// The largest by bytes and those by packets cover every order there is.
+    /// Of ended rows those stay that any view may show: the first by each order,
+    /// over all interfaces and of each.
     fn prune(&mut self) {
-        let bytes = |row: &RowState| row.total[0].bytes + row.total[1].bytes;
-        let packets = |row: &RowState| row.total[0].packets + row.total[1].packets;
-        self.ended.select_nth_unstable_by_key(2 * ENDED_KEPT, |one| (Reverse(bytes(&one.row)), one.row.key));
-        self.ended[2 * ENDED_KEPT..].sort_unstable_by_key(|one| (Reverse(packets(&one.row)), one.row.key));
-        self.pruned += (self.ended.len() - 3 * ENDED_KEPT) as u64;
-        for one in self.ended.drain(3 * ENDED_KEPT..) {
+        let bytes = |one: &Ended| one.row.total[0].bytes + one.row.total[1].bytes;
+        let packets = |one: &Ended| one.row.total[0].packets + one.row.total[1].packets;
+        let mut ended: Vec<(Ended, bool)> = self.ended.drain(..).map(|one| (one, false)).collect();
+        let kept = self.kept.min(ended.len());
+        let mut keep = |order: &dyn Fn(&Ended) -> (Reverse<u64>, FlowKey)| {
+            ended.select_nth_unstable_by_key(kept - 1, |(one, _)| order(one));
+            ended[..kept].iter_mut().for_each(|(_, stays)| *stays = true);
+        };
+        keep(&|one| (Reverse(bytes(one)), one.row.key));
+        keep(&|one| (Reverse(packets(one)), one.row.key));
+        keep(&|one| (Reverse(0), one.row.key));
+        let mut links: Vec<LinkId> = Vec::new();
+        for lane in ended.iter().flat_map(|(one, _)| one.row.lanes).filter(|&lane| lane != NO_LANE) {
+            if !links.contains(&Lane(lane).link()) {
+                links.push(Lane(lane).link());
+            }
+        }
+        for link in links.iter().copied().filter(|_| links.len() > 1) {
+            let on_link = |one: &Ended, count: fn(&Count) -> u64| -> u64 {
+                if let Some(lanes) = &one.lanes {
+                    let counts = lanes.now.iter().filter(|lane| lane.lane.link() == link);
+                    return counts
+                        .map(|lane| count(&Count { packets: lane.packets, bytes: lane.bytes }))
+                        .sum();
+                }
+                let there = |side: &usize| {
+                    one.row.lanes[*side] != NO_LANE && Lane(one.row.lanes[*side]).link() == link
+                };
+                (0..2).filter(there).map(|side| count(&one.row.total[side])).sum()
+            };
+            let mut keep = |count: fn(&Count) -> u64| {
+                let order = |one: &Ended| (Reverse(on_link(one, count)), one.row.key);
+                ended.select_nth_unstable_by_key(kept - 1, |(one, _)| order(one));
+                ended[..kept].iter_mut().for_each(|(_, stays)| *stays = true);
+            };
+            keep(|count| count.bytes);
+            keep(|count| count.packets);
+            keep(|count| u64::from(count.packets > 0));
+        }
+        for (one, stays) in ended {
+            if stays {
+                self.ended.push(one);
+                continue;
+            }
+            let gained = self.sight(one.slot, &one.row, None).gained;
+            self.pruned[0] += 1;
+            self.pruned[1] += u64::from(gained[0].packets + gained[1].packets > 0);
             self.histories.release(one.row.history, one.slot);
         }
+        self.prune_at = 2 * self.ended.len();
     }
 
     fn sight<'a>(&'a self, slot: u32, row: &'a RowState, lanes: Option<&'a LaneRows>) -> RowSight<'a> {
@@ -325,7 +378,7 @@ impl Rows {
     }
 
     fn sight_of_slot(&self, slot: u32) -> Option<RowSight<'_>> {
-        let row = &self.chunks[slot as usize >> CHUNK_BITS][slot as usize & (CHUNK - 1)];
+        let row = &self.rows[slot as usize];
         let several = row.marks & (mark::LANES[0] | mark::LANES[1]) != 0;
         let lanes = if several { self.by_lane.get(&slot) } else { None };
         row.live.then(|| self.sight(slot, row, lanes))
@@ -343,11 +396,8 @@ impl Rows {
 
     /// Every row there is.
     pub fn each(&self, mut each: impl FnMut(RowSight)) {
-        for (number, chunk) in self.chunks.iter().enumerate() {
-            let slots = (number << CHUNK_BITS) as u32..;
-            let live = slots.zip(chunk).filter(|(_, row)| row.live);
-            live.filter_map(|(slot, _)| self.sight_of_slot(slot)).for_each(&mut each);
-        }
+        let live = (0u32..).zip(&self.rows).filter(|(_, row)| row.live);
+        live.filter_map(|(slot, _)| self.sight_of_slot(slot)).for_each(&mut each);
         self.each_ended(each);
     }
 
@@ -369,11 +419,11 @@ impl Rows {
         }
         for at in 0..self.touched.len() {
             let slot = self.touched[at];
-            let row = *row_of(&mut self.chunks, slot);
+            let row = *row_of(&mut self.rows, slot);
             if row.live && row.touched == self.interval + 1 {
                 let base = base_of(&row, &self.bases);
                 let gained = [0, 1].map(|side| row.total[side].since(&base[side]));
-                let history = &mut row_of(&mut self.chunks, slot).history;
+                let history = &mut row_of(&mut self.rows, slot).history;
                 self.histories.add(history, slot, calendar, gained);
             }
         }
@@ -395,7 +445,8 @@ impl Rows {
         for one in self.ended.drain(..) {
             self.histories.release(one.row.history, one.slot);
         }
-        self.pruned = 0;
+        self.pruned = [0; 2];
+        self.prune_at = 0;
     }
 }
 

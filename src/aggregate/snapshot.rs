@@ -45,6 +45,9 @@ pub struct Snapshot {
     pub late_packets: u64,
     /// Workers that had not cut in time.
     pub late_workers: Vec<usize>,
+    /// Rows of groupings that were silent for longest and had to make room: what
+    /// they had is in the row for the rest.
+    pub groups_folded: u64,
     /// What must not be.
     pub faults: Vec<Fault>,
     /// The last snapshot of the run.

@@ -91,3 +91,11 @@ pub struct Views {
     /// Rows of each interface, with its share of each.
     pub link_rows: Option<View>,
 }
+
+impl Views {
+    /// As many rows as any of them may need.
+    pub(super) fn rows_kept(&self) -> usize {
+        let views = self.rows.iter().chain(&self.link_rows);
+        views.map(|view| view.offset.saturating_add(view.limit)).max().unwrap_or(0)
+    }
+}

@@ -122,6 +122,13 @@ impl Deliver {
             tell("flows_unreported", None, count, message);
             self.unreported = unreported;
         }
+        if snapshot.groups_folded > 0 {
+            let count = snapshot.groups_folded;
+            let message = format!(
+                "{count} rows that were silent for longest had to make room; what they had is in the row for the rest"
+            );
+            tell("rows_folded", None, count, message);
+        }
         for worker in &snapshot.late_workers {
             let message = format!(
                 "worker {worker} had not finished its interval in time; the next one has its figures"

@@ -48,7 +48,13 @@ pub(super) fn run(config: &Config, groups: &[Vec<PathBuf>], signals: &Signals) -
         (0..workers).map(|_| outbox(BUFFERS_FILE, tables.accounts, true)).unzip();
     let (snapshots, to_deliver) = bounded(SNAPSHOTS);
     let mut aggregator = Aggregator::new(
-        AggregatorConfig { interval_ns, views: super::views(config), averages: false, patience: None },
+        AggregatorConfig {
+            interval_ns,
+            views: super::views(config),
+            averages: false,
+            patience: None,
+            flows_max: tables.flows_max,
+        },
         inboxes,
     );
     let links: Arc<Mutex<Vec<LinkFacts>>> = Arc::default();

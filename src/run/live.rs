@@ -36,7 +36,7 @@ const SNAPSHOTS: usize = 64;
 const MESSAGES: usize = 1024;
 /// Control messages to one worker.
 const CONTROLS: usize = 512;
-/// How much longer than an interval a worker may take for its cut.
+/// How long the others are waited for when one worker has cut.
 const PATIENCE: Duration = Duration::from_millis(500);
 
 pub(super) fn run(config: &Config, named: &[String], signals: &Signals) -> Result<(), RunError> {
@@ -98,7 +98,8 @@ pub(super) fn run(config: &Config, named: &[String], signals: &Signals) -> Resul
             interval_ns,
             views: super::views(config),
             averages: false,
-            patience: Some(Duration::from_nanos(interval_ns) + PATIENCE),
+            flows_max: tables.flows_max,
+            patience: Some(PATIENCE),
         },
         inboxes,
     );

@@ -136,6 +136,7 @@ pub fn empty(time_ns: u64) -> Snapshot {
         skipped_intervals: 0,
         late_packets: 0,
         late_workers: Vec::new(),
+        groups_folded: 0,
         faults: Vec::new(),
         last: false,
     }
