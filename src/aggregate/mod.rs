@@ -26,12 +26,12 @@ use crate::flow::table::TableStats;
 use crate::meter::totals::{Count, LaneTotals};
 use crate::worker::outbox::{Cut, Inbox, LaneMark, Message, RingFigures};
 use arc_swap::ArcSwapOption;
-use crossbeam_channel::{Receiver, Select, Sender, TryRecvError, TrySendError, bounded};
+use crossbeam_channel::{Receiver, Select, Sender, TryRecvError, TrySendError, after, bounded};
 use group::{Groups, Stock};
 use rows::Rows;
 use snapshot::{CaptureFigures, Fault, InterfaceFigures, Snapshot};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use view::Views;
 use window::{Calendar, History};
 
@@ -195,7 +195,7 @@ impl Aggregator {
     /// at once: a worker that has to wait for an empty buffer (files) would hold
     /// up the reader, and that the others.
     fn take_until_cuts(&mut self) -> Vec<usize> {
-        let mut until: Option<Instant> = None;
+        let mut alarm = None;
         loop {
             let behind = |source: &Source| !source.ended && source.cut.boundary_ns <= self.boundary_ns;
             let waiting: Vec<usize> =
@@ -204,20 +204,18 @@ impl Aggregator {
                 return waiting;
             }
             let some_have_cut = waiting.len() < self.sources.iter().filter(|source| !source.ended).count();
-            if until.is_none() && some_have_cut {
-                until = self.config.patience.map(|patience| Instant::now() + patience);
+            if alarm.is_none() && some_have_cut {
+                alarm = self.config.patience.map(after);
             }
             let mut select = Select::new();
             for &number in &waiting {
                 select.recv(&self.sources[number].inbox.messages);
             }
-            let ready = match until {
-                None => select.ready(),
-                Some(until) => match select.ready_deadline(until) {
-                    Ok(ready) => ready,
-                    Err(_) => return waiting,
-                },
-            };
+            let alarm = alarm.as_ref().map(|alarm| select.recv(alarm));
+            let ready = select.ready();
+            if Some(ready) == alarm {
+                return waiting;
+            }
             self.take_ready(waiting[ready]);
         }
     }

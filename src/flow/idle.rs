@@ -3,16 +3,21 @@
 //! Every class of flow (they differ in how long silence may last) has a ring of
 //! buckets, one for each second that an entry of it can be old. An entry stands
 //! in the bucket of the second in which it was put there; packets do not move
-//! it. When a bucket's second comes up for expiry, or its entry for eviction,
-//! the entry's true last packet is looked at, and it ends or is moved on. So a
-//! packet costs nothing here, a flow some list steps in its life, and both
-//! questions ("whose time is over?", "who has been idle longest?") are answered
-//! without looking at the rest. Each step is bounded; what is left waits.
+//! it, nor does a change of class unless the new limit is shorter than that of
+//! the ring it stands in. When a bucket's second comes up for expiry, or its
+//! entry for eviction, the entry's true class and last packet are looked at,
+//! and it ends or is moved on. So a packet costs nothing here, a flow two or
+//! three list steps in its life, and both questions ("whose time is over?",
+//! "who has been idle longest?") are answered without looking at the rest. Each
+//! step is bounded; what is left waits.
+//!
+//! Invariant: the limit of the ring in which an entry stands is at most that of
+//! its class; half-open and ended entries stand in their own ring.
 //!
 //! A ring reaches as far back as its limit. Where time jumps further, or where
 //! nothing is swept, what falls out of it waits in the class's overdue list.
 //!
-//! Does not know entries: the caller brings the time of the last packet.
+//! Does not know entries: the caller brings their class and last packet.
 
 /// Classes of flows by idle limit; the order is the order of eviction rules.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,6 +35,12 @@ pub enum Class {
     Udp = 4,
     /// Anything else: 60 s.
     Other = 5,
+}
+
+impl Class {
+    /// All of them, in that order.
+    pub const ALL: [Class; CLASSES] =
+        [Class::Tombstone, Class::HalfOpen, Class::Established, Class::Closing, Class::Udp, Class::Other];
 }
 
 /// Number of classes.
@@ -57,7 +68,8 @@ struct Ring {
     limit_ns: u64,
     /// Least second that any entry may stand in.
     low: u64,
-    count: usize,
+    /// Entries that stand here, of whatever class.
+    standing: usize,
 }
 
 impl Ring {
@@ -72,6 +84,8 @@ impl Ring {
 /// See the module's description.
 pub struct IdleLists {
     rings: [Ring; CLASSES],
+    /// Entries by class, wherever they stand.
+    counts: [usize; CLASSES],
     heads: Vec<u32>,
     nodes: Vec<Node>,
     now: u64,
@@ -85,12 +99,18 @@ impl IdleLists {
             // The sweep waits a second longer than the limit, and an entry
             // stands up to a second before its bucket's end.
             let buckets = (limit_ns / SECOND) as usize + 4;
-            let ring = Ring { offset, buckets, limit_ns, low: 0, count: 0 };
+            let ring = Ring { offset, buckets, limit_ns, low: 0, standing: 0 };
             // One more: the overdue list, in front.
             offset += buckets + 1;
             ring
         });
-        IdleLists { rings, heads: vec![NONE; offset], nodes: Vec::with_capacity(entries_max), now: 0 }
+        IdleLists {
+            rings,
+            counts: [0; CLASSES],
+            heads: vec![NONE; offset],
+            nodes: Vec::with_capacity(entries_max),
+            now: 0,
+        }
     }
 
     /// Bytes of memory for entries to come, for a hint to the kernel about page size.
@@ -104,36 +124,49 @@ impl IdleLists {
         self.rings[class as usize].limit_ns
     }
 
-    /// Whether an entry stands in a list of this class.
-    #[inline]
-    pub fn is_in(&self, slot: u32, class: Class) -> bool {
-        self.nodes.get(slot as usize).is_some_and(|node| node.linked && node.class == class as u8)
-    }
-
     /// Entries in a class.
     pub fn count(&self, class: Class) -> usize {
-        self.rings[class as usize].count
+        self.counts[class as usize]
     }
 
-    /// Puts an entry into the bucket of `last_ns`, out of where it stood.
+    /// A new entry of a class.
     pub fn put(&mut self, slot: u32, class: Class, last_ns: u64) {
+        self.counts[class as usize] += 1;
+        self.relink(slot, class, last_ns);
+    }
+
+    /// An entry is of another class from now on.
+    #[inline]
+    pub fn reclass(&mut self, slot: u32, from: Class, to: Class, last_ns: u64) {
+        self.counts[from as usize] -= 1;
+        self.counts[to as usize] += 1;
+        let limit_ns = self.limit_ns(to);
+        // Where it stands the limit is not longer than that of its class so far.
+        if to == Class::Tombstone || limit_ns < self.limit_ns(from) {
+            let stands = self.nodes.get(slot as usize).map_or(0, |node| node.class as usize);
+            if to == Class::Tombstone || limit_ns < self.rings[stands].limit_ns {
+                self.relink(slot, to, last_ns);
+            }
+        }
+    }
+
+    /// Puts an entry where its class and last packet belong, out of where it stood.
+    pub fn relink(&mut self, slot: u32, class: Class, last_ns: u64) {
         let at = slot as usize;
         if at >= self.nodes.len() {
             let blank = Node { second: 0, next: NONE, previous: NONE, bucket: NONE, class: 0, linked: false };
             self.nodes.resize(at + 1, blank);
         }
-        if self.nodes[at].linked {
-            self.take(slot);
-        }
+        self.unlink(slot);
         let second = last_ns / SECOND;
         self.advance(second);
         let ring = &mut self.rings[class as usize];
         let oldest = (self.now + 1).saturating_sub(ring.buckets as u64);
-        if ring.count == 0 {
+        if ring.standing == 0 {
             ring.low = second.max(oldest);
         }
         ring.low = ring.low.min(second).max(oldest);
-        ring.count += 1;
+        ring.standing += 1;
         let bucket = if second < oldest { ring.overdue() } else { ring.bucket(second) };
         let blank = Node { second, next: NONE, previous: NONE, bucket, class: class as u8, linked: true };
         self.nodes[at] = blank;
@@ -177,7 +210,7 @@ impl IdleLists {
     fn fall_out(&mut self, class: usize, oldest: u64) {
         let ring = &self.rings[class];
         let (overdue, turn) = (ring.overdue(), ring.buckets as u64);
-        if ring.count > 0 {
+        if ring.standing > 0 {
             for second in ring.low..oldest.min(ring.low.saturating_add(turn)) {
                 let bucket = self.rings[class].bucket(second) as usize;
                 let mut slot = std::mem::replace(&mut self.heads[bucket], NONE);
@@ -191,8 +224,13 @@ impl IdleLists {
         self.rings[class].low = oldest;
     }
 
-    /// Takes an entry out.
-    pub fn take(&mut self, slot: u32) {
+    /// Takes an entry of a class out.
+    pub fn take(&mut self, slot: u32, class: Class) {
+        self.counts[class as usize] -= 1;
+        self.unlink(slot);
+    }
+
+    fn unlink(&mut self, slot: u32) {
         let Some(node) = self.nodes.get(slot as usize).copied() else { return };
         if !node.linked {
             return;
@@ -210,14 +248,15 @@ impl IdleLists {
             self.nodes[after as usize].previous = node.previous;
         }
         self.nodes[slot as usize].linked = false;
-        self.rings[node.class as usize].count -= 1;
+        self.rings[node.class as usize].standing -= 1;
     }
 
-    /// The entry of `class` that stands in the lowest bucket, with the second
-    /// for which it was put there. It may have had packets since.
+    /// The entry that stands in the lowest bucket of a class's ring, with the
+    /// second for which it was put there. It may have had packets since, and be
+    /// of another class.
     pub fn oldest(&mut self, class: Class) -> Option<(u32, u64)> {
         let ring = &mut self.rings[class as usize];
-        if ring.count == 0 {
+        if ring.standing == 0 {
             return None;
         }
         let overdue = self.heads[ring.overdue() as usize];
@@ -242,8 +281,8 @@ impl IdleLists {
         (last_ns / SECOND).saturating_add(2).saturating_mul(SECOND).saturating_add(limit) <= now_ns
     }
 
-    /// An entry whose time may be over at `now_ns`; it may have had packets
-    /// since it was put: see [`IdleLists::is_due`].
+    /// An entry in a class's ring whose time may be over at `now_ns`; as for
+    /// [`IdleLists::oldest`], what it is has to be looked at.
     pub fn due(&mut self, class: Class, now_ns: u64) -> Option<u32> {
         let (slot, second) = self.oldest(class)?;
         self.is_due(class, second * SECOND, now_ns).then_some(slot)
@@ -266,11 +305,16 @@ mod tests {
             let mut lists = IdleLists::new(LIMITS, 30);
             let mut twin: BTreeMap<u32, u64> = BTreeMap::new();
             for (slot, second, add) in steps {
+                let known = twin.contains_key(&slot);
                 if add {
-                    lists.put(slot, Class::Established, 1000 * SECOND + second * SECOND);
+                    let last_ns = 1000 * SECOND + second * SECOND;
+                    match known {
+                        true => lists.relink(slot, Class::Established, last_ns),
+                        false => lists.put(slot, Class::Established, last_ns),
+                    }
                     twin.insert(slot, 1000 + second);
-                } else {
-                    lists.take(slot);
+                } else if known {
+                    lists.take(slot, Class::Established);
                     twin.remove(&slot);
                 }
                 prop_assert_eq!(lists.count(Class::Established), twin.len());
@@ -285,13 +329,28 @@ mod tests {
         for slot in [3, 1, 2, 5] {
             lists.put(slot, Class::HalfOpen, 7 * SECOND);
         }
-        lists.take(1);
+        lists.take(1, Class::HalfOpen);
         let mut order = Vec::new();
         while let Some((slot, _)) = lists.oldest(Class::HalfOpen) {
             order.push(slot);
-            lists.take(slot);
+            lists.take(slot, Class::HalfOpen);
         }
         assert_eq!(order, [3, 2, 5]);
+    }
+
+    #[test]
+    fn a_longer_limit_moves_nothing_and_a_shorter_one_does() {
+        let mut lists = IdleLists::new(LIMITS, 8);
+        lists.put(0, Class::HalfOpen, 100 * SECOND);
+        lists.reclass(0, Class::HalfOpen, Class::Established, 105 * SECOND);
+        assert_eq!(lists.oldest(Class::HalfOpen), Some((0, 100)));
+        assert_eq!((lists.count(Class::HalfOpen), lists.count(Class::Established)), (0, 1));
+        lists.reclass(0, Class::Established, Class::Closing, 106 * SECOND);
+        assert_eq!(lists.oldest(Class::Closing), Some((0, 106)), "24 s are less than 60 s");
+        lists.reclass(0, Class::Closing, Class::Tombstone, 107 * SECOND);
+        assert_eq!(lists.oldest(Class::Tombstone), Some((0, 107)));
+        lists.take(0, Class::Tombstone);
+        assert!(Class::ALL.into_iter().all(|class| lists.count(class) == 0 && lists.oldest(class).is_none()));
     }
 
     #[test]
@@ -300,7 +359,7 @@ mod tests {
         lists.put(0, Class::Udp, 5 * SECOND);
         lists.put(1, Class::Udp, 1_000_000_000 * SECOND);
         assert_eq!(lists.due(Class::Udp, 1_000_000_000 * SECOND), Some(0));
-        lists.take(0);
+        lists.take(0, Class::Udp);
         assert_eq!(lists.due(Class::Udp, 1_000_000_000 * SECOND), None);
         assert_eq!(lists.oldest(Class::Udp), Some((1, 1_000_000_000)));
     }

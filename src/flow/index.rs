@@ -14,7 +14,7 @@ use super::prefetch;
 /// Buckets of a segment.
 const SEGMENT: usize = 4096;
 /// Buckets in use from which on a segment is split.
-const SPLIT_AT: u16 = (SEGMENT * 3 / 4) as u16;
+const SPLIT_AT: u16 = (SEGMENT * 5 / 8) as u16;
 
 /// See the module's description.
 pub struct Index {

@@ -5,6 +5,7 @@
 //! allocates nothing; every store has a limit, a rule for what goes first, and
 //! a counter for what went.
 
+mod class;
 pub mod detail;
 pub mod entry;
 pub mod idle;

@@ -20,6 +20,7 @@
 //! Invariants: index, idle lists and slab name the same slots; a packet is in
 //! exactly one entry or one `untracked` counter, and always in the totals.
 
+use super::class::{active_due, class_of, class_of_tcp, reason_of};
 use super::detail::Details;
 use super::entry::{Entry, NO_LANE, NONE, mark, state};
 use super::idle::{Class, IdleLists};
@@ -38,10 +39,9 @@ use crate::meter::totals::{Count, Totals};
 pub const BATCH: usize = 32;
 
 const SECOND: u64 = 1_000_000_000;
-/// Shortest idle limit: below it nothing has to be looked up.
-const LIMIT_LEAST: u64 = 10 * SECOND;
-/// Entries looked at for one eviction before the next best one goes.
-const EVICTION_LOOKS: usize = 256;
+/// Entries looked at for one eviction: what is looked at and stays is put where
+/// it belongs, so that it is not looked at again.
+const EVICTION_LOOKS: usize = 4096;
 
 /// Limits and switches, fixed at start.
 #[derive(Clone, Copy, Debug)]
@@ -88,6 +88,8 @@ pub struct TableStats {
 /// See the module's description.
 pub struct FlowTable {
     config: TableConfig,
+    /// Shortest idle limit: below it nothing has to be looked up.
+    limit_least: u64,
     index: Index,
     entries: Vec<Entry>,
     segments: Vec<Segment>,
@@ -124,6 +126,7 @@ impl FlowTable {
         ];
         let config = TableConfig { flows_max, ..config };
         FlowTable {
+            limit_least: limits.into_iter().min().unwrap_or(0),
             index: Index::new(flows_max),
             entries: Vec::with_capacity(flows_max),
             segments: Vec::with_capacity(flows_max),
@@ -152,6 +155,7 @@ impl FlowTable {
         let [first, second] = &mut self.touched;
         let memories = [
             bytes(self.entries.spare_capacity_mut()),
+            bytes(self.segments.spare_capacity_mut()),
             bytes(self.index.memory()),
             bytes(self.idle.memory()),
             bytes(first.spare_capacity_mut()),
@@ -225,7 +229,7 @@ impl FlowTable {
         };
         let Some(slot) = known else { return self.open(packet, tag, sink) };
         let entry = &self.entries[slot as usize];
-        if packet.time_ns >= entry.last.saturating_add(LIMIT_LEAST)
+        if packet.time_ns >= entry.last.saturating_add(self.limit_least)
             && packet.time_ns - entry.last >= self.idle.limit_ns(class_of(entry))
         {
             let reason = reason_of(entry);
@@ -290,10 +294,9 @@ impl FlowTable {
         if packet.kind == Kind::Tcp {
             let before = entry.state;
             if tcp::advance(entry, packet) && entry.state != before {
-                let class = class_of(entry);
-                if !self.idle.is_in(slot, class) {
-                    let last = entry.last;
-                    self.idle.put(slot, class, last);
+                let (from, to) = (class_of_tcp(before), class_of_tcp(entry.state));
+                if from != to {
+                    self.idle.reclass(slot, from, to, packet.time_ns);
                 }
             }
         }
@@ -330,13 +333,12 @@ impl FlowTable {
         }
         let class = class_of(&entry);
         if class == Class::HalfOpen && self.idle.count(Class::HalfOpen) >= self.config.flows_max / 4 {
-            self.evict(&[Class::HalfOpen], sink);
+            self.evict(Class::HalfOpen, sink);
         }
         if self.entries.len() - self.free.len() >= self.config.flows_max {
-            let rest = [Class::Established, Class::Closing, Class::Udp, Class::Other];
-            let made_room = self.evict(&[Class::Tombstone], sink)
-                || self.evict(&[Class::HalfOpen], sink)
-                || self.evict(&rest, sink);
+            let made_room = self.evict(Class::Tombstone, sink)
+                || self.evict(Class::HalfOpen, sink)
+                || self.evict_any(sink);
             if !made_room {
                 return Err(Reason::TableFull);
             }
@@ -373,38 +375,47 @@ impl FlowTable {
         Ok(slot)
     }
 
-    /// Pushes out the longest idle of these classes; false if they are empty.
-    fn evict<S: Sink>(&mut self, classes: &[Class], sink: &mut S) -> bool {
-        let oldest =
-            classes.iter().filter_map(|&class| self.true_oldest(class)).min_by_key(|&(_, second)| second);
-        match oldest {
-            None => false,
-            Some((slot, _)) => {
-                let entry = &self.entries[slot as usize];
-                if class_of(entry) == Class::Tombstone {
-                    // It had ended by itself; only its late packets find no entry now.
-                    let reason = reason_of(entry);
-                    self.end(slot, reason, sink);
-                } else {
-                    self.stats.evicted += 1;
-                    self.end(slot, EndReason::Evicted, sink);
-                }
-                true
+    /// Pushes out the longest idle flow of a class; false if there is none.
+    fn evict<S: Sink>(&mut self, class: Class, sink: &mut S) -> bool {
+        for _ in 0..EVICTION_LOOKS {
+            if self.idle.count(class) == 0 {
+                return false;
             }
+            let Some((slot, second)) = self.idle.oldest(class) else { return false };
+            let entry = &self.entries[slot as usize];
+            if class_of(entry) == class && entry.last / SECOND <= second {
+                self.push_out(slot, class, sink);
+                return true;
+            }
+            self.idle.relink(slot, class_of(entry), entry.last);
         }
+        false
     }
 
-    /// The entry of a class whose last packet is in the earliest second.
-    fn true_oldest(&mut self, class: Class) -> Option<(u32, u64)> {
-        for _ in 0..EVICTION_LOOKS {
-            let (slot, second) = self.idle.oldest(class)?;
-            let last = self.entries[slot as usize].last;
-            if last / SECOND <= second {
-                return Some((slot, second));
+    /// Pushes out the flow that has been idle for longest.
+    fn evict_any<S: Sink>(&mut self, sink: &mut S) -> bool {
+        for look in 0..EVICTION_LOOKS {
+            let oldest = Class::ALL.into_iter().filter_map(|class| self.idle.oldest(class));
+            let Some((slot, second)) = oldest.min_by_key(|&(_, second)| second) else { return false };
+            let entry = &self.entries[slot as usize];
+            if entry.last / SECOND <= second || look + 1 == EVICTION_LOOKS {
+                self.push_out(slot, class_of(entry), sink);
+                return true;
             }
-            self.idle.put(slot, class, last);
+            self.idle.relink(slot, class_of(entry), entry.last);
         }
-        self.idle.oldest(class)
+        false
+    }
+
+    fn push_out<S: Sink>(&mut self, slot: u32, class: Class, sink: &mut S) {
+        if class == Class::Tombstone {
+            // It had ended by itself; only its late packets find no entry now.
+            let reason = reason_of(&self.entries[slot as usize]);
+            self.end(slot, reason, sink);
+        } else {
+            self.stats.evicted += 1;
+            self.end(slot, EndReason::Evicted, sink);
+        }
     }
 
     /// Takes a flow out of the table and hands its last record over.
@@ -419,7 +430,7 @@ impl FlowTable {
         }
         let tag = (entry.key.hash(self.config.seed) >> 32) as u32;
         self.index.remove(tag, slot);
-        self.idle.take(slot);
+        self.idle.take(slot, class_of(entry));
         self.details.release(entry);
         entry.marks = mark::FREE;
         // A later packet of the batch may have this slot for its candidate still.
@@ -550,21 +561,18 @@ impl FlowTable {
             return true;
         }
         let mut looks = entries_most;
-        let classes =
-            [Class::Tombstone, Class::HalfOpen, Class::Established, Class::Closing, Class::Udp, Class::Other];
-        for class in classes {
+        for class in Class::ALL {
             while let Some(slot) = self.idle.due(class, now_ns) {
                 if looks == 0 || sink.buffer().is_none() {
                     return false;
                 }
                 looks -= 1;
                 let entry = &self.entries[slot as usize];
-                if self.idle.is_due(class, entry.last, now_ns) {
+                if self.idle.is_due(class_of(entry), entry.last, now_ns) {
                     let reason = reason_of(entry);
                     self.end(slot, reason, sink);
                 } else {
-                    let last = entry.last;
-                    self.idle.put(slot, class, last);
+                    self.idle.relink(slot, class_of(entry), entry.last);
                 }
             }
         }
@@ -592,52 +600,6 @@ impl FlowTable {
             self.details.lanes(entry, |lane| lanes.push(lane));
             each(entry, lanes);
         }
-    }
-}
-
-/// Whether a flow's age passed a multiple of the active time-out since it was last
-/// reported: that may have been several cuts ago, if it was silent at the time.
-fn active_due(age_ns: u64, timeout_ns: u64, reported: &mut u64) -> Option<EndReason> {
-    let turns = age_ns.checked_div(timeout_ns).unwrap_or(0);
-    let due = turns > *reported;
-    *reported = turns.max(*reported);
-    due.then_some(EndReason::Active)
-}
-
-/// Which idle limit a flow has.
-#[inline]
-fn class_of(entry: &Entry) -> Class {
-    match entry.key.protocol() {
-        protocol::TCP => match tcp::state_of(entry) {
-            TcpState::SynSent | TcpState::SynReceived => Class::HalfOpen,
-            TcpState::Established => Class::Established,
-            TcpState::FinWait
-            | TcpState::HalfClosedClient
-            | TcpState::HalfClosedServer
-            | TcpState::Closing => Class::Closing,
-            TcpState::TimeWait | TcpState::Reset | TcpState::Closed => Class::Tombstone,
-        },
-        protocol::UDP | protocol::UDP_LITE => Class::Udp,
-        _ => Class::Other,
-    }
-}
-
-/// Why a flow that goes by its idle limit has ended.
-fn reason_of(entry: &Entry) -> EndReason {
-    if entry.key.protocol() != protocol::TCP {
-        return EndReason::Idle;
-    }
-    match tcp::state_of(entry) {
-        TcpState::SynSent | TcpState::SynReceived => EndReason::Timeout,
-        TcpState::TimeWait => EndReason::Fin,
-        TcpState::Reset if entry.marks & mark::REFUSED != 0 => EndReason::Refused,
-        TcpState::Reset => EndReason::Rst,
-        TcpState::Closed => EndReason::Refused,
-        TcpState::Established
-        | TcpState::FinWait
-        | TcpState::HalfClosedClient
-        | TcpState::HalfClosedServer
-        | TcpState::Closing => EndReason::Idle,
     }
 }
 

@@ -1,6 +1,6 @@
 //! Snapshots to outputs, and the notices that follow from them.
 
-use super::log_file::LogFile;
+use super::log_file::{LogFile, Trouble};
 use super::{RunError, Signals, has_json, output_error, style};
 use crate::aggregate::snapshot::{Fault, Snapshot};
 use crate::config::{Config, OutputMode};
@@ -8,12 +8,14 @@ use crate::output::json::JsonLines;
 use crate::output::text::Text;
 use crate::output::{Context, Coverages, Notice, Output, Start, StopReason, Style};
 use std::io::{self, BufWriter, Write};
+use std::sync::PoisonError;
 
 /// All outputs of a run.
 pub(super) struct Deliver {
     outputs: Vec<Box<dyn Output>>,
     /// Where SIGUSR1's answer goes.
     summary: Text<Box<dyn Write>>,
+    trouble: Trouble,
     late_packets: u64,
     unreported: u64,
 }
@@ -23,15 +25,18 @@ impl Deliver {
     pub fn new(config: &Config, whole: bool, signals: &Signals) -> Result<Deliver, RunError> {
         let mut outputs: Vec<Box<dyn Output>> = Vec::new();
         let style = style(config, whole);
+        let trouble = Trouble::default();
         if config.output == OutputMode::Text {
             outputs.push(Box::new(Text::new(BufWriter::new(io::stdout()), style)));
         }
         if has_json(config) {
             let writer: Box<dyn Write> = match &config.log_file {
-                Some(path) => Box::new(LogFile::open(path, signals.reopen.clone()).map_err(|error| {
-                    let sentence = format!("cannot open the log file {}: {error}", path.display());
-                    RunError::Failed(vec![sentence])
-                })?),
+                Some(path) => Box::new(
+                    LogFile::open(path, signals.reopen.clone(), trouble.clone()).map_err(|error| {
+                        let sentence = format!("cannot open the log file {}: {error}", path.display());
+                        RunError::Failed(vec![sentence])
+                    })?,
+                ),
                 None => Box::new(BufWriter::with_capacity(1 << 16, io::stdout())),
             };
             outputs.push(Box::new(JsonLines::new(writer, style)));
@@ -42,7 +47,7 @@ impl Deliver {
             OutputMode::Json => Box::new(io::stderr()),
         };
         let summary = Text::new(summary, Style { whole: false, ..style });
-        Ok(Deliver { outputs, summary, late_packets: 0, unreported: 0 })
+        Ok(Deliver { outputs, summary, trouble, late_packets: 0, unreported: 0 })
     }
 
     /// The totals so far, as text.
@@ -96,6 +101,10 @@ impl Deliver {
         let mut tell = |event, interface, count, message: String| {
             notices.push(Notice { time_ns: snapshot.time_ns, event, interface, count: Some(count), message });
         };
+        let trouble = self.trouble.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(message) = trouble {
+            tell("log_file", None, 1, message);
+        }
         let skipped = snapshot.skipped_intervals;
         if skipped > 0 {
             tell(

@@ -4,36 +4,44 @@
 use std::fs::{File, OpenOptions};
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// What a reader has to be told of the file, until it has been.
+pub(super) type Trouble = Arc<Mutex<Option<String>>>;
 
 /// See the module's description.
 pub(super) struct LogFile {
     path: PathBuf,
     file: BufWriter<File>,
     again: Arc<AtomicBool>,
+    trouble: Trouble,
     /// Nothing was written since the last flush: a line begins here.
     between_lines: bool,
 }
 
 impl LogFile {
-    /// Opened to append. `again`: set when it has to be opened anew.
+    /// Opened to append. `again`: set when it has to be opened anew; `trouble`:
+    /// where is said that this failed.
     ///
     /// # Errors
     /// Of the file system.
-    pub fn open(path: &Path, again: Arc<AtomicBool>) -> io::Result<LogFile> {
+    pub fn open(path: &Path, again: Arc<AtomicBool>, trouble: Trouble) -> io::Result<LogFile> {
         let file = BufWriter::new(append_to(path)?);
-        Ok(LogFile { path: path.to_owned(), file, again, between_lines: true })
+        Ok(LogFile { path: path.to_owned(), file, again, trouble, between_lines: true })
     }
 
     fn open_again(&mut self) {
         match append_to(&self.path) {
             Ok(file) => self.file = BufWriter::new(file),
             // What was counted is worth more than the name it goes to.
-            Err(error) => eprintln!(
-                "fullcount: cannot open the log file {} again: {error}; lines go on into the old one",
-                self.path.display()
-            ),
+            Err(error) => {
+                let message = format!(
+                    "cannot open the log file {} again: {error}; lines go on into the old one",
+                    self.path.display()
+                );
+                *self.trouble.lock().unwrap_or_else(PoisonError::into_inner) = Some(message);
+            }
         }
     }
 }

@@ -108,12 +108,19 @@ pub fn run(job: Job<'_>, mut workers: Vec<Worker>) -> Walked {
 }
 
 fn walk<T: Target>(job: Job<'_>, mut target: T) -> Walked {
-    let Job { files, decoder, on_link, mut intervals, stop, .. } = job;
-    let frames_max = job.frames_max.unwrap_or(u64::MAX);
-    let mut ends_ns = u64::MAX;
-    let mut frames = 0u64;
-    let mut sweeping = true;
-    let mut walked = Walked::ToTheEnd;
+    let Job { files, decoder, on_link, intervals, stop, .. } = job;
+    let frames_left = job.frames_max.unwrap_or(u64::MAX);
+    let mut pace = Pace {
+        intervals,
+        frames_left,
+        until_look: LOOK.min(frames_left),
+        duration_ns: job.duration_ns,
+        ends_ns: u64::MAX,
+        sweeping: true,
+        walked: Walked::ToTheEnd,
+        latest_ns: 0,
+        calm_until_ns: 0,
+    };
     files.walk(|met| {
         let frame = match met {
             Met::Frame(frame) => frame,
@@ -122,46 +129,94 @@ fn walk<T: Target>(job: Job<'_>, mut target: T) -> Walked {
                 return true;
             }
         };
-        if frames == 0
-            && let Some(duration_ns) = job.duration_ns
-        {
-            ends_ns = frame.time_ns.saturating_add(duration_ns);
-        }
-        // The last moment that there is stands for any later one, too.
-        if frame.time_ns >= ends_ns && job.duration_ns.is_some() {
-            walked = Walked::Duration;
+        // Nearly always: time goes on by little, and nothing is due.
+        if frame.time_ns >= pace.latest_ns && frame.time_ns < pace.calm_until_ns {
+            pace.latest_ns = frame.time_ns;
+        } else if !pace.moves_to(frame.time_ns, &mut target) {
             return false;
-        }
-        let latest_ns = if frames == 0 { frame.time_ns } else { intervals.latest_ns() };
-        frames += 1;
-        let stepped = latest_ns.saturating_sub(frame.time_ns) > STEP_BACK_NS
-            || frame.time_ns.saturating_sub(latest_ns) > STEP_AHEAD_NS;
-        if sweeping && stepped {
-            sweeping = false;
-            target.stop_sweeping();
-        }
-        if frame.time_ns < latest_ns {
-            let begun = intervals.next_ns().map(|next| next - intervals.length_ns());
-            if begun.is_some_and(|begun| frame.time_ns < begun) {
-                target.late();
-            }
-        } else if let Some(passed) = intervals.observe(frame.time_ns) {
-            pass(&mut target, intervals.length_ns(), passed);
         }
         decoder.decode_into(frame, target.place());
         target.placed();
-        if frames >= frames_max {
-            walked = Walked::Frames;
-        } else if frames.is_multiple_of(4096) && stop.load(Ordering::Relaxed) {
-            walked = Walked::Stopped;
-        }
-        walked == Walked::ToTheEnd
+        pace.until_look -= 1;
+        pace.until_look > 0 || pace.look(stop)
     });
+    pace.intervals.observe(pace.latest_ns);
     if stop.load(Ordering::Relaxed) {
-        walked = Walked::Stopped;
+        pace.walked = Walked::Stopped;
     }
-    target.finish(intervals.next_ns().unwrap_or(intervals.latest_ns()));
-    walked
+    target.finish(pace.intervals.next_ns().unwrap_or(pace.intervals.latest_ns()));
+    pace.walked
+}
+
+/// Where a walk is in time, and how far it may go without a look at anything else.
+struct Pace {
+    intervals: Intervals,
+    /// Frames that may follow, as of the last look, and those until the next one.
+    frames_left: u64,
+    until_look: u64,
+    duration_ns: Option<u64>,
+    ends_ns: u64,
+    sweeping: bool,
+    walked: Walked,
+    latest_ns: u64,
+    /// Until this time nothing is due; 0 before the first frame.
+    calm_until_ns: u64,
+}
+
+/// Frames between two looks at the stop flag.
+const LOOK: u64 = 4096;
+
+impl Pace {
+    /// So many frames later: whether the walk goes on.
+    #[cold]
+    #[inline(never)]
+    fn look(&mut self, stop: &AtomicBool) -> bool {
+        self.frames_left -= LOOK.min(self.frames_left);
+        self.until_look = LOOK.min(self.frames_left);
+        if self.frames_left == 0 {
+            self.walked = Walked::Frames;
+        } else if stop.load(Ordering::Relaxed) {
+            self.walked = Walked::Stopped;
+        }
+        self.walked == Walked::ToTheEnd
+    }
+
+    /// What is due at a frame's time, before it is counted; false where the walk
+    /// ends before it.
+    #[cold]
+    #[inline(never)]
+    fn moves_to<T: Target>(&mut self, time_ns: u64, target: &mut T) -> bool {
+        let first = self.calm_until_ns == 0;
+        if first {
+            self.latest_ns = time_ns;
+            self.ends_ns = self.duration_ns.map_or(u64::MAX, |duration| time_ns.saturating_add(duration));
+        }
+        // The last moment that there is stands for any later one, too.
+        if time_ns >= self.ends_ns && self.duration_ns.is_some() {
+            self.walked = Walked::Duration;
+            return false;
+        }
+        let stepped = self.latest_ns.saturating_sub(time_ns) > STEP_BACK_NS
+            || time_ns.saturating_sub(self.latest_ns) > STEP_AHEAD_NS;
+        if self.sweeping && stepped {
+            self.sweeping = false;
+            target.stop_sweeping();
+        }
+        self.intervals.observe(self.latest_ns);
+        if time_ns < self.latest_ns {
+            let begun = self.intervals.next_ns().map(|next| next - self.intervals.length_ns());
+            if begun.is_some_and(|begun| time_ns < begun) {
+                target.late();
+            }
+        } else if let Some(passed) = self.intervals.observe(time_ns) {
+            pass(target, self.intervals.length_ns(), passed);
+        }
+        self.latest_ns = self.latest_ns.max(time_ns);
+        let next_ns = self.intervals.next_ns().unwrap_or(u64::MAX);
+        self.calm_until_ns =
+            next_ns.min(self.ends_ns).min(self.latest_ns.saturating_add(STEP_AHEAD_NS)).max(1);
+        true
+    }
 }
 
 #[cold]
