@@ -2,7 +2,6 @@
 
 #[path = "common/frames.rs"]
 mod frames;
-#[allow(dead_code)]
 #[path = "common/live.rs"]
 mod live;
 

@@ -127,7 +127,12 @@ pub struct Table {
 impl Table {
     /// A table that has these flows, none touched since the last cut.
     pub fn with(flows: u32) -> Table {
-        let table = FlowTable::new(table_config(flows));
+        Table::with_room(flows, flows)
+    }
+
+    /// The same with room for more of them.
+    pub fn with_room(flows: u32, flows_max: u32) -> Table {
+        let table = FlowTable::new(table_config(flows_max));
         let sink = Nowhere(Buffer::new(false));
         let mut table = Table { table, totals: Totals::default(), sink, time_ns: START };
         table.take(&mut one_of_each(0..flows, START));

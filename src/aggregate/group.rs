@@ -514,8 +514,11 @@ struct Ranked {
 
 impl Ord for Ranked {
     fn cmp(&self, other: &Ranked) -> Ordering {
-        // The greatest is the worst: least weight, then last name.
-        other.weight.cmp(&self.weight).then_with(|| self.row.name.cmp(&other.row.name))
+        // The greatest is the worst: least weight, then last name; of flows that
+        // had the same ports one after the other, the smaller.
+        let had = |row: &Row| row.total.map(|total| (total.bytes, total.packets));
+        let by_name = other.weight.cmp(&self.weight).then_with(|| self.row.name.cmp(&other.row.name));
+        by_name.then_with(|| had(&other.row).cmp(&had(&self.row)))
     }
 }
 impl PartialOrd for Ranked {
@@ -552,12 +555,13 @@ impl Best<'_> {
                 rates.map_or(0, |[there, back]| there.saturating_add(back))
             }
         };
+        let ranked = Ranked { weight, row };
         if self.heap.len() < self.view.offset.saturating_add(self.view.limit) {
-            self.heap.push(Ranked { weight, row });
+            self.heap.push(ranked);
         } else if let Some(mut worst) = self.heap.peek_mut()
-            && (weight > worst.weight || weight == worst.weight && row.name < worst.row.name)
+            && ranked < *worst
         {
-            *worst = Ranked { weight, row };
+            *worst = ranked;
         }
     }
 

@@ -24,8 +24,17 @@ pub struct Index {
     directory: Vec<u32>,
     depth: u32,
     depth_max: u32,
+    /// A segment that is being split: nothing is allocated then.
+    scratch: Vec<u64>,
     /// By segment: high bits of the tag that its entries share, and buckets in use.
     segments: Vec<(u32, u16)>,
+}
+
+/// A list that begins with this, with room for all that may come.
+fn first<T>(one: T, capacity: usize) -> Vec<T> {
+    let mut list = Vec::with_capacity(capacity);
+    list.push(one);
+    list
 }
 
 impl Index {
@@ -38,10 +47,11 @@ impl Index {
         buckets.resize(SEGMENT, 0);
         Index {
             buckets,
-            directory: vec![0],
+            directory: first(0, segments),
             depth: 0,
             depth_max: segments.trailing_zeros(),
-            segments: vec![(0, 0)],
+            scratch: Vec::with_capacity(SEGMENT),
+            segments: first((0, 0), segments),
         }
     }
 
@@ -134,7 +144,13 @@ impl Index {
         let shared = self.segments[segment].0;
         if shared == self.depth {
             self.depth += 1;
-            self.directory = self.directory.iter().flat_map(|&segment| [segment, segment]).collect();
+            // In place, from behind: each entry becomes two.
+            let places = self.directory.len();
+            self.directory.resize(2 * places, 0);
+            for place in (0..places).rev() {
+                let segment = self.directory[place];
+                self.directory[2 * place..2 * place + 2].fill(segment);
+            }
         }
         let new = self.segments.len();
         self.segments.push((shared + 1, 0));
@@ -146,12 +162,15 @@ impl Index {
         for place in &mut self.directory[first + places / 2..first + places] {
             *place = new as u32;
         }
-        let old: Vec<u64> = self.slice_mut(segment).to_vec();
+        let mut old = std::mem::take(&mut self.scratch);
+        old.clear();
+        old.extend_from_slice(self.slice_mut(segment));
         self.slice_mut(segment).fill(0);
-        for bucket in old.into_iter().filter(|&bucket| bucket != 0) {
+        for &bucket in old.iter().filter(|&&bucket| bucket != 0) {
             let tag = (bucket >> 32) as u32;
             self.place(self.segment(tag), tag, bucket as u32 - 1);
         }
+        self.scratch = old;
     }
 
     /// Takes a slot out; later buckets of its run move back.
