@@ -46,7 +46,10 @@ Examples:
   fullcount                                  every physical interface that is up
   fullcount -i eth0,eth1 src or dst 192.0.2.9
   fullcount -r a.pcap+b.pcap --by pair --sort bytes
-  fullcount -i bond0 -o json --connections --log-file /var/log/fullcount.json")]
+  fullcount -i bond0 -o json --connections --log-file /var/log/fullcount.json
+
+Signals: INT and TERM end a run with its summary, USR1 prints one and goes on, HUP opens the log file
+again.")]
 pub(crate) struct Arguments {
     /// Interface to watch; repeatable, comma list
     ///
@@ -58,7 +61,7 @@ pub(crate) struct Arguments {
 
     /// Capture file to read instead; repeatable, FILE+FILE is one link group
     ///
-    /// pcap or pcapng; - is standard input. A file whose very name has the +
+    /// pcap or pcapng, plain, .gz, .zst or .xz; - is standard input. A file whose very name has the +
     /// comes first. Options for live capture do nothing here. (-T is the same.)
     #[arg(short, long, short_alias = 'T', value_name = "FILE", help_heading = "Input")]
     read: Vec<PathBuf>,

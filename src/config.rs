@@ -108,7 +108,7 @@ pub enum By {
     Pair,
     /// One address, whichever end it is.
     Host,
-    /// The address that is not local, or the server.
+    /// The address of the server.
     Destination,
     /// Protocol and server port.
     Port,
