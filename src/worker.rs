@@ -32,6 +32,7 @@ pub struct Worker {
     rings: Vec<RingFigures>,
     marks: Vec<LaneMark>,
     late_packets: u64,
+    set_back_ns: u64,
     first_ns: Option<u64>,
     last_ns: u64,
     /// A boundary whose cut is being written, live.
@@ -50,6 +51,7 @@ impl Worker {
             rings: Vec::new(),
             marks: Vec::new(),
             late_packets: 0,
+            set_back_ns: 0,
             first_ns: None,
             last_ns: 0,
             pending: None,
@@ -71,6 +73,11 @@ impl Worker {
     /// Adds to the count of packets that came after their interval's end.
     pub fn count_late(&mut self, packets: u64) {
         self.late_packets += packets;
+    }
+
+    /// The clock was set back: boundaries from now on are of the new time.
+    pub fn set_back(&mut self, by_ns: u64) {
+        self.set_back_ns = self.set_back_ns.saturating_add(by_ns);
     }
 
     /// Kernel figures for the next cut.
@@ -154,6 +161,7 @@ impl Worker {
     fn figures(&mut self, boundary_ns: u64, skipped: u64, last: bool) -> Box<Cut> {
         Box::new(Cut {
             boundary_ns,
+            set_back_ns: self.set_back_ns,
             skipped,
             lanes: self.lanes(),
             ethertypes: self.totals.ethertypes.clone(),

@@ -76,7 +76,9 @@ pub struct Aggregator {
     earlier_rings: Vec<RingFigures>,
     earlier_table: TableStats,
     accounts: Vec<Account>,
+    /// On a clock that was never set back.
     boundary_ns: u64,
+    set_back_ns: u64,
     start_ns: Option<u64>,
     faults: Vec<Fault>,
     calendar: Calendar,
@@ -136,6 +138,7 @@ impl Aggregator {
             earlier_table: TableStats::default(),
             accounts: Vec::new(),
             boundary_ns: 0,
+            set_back_ns: 0,
             start_ns: None,
             faults: Vec::new(),
             calendar: Calendar::default(),
@@ -165,18 +168,21 @@ impl Aggregator {
         let mut late = Vec::new();
         for number in 0..self.sources.len() {
             // Live a worker may leave a boundary out, and is ahead then.
-            let ahead = self.sources[number].cut.boundary_ns > self.boundary_ns;
+            let ahead = self.sources[number].cut.run_ns() > self.boundary_ns;
             if !self.sources[number].ended && !ahead && !self.take_until_cut(number) {
                 late.push(number);
             }
         }
         let last = self.sources.iter().all(|source| source.ended);
         let on_time = self.sources.iter().enumerate().filter(|(number, _)| !late.contains(number));
-        let boundaries =
-            on_time.filter(|(_, source)| last || !source.ended).map(|(_, source)| source.cut.boundary_ns);
+        let boundaries = on_time
+            .filter(|(_, source)| last || !source.ended)
+            .map(|(_, source)| (source.cut.run_ns(), source.cut.set_back_ns));
         let boundary = if last { boundaries.max() } else { boundaries.min() };
         let earlier_ns = self.boundary_ns;
-        self.boundary_ns = boundary.unwrap_or(0).max(self.boundary_ns);
+        let (boundary_ns, set_back_ns) = boundary.unwrap_or((0, 0));
+        self.boundary_ns = boundary_ns.max(self.boundary_ns);
+        self.set_back_ns = set_back_ns.max(self.set_back_ns);
         let span_ns = match self.config.patience {
             Some(_) => self.boundary_ns - earlier_ns,
             None => self.config.interval_ns,
@@ -288,7 +294,7 @@ impl Aggregator {
         let mut accounts = std::mem::take(&mut self.accounts);
         accounts.sort_by_cached_key(snapshot::account_order);
         let snapshot = Snapshot {
-            time_ns: self.boundary_ns,
+            time_ns: self.boundary_ns.saturating_sub(self.set_back_ns),
             start_ns,
             end_ns: if self.config.patience.is_some() { self.boundary_ns } else { latest.max(start_ns) },
             interval_ns,

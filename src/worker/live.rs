@@ -42,6 +42,13 @@ pub enum Control {
     RemoveLink(LinkId),
     /// Interface counters were read at this moment: note where the totals stand then.
     Mark(u64),
+    /// The clock was set back by `by_ns` and shows `to_ns` now: time begins anew there.
+    SetBack {
+        /// Nanoseconds since the epoch.
+        to_ns: u64,
+        /// Nanoseconds.
+        by_ns: u64,
+    },
     /// Take out what is there and let nothing more in.
     Drain,
     /// Make the last cut, at this time.
@@ -142,12 +149,7 @@ impl Live {
                 self.obey(control);
             }
             let now = now_ns();
-            self.merge.poll(Some(now));
-            let took = self.fill();
-            self.flush();
-            let watermark = self.merge.watermark();
-            self.pass_time(watermark);
-            let busy = self.worker.between_batches(watermark);
+            let (took, busy) = self.turn(now);
             if took < BATCH {
                 self.leave_ended_rings();
                 if self.draining_until.is_some() {
@@ -158,6 +160,18 @@ impl Live {
                 }
             }
         }
+    }
+
+    /// One batch, and a slice of what is not urgent, at `now` of the clock. How
+    /// many were taken, and whether something is left to do.
+    fn turn(&mut self, now: u64) -> (usize, bool) {
+        self.merge.poll(Some(now));
+        let took = self.fill();
+        self.flush();
+        let watermark = self.merge.watermark();
+        self.pass_time(watermark);
+        // Until a clock that was set back is told of, flows must not be idle by the old one.
+        (took, self.worker.between_batches(watermark.min(now)))
     }
 
     /// Takes frames and handed-over packets until the batch is full, nothing is
@@ -175,8 +189,10 @@ impl Live {
         while self.filled < BATCH {
             let Some(frame) = self.merge.next_frame() else { break };
             took += 1;
-            let time_ns = frame.time_ns;
+            let stamp_ns = frame.time_ns;
             self.decoder.decode_into(&frame, &mut self.batch[self.filled]);
+            // A stamp of before the clock was set back ends nothing.
+            let time_ns = stamp_ns.min(self.merge.watermark());
             if self.ends_something(time_ns) {
                 // The packet in hand belongs behind what ends here.
                 let packet = self.batch[self.filled];
@@ -272,6 +288,7 @@ impl Live {
                 }
             }
             Control::Mark(at_ns) => self.marks.push(at_ns),
+            Control::SetBack { to_ns, by_ns } => self.restart(to_ns, by_ns),
             Control::Drain => {
                 for (_, ring) in self.merge.sources_mut() {
                     // Where the gate cannot be closed the time limit ends the drain.
@@ -281,6 +298,17 @@ impl Live {
             }
             Control::Finish(_) => {}
         }
+    }
+
+    /// The interval under way ends here, the next one begins at the new time.
+    fn restart(&mut self, to_ns: u64, by_ns: u64) {
+        for at_ns in std::mem::take(&mut self.marks) {
+            self.note(at_ns);
+        }
+        self.merge.restart(to_ns);
+        self.worker.set_back(by_ns);
+        self.setup.intervals = Intervals::from(self.setup.intervals.length_ns(), to_ns);
+        self.cut(to_ns);
     }
 
     /// Lets rings go that were told to end and are empty.
@@ -436,6 +464,29 @@ mod tests {
             live.flush();
         }
         assert_eq!(takes, [BATCH / 2, BATCH / 2, BATCH / 2, BATCH / 2, BATCH / 2, BATCH / 2, 0]);
+    }
+
+    /// Boundaries of the cuts so far, and what the clock was set back by then, in seconds.
+    fn cuts(inbox: &Inbox) -> Vec<(u64, u64)> {
+        let messages = inbox.messages.try_iter().filter_map(|message| match message {
+            Message::Cut(cut) => Some((cut.boundary_ns / S, cut.set_back_ns / S)),
+            Message::Records(_) => None,
+        });
+        messages.collect()
+    }
+
+    #[test]
+    fn intervals_go_on_where_the_clock_was_set_back() {
+        let (mut live, _handover, _controls, inbox) = alone();
+        live.turn(101 * S);
+        live.turn(102 * S);
+        assert_eq!(cuts(&inbox), [(101, 0), (102, 0)]);
+        live.turn(40 * S);
+        live.obey(Control::SetBack { to_ns: 40 * S, by_ns: 62 * S });
+        for half in 80..84 {
+            live.turn(half * S / 2);
+        }
+        assert_eq!(cuts(&inbox), [(40, 62), (41, 62)]);
     }
 
     #[test]

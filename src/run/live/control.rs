@@ -8,7 +8,7 @@ use crate::aggregate::Handle;
 use crate::capture::link::{self, CounterReader, EventSource, LinkEvent, Root, Selection, Watch};
 use crate::config::{Config, OutputMode};
 use crate::output::{LinkFacts, Notice, StopReason};
-use crate::worker::clock::now_ns;
+use crate::worker::clock::{Steps, now_ns};
 use crate::worker::live::{Control, Told};
 use crossbeam_channel::{Receiver, Sender};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -76,6 +76,7 @@ impl Controller<'_> {
             watched.map(|watch| State { watch: watch.clone(), index: Some(watch.link.index) }).collect();
         let mut next_reading = self.start_ns;
         let started = Instant::now();
+        let mut steps = Steps::new(now_ns(), started);
         let reason = loop {
             // What is written at the end tells a reader that is gone from a signal.
             if is_set(&self.signals.stop) || self.writes_stdout() && reader_is_gone() {
@@ -92,6 +93,10 @@ impl Controller<'_> {
                 let _ = self.summaries.try_send(());
             }
             let now = now_ns();
+            if let Some(by_ns) = steps.look(now, Instant::now()) {
+                self.set_back(now, by_ns);
+                next_reading = now;
+            }
             if now >= next_reading {
                 self.read_counters();
                 next_reading = (now / self.interval_ns + 1) * self.interval_ns;
@@ -144,6 +149,14 @@ impl Controller<'_> {
     fn read_counters(&self) {
         let at_ns = lock(&self.meter).read(now_ns);
         self.each(|| Control::Mark(at_ns));
+    }
+
+    /// The clock was set back by more than is waited for: all begin anew at its new time.
+    fn set_back(&self, to_ns: u64, by_ns: u64) {
+        self.each(|| Control::SetBack { to_ns, by_ns });
+        let seconds = by_ns as f64 / 1e9;
+        let message = format!("the clock was set back by {seconds:.3} s; intervals go on at its new time");
+        self.tell("clock_set_back", None, None, message);
     }
 
     /// An interface that goes, comes back, or changes.
