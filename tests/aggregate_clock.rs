@@ -56,3 +56,27 @@ fn a_clock_set_back_shows_in_times_and_not_in_spans() {
     }
     assert_eq!(next(), [45, 1, 5]);
 }
+
+#[test]
+fn intervals_that_were_slept_through_are_in_no_line() {
+    let (mut workers, mut aggregator) = run(2, 100);
+    let mut next = || {
+        let snapshot = aggregator.next_snapshot().expect("a snapshot");
+        [snapshot.time_ns / S, snapshot.interval_ns / S, snapshot.skipped_intervals]
+    };
+    for worker in &mut workers {
+        worker.skip(1000);
+        cut(worker, 101);
+        cut(worker, 1102);
+    }
+    assert_eq!(next(), [101, 1, 1000]);
+    assert_eq!(next(), [1102, 1, 0]);
+    // One alone had nothing to do for so long: that is no jump of time.
+    workers[0].skip(100);
+    cut(&mut workers[0], 1103);
+    cut(&mut workers[0], 1204);
+    cut(&mut workers[1], 1103);
+    assert_eq!(next(), [1103, 1, 0]);
+    cut(&mut workers[1], 1104);
+    assert_eq!(next(), [1104, 1, 0]);
+}

@@ -191,6 +191,10 @@ impl Aggregator {
             self.show(views);
         }
         let snapshot = Arc::new(self.snapshot(span_ns, last, late));
+        // Live an interval begins where the one before ended, but for what was left out.
+        self.boundary_ns = self
+            .boundary_ns
+            .saturating_add(snapshot.skipped_intervals.saturating_mul(self.config.interval_ns));
         self.latest.store(Some(snapshot.clone()));
         Some(snapshot)
     }
@@ -258,7 +262,9 @@ impl Aggregator {
         }
         let rings = self.ring_totals();
         let table = self.table_totals();
-        let skipped = self.sources.iter_mut().map(|source| std::mem::take(&mut source.cut.skipped)).max();
+        // Of all workers: where one only has left them out, another has counted in them.
+        let going_on = self.sources.iter_mut().filter(|source| !source.ended);
+        let skipped = going_on.map(|source| std::mem::take(&mut source.cut.skipped)).min();
         let skipped = skipped.unwrap_or(0);
         self.keep_averages(&totals, interval_ns, skipped);
         let interfaces = self.interfaces(&totals, &rings);

@@ -248,7 +248,13 @@ impl Live {
             self.note(at_ns);
         }
         if let Some(passed) = self.setup.intervals.observe(time_ns) {
-            self.cut(passed.boundary_ns + passed.empty * self.setup.intervals.length_ns());
+            // A stall is one long interval; what the machine slept through is left out.
+            let (boundary_ns, skipped) = match passed.skipped {
+                0 => (passed.boundary_ns + passed.empty * self.setup.intervals.length_ns(), 0),
+                skipped => (passed.boundary_ns, passed.empty + skipped),
+            };
+            self.worker.skip(skipped);
+            self.cut(boundary_ns);
         }
     }
 
@@ -466,13 +472,29 @@ mod tests {
         assert_eq!(takes, [BATCH / 2, BATCH / 2, BATCH / 2, BATCH / 2, BATCH / 2, BATCH / 2, 0]);
     }
 
-    /// Boundaries of the cuts so far, and what the clock was set back by then, in seconds.
-    fn cuts(inbox: &Inbox) -> Vec<(u64, u64)> {
+    /// The cuts so far.
+    fn cuts_of(inbox: &Inbox) -> Vec<Box<super::super::outbox::Cut>> {
         let messages = inbox.messages.try_iter().filter_map(|message| match message {
-            Message::Cut(cut) => Some((cut.boundary_ns / S, cut.set_back_ns / S)),
+            Message::Cut(cut) => Some(cut),
             Message::Records(_) => None,
         });
         messages.collect()
+    }
+
+    /// Boundaries of the cuts so far, and what the clock was set back by then, in seconds.
+    fn cuts(inbox: &Inbox) -> Vec<(u64, u64)> {
+        cuts_of(inbox).iter().map(|cut| (cut.boundary_ns / S, cut.set_back_ns / S)).collect()
+    }
+
+    #[test]
+    fn a_jump_is_no_interval_of_that_length() {
+        let (mut live, _handover, _controls, inbox) = alone();
+        // A stall of some seconds, then a night.
+        for second in [101, 105, 40_000, 40_001] {
+            live.turn(second * S);
+        }
+        let cuts: Vec<_> = cuts_of(&inbox).iter().map(|cut| (cut.boundary_ns / S, cut.skipped)).collect();
+        assert_eq!(cuts, [(101, 0), (105, 0), (106, 39_894), (40_001, 0)]);
     }
 
     #[test]
@@ -497,11 +519,8 @@ mod tests {
         controls.send(Control::Mark(at_ns)).expect("sent");
         controls.send(Control::Finish(at_ns)).expect("sent");
         live.run();
-        let cuts = inbox.messages.try_iter().filter_map(|message| match message {
-            Message::Cut(cut) => Some(cut),
-            Message::Records(_) => None,
-        });
-        let marks: Vec<u64> = cuts.flat_map(|cut| cut.marks).map(|mark| mark.at_ns).collect();
+        let cuts = cuts_of(&inbox);
+        let marks: Vec<u64> = cuts.iter().flat_map(|cut| &cut.marks).map(|mark| mark.at_ns).collect();
         assert_eq!(marks, [at_ns]);
     }
 }
