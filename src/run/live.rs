@@ -7,28 +7,31 @@
 mod control;
 mod coverage;
 mod rings;
+mod threads;
+mod write;
 
 use super::deliver::Deliver;
 use super::{RunError, Signals, host_name, table_config};
-use crate::aggregate::snapshot::Snapshot;
 use crate::aggregate::{Aggregator, Config as AggregatorConfig};
 use crate::capture::deal::DealKey;
 use crate::capture::fanout::{self, Dealing};
 use crate::capture::link::{self, Bond, CounterReader, EventSource, LinkError, Root, Selection, Watch};
 use crate::config::Config;
 use crate::decode::{Decoder, DirectionRule, LinkContext, VlanStacks};
-use crate::output::{BondFacts, Context, Coverages, LinkFacts, Notice, RingFacts, Start, StopReason};
+use crate::output::{BondFacts, Context, LinkFacts, Notice, RingFacts, Start, StopReason};
 use crate::worker::clock::now_ns;
 use crate::worker::live::{Control, HANDOVERS, Live, Setup};
 use crate::worker::outbox::{BUFFERS_LIVE, outbox};
 use crate::worker::{Intervals, Worker};
 use control::{Controller, Line};
 use coverage::Meter;
-use crossbeam_channel::{TrySendError, bounded};
+use crossbeam_channel::bounded;
 use rings::Opener;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
+use threads::Threads;
+use write::{Inputs, Passage, Writing};
 
 /// Snapshots that may wait for the writer.
 const SNAPSHOTS: usize = 64;
@@ -117,9 +120,19 @@ pub(super) fn run(config: &Config, named: &[String], signals: &Signals) -> Resul
     }
     let aggregated = aggregator.handle();
     let (summary_out, summaries) = bounded(1);
-    let mut ended = Ok(());
-    let mut last: Option<(Arc<Snapshot>, Coverages)> = None;
-    let reason = std::thread::scope(|scope| {
+    let inputs = Inputs { snapshots: to_deliver, notices, summaries };
+    let mut writing = Writing {
+        deliver,
+        context,
+        links: links.clone(),
+        meter: meter.clone(),
+        lines_lost: lines_lost.clone(),
+        stop,
+        last: None,
+    };
+    let defect = Arc::new(AtomicBool::new(false));
+    let (ended, reason, defects) = std::thread::scope(|scope| {
+        let mut threads = Threads::new(scope, &defect);
         let cuts = outboxes.into_iter().zip(handed).zip(controls).enumerate();
         for (number, ((outbox, handed), control)) in cuts {
             let setup = Setup {
@@ -134,7 +147,7 @@ pub(super) fn run(config: &Config, named: &[String], signals: &Signals) -> Resul
                 accounts: tables.accounts,
             };
             let stacks = stacks.clone();
-            scope.spawn(move || {
+            threads.spawn(format!("worker {number}"), move || {
                 let decoder = Decoder::new(Vec::new(), stacks);
                 Live::new(Worker::new(tables, outbox), decoder, setup).run();
             });
@@ -149,8 +162,9 @@ pub(super) fn run(config: &Config, named: &[String], signals: &Signals) -> Resul
             opener: &opener,
             root: &root,
             config,
-            links: links.clone(),
-            meter: meter.clone(),
+            links,
+            meter,
+            defect: defect.clone(),
             signals: signals.clone(),
             aggregated,
             // One end stays here: a channel whose senders are gone is always ready.
@@ -160,65 +174,25 @@ pub(super) fn run(config: &Config, named: &[String], signals: &Signals) -> Resul
             start_ns,
         };
         let control = scope.spawn(move || controller.run());
-        let lost = lines_lost.clone();
-        scope.spawn(move || {
+        let passage = Passage { snapshots, lines_lost };
+        threads.spawn("the aggregator".into(), move || {
             while let Some(snapshot) = aggregator.next_snapshot() {
-                let lines = (snapshot.interfaces.len() + snapshot.accounts.len()) as u64;
-                if snapshot.last {
-                    let _ = snapshots.send(snapshot);
-                    continue;
-                }
-                match snapshots.try_send(snapshot) {
-                    Ok(()) => {}
-                    Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => {
-                        lost.fetch_add(lines, Ordering::Relaxed);
-                    }
-                }
+                passage.send(snapshot);
             }
         });
-        loop {
-            let snapshot = crossbeam_channel::select_biased! {
-                recv(to_deliver) -> snapshot => snapshot.ok(),
-                recv(summaries) -> asked => {
-                    if let (Ok(()), Some((snapshot, coverage)), Ok(())) = (asked, &last, &ended) {
-                        ended = deliver.summary(snapshot, coverage, &context);
-                    }
-                    continue;
-                }
-            };
-            let Some(snapshot) = snapshot else { break };
-            context.links.clone_from(&lock(&links));
-            context.lines_lost = lines_lost.load(Ordering::Relaxed);
-            let coverage = lock(&meter).coverage(&snapshot.marks, snapshot.interfaces.len());
-            if ended.is_ok() {
-                ended = notices.try_iter().try_for_each(|notice| deliver.notice(&notice, &context));
-            }
-            if ended.is_ok() {
-                ended = deliver.snapshot(&snapshot, &coverage, &context);
-            }
-            if ended.is_err() {
-                // Nobody reads any more, or the disk is full: the run ends.
-                stop.store(true, Ordering::Relaxed);
-            }
-            last = Some((snapshot, coverage));
-        }
-        control.join()
+        let ended = writing.run(&inputs);
+        let reason = control.join();
+        let mut defects = threads.join();
+        let reason = reason.unwrap_or_else(|_| {
+            defects.push("the control thread ended by a defect: please report this".into());
+            StopReason::Error
+        });
+        (ended, reason, defects)
     });
     ended?;
-    let Ok(reason) = reason else {
-        return Err(RunError::Failed(vec![
-            "the control thread ended by a defect: please report this".into(),
-        ]));
-    };
-    context.lines_lost = lines_lost.load(Ordering::Relaxed);
-    notices.try_iter().try_for_each(|notice| deliver.notice(&notice, &context))?;
-    if let Some((snapshot, coverage)) = &last {
-        deliver.stop(&reason, snapshot, coverage, &context)?;
-    }
-    match reason {
-        StopReason::Error => Err(RunError::Failed(vec!["every interface that was watched is gone".into()])),
-        _ => Ok(()),
-    }
+    let reason = if defects.is_empty() { reason } else { StopReason::Error };
+    writing.stop(&reason, &inputs.notices)?;
+    if defects.is_empty() { Ok(()) } else { Err(RunError::Failed(defects)) }
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {

@@ -22,7 +22,7 @@ use crate::capture::{LinkId, fanout};
 use crate::decode::{Decoder, Kind, LinkContext, Packet};
 use crate::flow::table::BATCH;
 use crate::meter::loss::Reason;
-use crossbeam_channel::{Receiver, Sender};
+use crossbeam_channel::{Receiver, Sender, TryRecvError};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 /// Packets that may wait to be taken over by a worker.
@@ -142,11 +142,14 @@ impl Live {
             fanout::pin(cpu);
         }
         loop {
-            while let Ok(control) = self.setup.control.try_recv() {
-                if let Control::Finish(time_ns) = control {
-                    return self.finish(time_ns);
+            loop {
+                match self.setup.control.try_recv() {
+                    Ok(Control::Finish(time_ns)) => return self.finish(time_ns),
+                    Ok(control) => self.obey(control),
+                    Err(TryRecvError::Empty) => break,
+                    // Control is gone by a defect: nobody would ever tell the end.
+                    Err(TryRecvError::Disconnected) => return self.finish(now_ns()),
                 }
-                self.obey(control);
             }
             let now = now_ns();
             let (took, busy) = self.turn(now);
@@ -473,9 +476,9 @@ mod tests {
     }
 
     /// The cuts so far.
-    fn cuts_of(inbox: &Inbox) -> Vec<Box<super::super::outbox::Cut>> {
+    fn cuts_of(inbox: &Inbox) -> Vec<super::super::outbox::Cut> {
         let messages = inbox.messages.try_iter().filter_map(|message| match message {
-            Message::Cut(cut) => Some(cut),
+            Message::Cut(cut) => Some(*cut),
             Message::Records(_) => None,
         });
         messages.collect()
@@ -509,6 +512,14 @@ mod tests {
             live.turn(half * S / 2);
         }
         assert_eq!(cuts(&inbox), [(40, 62), (41, 62)]);
+    }
+
+    #[test]
+    fn a_worker_whose_control_is_gone_tells_its_figures() {
+        let (live, _handover, controls, inbox) = alone();
+        drop(controls);
+        live.run();
+        assert_eq!(cuts_of(&inbox).iter().filter(|cut| cut.last).count(), 1);
     }
 
     #[test]

@@ -12,7 +12,7 @@ use crate::worker::clock::{Steps, now_ns};
 use crate::worker::live::{Control, Told};
 use crossbeam_channel::{Receiver, Sender};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -43,6 +43,8 @@ pub(super) struct Controller<'a> {
     pub links: Arc<Mutex<Vec<LinkFacts>>>,
     pub meter: Arc<Mutex<Meter>>,
     pub signals: Signals,
+    /// A worker or the aggregator ended by a defect.
+    pub defect: Arc<AtomicBool>,
     /// How things stand.
     pub aggregated: Handle,
     /// Somebody wants a summary now.
@@ -88,6 +90,9 @@ impl Controller<'_> {
             let counted = || self.aggregated.latest().map_or(0, |snapshot| snapshot.packets());
             if self.config.count.is_some_and(|limit| counted() >= limit) {
                 break StopReason::Count;
+            }
+            if is_set(&self.defect) {
+                break StopReason::Error;
             }
             if self.signals.takes_summary() {
                 let _ = self.summaries.try_send(());
@@ -244,9 +249,10 @@ impl Controller<'_> {
     /// Gates are closed, rings emptied, then all make their last cut.
     fn end(&self) {
         self.read_counters();
-        self.each(|| Control::Drain);
+        // A worker that is gone has nothing left to drain.
+        let told = self.lines.iter().map(|Line(line)| line.send_timeout(Control::Drain, DRAIN));
+        let mut drained: Vec<bool> = told.map(|told| told.is_err()).collect();
         let until = Instant::now() + DRAIN;
-        let mut drained = vec![false; self.lines.len()];
         let mut missing = 0;
         while drained.contains(&false) {
             let left = until.saturating_duration_since(Instant::now());
