@@ -31,10 +31,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use threads::Threads;
-use write::{Inputs, Passage, Writing};
+use write::{Inputs, Writing};
 
-/// Snapshots that may wait for the writer.
-const SNAPSHOTS: usize = 64;
 /// Messages of workers and of control that may wait.
 const MESSAGES: usize = 1024;
 /// Control messages to one worker.
@@ -95,9 +93,9 @@ pub(super) fn run(config: &Config, named: &[String], signals: &Signals) -> Resul
         (0..workers).map(|_| outbox(BUFFERS_LIVE, tables.accounts, false)).unzip();
     let (handovers, handed): (Vec<_>, Vec<_>) = (0..workers).map(|_| bounded(HANDOVERS)).unzip();
     let (lines, controls): (Vec<_>, Vec<_>) = (0..workers).map(|_| bounded(CONTROLS)).unzip();
-    let (snapshots, to_deliver) = bounded(SNAPSHOTS);
     let (notice_out, notices) = bounded(MESSAGES);
     let lines_lost = Arc::new(AtomicU64::new(0));
+    let (passage, snapshots) = write::passage(&lines_lost);
     let links = Arc::new(Mutex::new(context.links.clone()));
     let meter = Arc::new(Mutex::new(Meter::new(config.filter.is_some())));
     let mut aggregator = Aggregator::new(
@@ -120,7 +118,7 @@ pub(super) fn run(config: &Config, named: &[String], signals: &Signals) -> Resul
     }
     let aggregated = aggregator.handle();
     let (summary_out, summaries) = bounded(1);
-    let inputs = Inputs { snapshots: to_deliver, notices, summaries };
+    let inputs = Inputs { snapshots, notices, summaries };
     let mut writing = Writing {
         deliver,
         context,
@@ -174,7 +172,6 @@ pub(super) fn run(config: &Config, named: &[String], signals: &Signals) -> Resul
             start_ns,
         };
         let control = scope.spawn(move || controller.run());
-        let passage = Passage { snapshots, lines_lost };
         threads.spawn("the aggregator".into(), move || {
             while let Some(snapshot) = aggregator.next_snapshot() {
                 passage.send(snapshot);

@@ -7,36 +7,79 @@ use crate::aggregate::snapshot::Snapshot;
 use crate::output::{Context, Coverages, LinkFacts, Notice, StopReason};
 use crate::run::RunError;
 use crate::run::deliver::Deliver;
-use crossbeam_channel::{Receiver, Sender, TrySendError};
+use crossbeam_channel::{Receiver, Sender, bounded};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
-/// From the aggregator to the writer: where there is no room, what a snapshot
-/// would have said is counted as lost.
-pub(super) struct Passage {
-    pub snapshots: Sender<Arc<Snapshot>>,
-    pub lines_lost: Arc<AtomicU64>,
+/// Snapshots that may wait for the writer.
+const SNAPSHOTS: usize = 64;
+/// Flows that ended which may wait in them, some 100 MiB; one snapshot may
+/// have any number if nothing waits before it.
+const ACCOUNTS: u64 = 262_144;
+
+/// How much a snapshot is.
+#[derive(Clone, Copy, Debug)]
+struct Size {
+    /// Flows that ended.
+    accounts: u64,
+    /// Lines of JSON.
+    lines: u64,
+    /// Nothing follows: waits for room.
+    last: bool,
 }
 
-impl Passage {
+/// From the aggregator to the writer: where there is no room, what a snapshot
+/// would have said is counted as lost.
+pub(super) struct Passage<T> {
+    sent: Sender<(T, u64)>,
+    /// Accounts in snapshots that have not been written yet.
+    waiting: Arc<AtomicU64>,
+    lines_lost: Arc<AtomicU64>,
+}
+
+/// The writer's end of it.
+pub(super) struct Arrivals<T> {
+    sent: Receiver<(T, u64)>,
+    waiting: Arc<AtomicU64>,
+}
+
+/// Both ends; `lines_lost` counts what found no room.
+pub(super) fn passage<T>(lines_lost: &Arc<AtomicU64>) -> (Passage<T>, Arrivals<T>) {
+    let (out, sent) = bounded(SNAPSHOTS);
+    let waiting = Arc::<AtomicU64>::default();
+    let passage = Passage { sent: out, waiting: waiting.clone(), lines_lost: lines_lost.clone() };
+    (passage, Arrivals { sent, waiting })
+}
+
+impl Passage<Arc<Snapshot>> {
+    /// Sends a snapshot if there is room; the last one waits for it.
     pub fn send(&self, snapshot: Arc<Snapshot>) {
-        if snapshot.last {
-            let _ = self.snapshots.send(snapshot);
+        let accounts = snapshot.accounts.len() as u64;
+        let lines = snapshot.interfaces.len() as u64 + accounts;
+        let size = Size { accounts, lines, last: snapshot.last };
+        self.pass(snapshot, size);
+    }
+}
+
+impl<T> Passage<T> {
+    fn pass(&self, snapshot: T, size: Size) {
+        let accounts = size.accounts;
+        let waiting = self.waiting.fetch_add(accounts, Ordering::Relaxed);
+        if size.last {
+            let _ = self.sent.send((snapshot, accounts));
             return;
         }
-        let lines = (snapshot.interfaces.len() + snapshot.accounts.len()) as u64;
-        match self.snapshots.try_send(snapshot) {
-            Ok(()) => {}
-            Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => {
-                self.lines_lost.fetch_add(lines, Ordering::Relaxed);
-            }
+        let too_many = accounts > 0 && waiting > 0 && waiting.saturating_add(accounts) > ACCOUNTS;
+        if too_many || self.sent.try_send((snapshot, accounts)).is_err() {
+            self.waiting.fetch_sub(accounts, Ordering::Relaxed);
+            self.lines_lost.fetch_add(size.lines, Ordering::Relaxed);
         }
     }
 }
 
 /// What comes to the writer.
 pub(super) struct Inputs {
-    pub snapshots: Receiver<Arc<Snapshot>>,
+    pub snapshots: Arrivals<Arc<Snapshot>>,
     pub notices: Receiver<Notice>,
     /// Somebody wants a summary now.
     pub summaries: Receiver<()>,
@@ -64,10 +107,12 @@ impl Writing<'_> {
         let mut ended = Ok(());
         loop {
             let written = crossbeam_channel::select_biased! {
-                recv(inputs.snapshots) -> snapshot => match snapshot {
-                    Ok(snapshot) => self.snapshot(snapshot, &inputs.notices, ended.is_ok()),
-                    Err(_) => return ended,
-                },
+                recv(inputs.snapshots.sent) -> sent => {
+                    let Ok((snapshot, accounts)) = sent else { return ended };
+                    let written = self.snapshot(snapshot, &inputs.notices, ended.is_ok());
+                    inputs.snapshots.waiting.fetch_sub(accounts, Ordering::Relaxed);
+                    written
+                }
                 recv(inputs.summaries) -> _ => self.summary(ended.is_ok()),
             };
             if written.is_err() {
@@ -121,5 +166,31 @@ impl Writing<'_> {
             Some((snapshot, coverage)) => self.deliver.stop(reason, snapshot, coverage, &self.context),
             None => Ok(()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Sends snapshots with so many flows that ended: how many wait then, and
+    /// how many lines were lost.
+    fn send(accounts: &[u64], last: bool) -> (usize, u64) {
+        let lost = Arc::<AtomicU64>::default();
+        let (passage, arrivals) = passage(&lost);
+        for &accounts in accounts {
+            passage.pass((), Size { accounts, lines: accounts, last });
+        }
+        (arrivals.sent.len(), lost.load(Ordering::Relaxed))
+    }
+
+    #[test]
+    fn flows_that_wait_for_a_stuck_writer_are_bounded() {
+        let half = ACCOUNTS / 2;
+        assert_eq!(send(&[half, half], false), (2, 0));
+        assert_eq!(send(&[half, half + 1, 10], false), (2, half + 1));
+        assert_eq!(send(&[half, half, half], true), (3, 0), "the last one");
+        assert_eq!(send(&[ACCOUNTS + 1, 0, 1], false), (2, 1), "one alone may have any number");
+        assert_eq!(send(&[1; SNAPSHOTS + 3], false), (SNAPSHOTS, 3));
     }
 }
