@@ -116,7 +116,7 @@ pub(super) fn run(config: &Config, named: &[String], signals: &Signals) -> Resul
         }
         deal_out(one.rings, &lines, &context_of(watch, config));
     }
-    let aggregated = aggregator.handle();
+    let counted: Vec<Arc<AtomicU64>> = (0..workers).map(|_| Arc::default()).collect();
     let (summary_out, summaries) = bounded(1);
     let inputs = Inputs { snapshots, notices, summaries };
     let mut writing = Writing {
@@ -143,6 +143,7 @@ pub(super) fn run(config: &Config, named: &[String], signals: &Signals) -> Resul
                 control,
                 told: told_out.clone(),
                 accounts: tables.accounts,
+                counted: config.count.is_some().then(|| counted[number].clone()),
             };
             let stacks = stacks.clone();
             threads.spawn(format!("worker {number}"), move || {
@@ -164,7 +165,7 @@ pub(super) fn run(config: &Config, named: &[String], signals: &Signals) -> Resul
             meter,
             defect: defect.clone(),
             signals: signals.clone(),
-            aggregated,
+            counted,
             // One end stays here: a channel whose senders are gone is always ready.
             summaries: summary_out.clone(),
             lines_lost: lines_lost.clone(),

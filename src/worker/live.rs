@@ -24,6 +24,8 @@ use crate::flow::table::BATCH;
 use crate::meter::loss::Reason;
 use crossbeam_channel::{Receiver, Sender, TryRecvError};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Packets that may wait to be taken over by a worker.
 pub const HANDOVERS: usize = 4096;
@@ -97,6 +99,9 @@ pub struct Setup {
     pub told: Sender<Told>,
     /// As in the table's configuration.
     pub accounts: bool,
+    /// Where to say how many wire packets have been counted, once a batch, for
+    /// a run that ends by that.
+    pub counted: Option<Arc<AtomicU64>>,
 }
 
 /// One core's loop.
@@ -110,6 +115,8 @@ pub struct Live {
     decoder: Decoder,
     batch: [Packet; BATCH],
     filled: usize,
+    /// Wire packets, where somebody asks.
+    packets: u64,
     /// Moments at which totals are to be noted, ascending.
     marks: Vec<u64>,
     noted: Vec<LaneMark>,
@@ -129,6 +136,7 @@ impl Live {
             decoder,
             batch: [Packet::default(); BATCH],
             filled: 0,
+            packets: 0,
             marks: Vec::new(),
             noted: Vec::new(),
             draining_until: None,
@@ -239,6 +247,13 @@ impl Live {
     }
 
     fn flush(&mut self) {
+        if let Some(counted) = &self.setup.counted
+            && self.filled > 0
+        {
+            let batch = self.batch.iter().take(self.filled);
+            self.packets += batch.map(|packet| u64::from(packet.segments)).sum::<u64>();
+            counted.store(self.packets, Ordering::Relaxed);
+        }
         self.worker.take(&mut self.batch[..self.filled]);
         self.filled = 0;
     }
@@ -458,6 +473,7 @@ mod tests {
             control,
             told: bounded(1).0,
             accounts: false,
+            counted: Some(Arc::default()),
         };
         let decoder = Decoder::new(Vec::new(), VlanStacks::default());
         (Live::new(Worker::new(table, outbox), decoder, setup), handover, controls, inbox)
@@ -487,6 +503,16 @@ mod tests {
     /// Boundaries of the cuts so far, and what the clock was set back by then, in seconds.
     fn cuts(inbox: &Inbox) -> Vec<(u64, u64)> {
         cuts_of(inbox).iter().map(|cut| (cut.boundary_ns / S, cut.set_back_ns / S)).collect()
+    }
+
+    #[test]
+    fn packets_are_told_by_the_batch_not_by_the_interval() {
+        let (mut live, handover, _controls, inbox) = alone();
+        let counted = live.setup.counted.clone().expect("asked for");
+        (0..3).for_each(|_| handover.send(Packet { segments: 5, ..Packet::default() }).expect("sent"));
+        live.turn(100 * S + 1);
+        assert_eq!(counted.load(Ordering::Relaxed), 15);
+        assert_eq!(cuts(&inbox), []);
     }
 
     #[test]

@@ -4,7 +4,6 @@ use super::super::{Signals, is_set};
 use super::coverage::Meter;
 use super::rings::Opener;
 use super::{context_of, deal_out, link_facts, lock};
-use crate::aggregate::Handle;
 use crate::capture::link::{self, CounterReader, EventSource, LinkEvent, Root, Selection, Watch};
 use crate::config::{Config, OutputMode};
 use crate::output::{LinkFacts, Notice, StopReason};
@@ -45,8 +44,8 @@ pub(super) struct Controller<'a> {
     pub signals: Signals,
     /// A worker or the aggregator ended by a defect.
     pub defect: Arc<AtomicBool>,
-    /// How things stand.
-    pub aggregated: Handle,
+    /// Packets counted so far, by each worker, where the run ends by that.
+    pub counted: Vec<Arc<AtomicU64>>,
     /// Somebody wants a summary now.
     pub summaries: Sender<()>,
     pub lines_lost: Arc<AtomicU64>,
@@ -87,7 +86,7 @@ impl Controller<'_> {
             if self.config.duration_ns.is_some_and(|limit| started.elapsed().as_nanos() as u64 >= limit) {
                 break StopReason::Duration;
             }
-            let counted = || self.aggregated.latest().map_or(0, |snapshot| snapshot.packets());
+            let counted = || self.counted.iter().map(|packets| packets.load(Ordering::Relaxed)).sum::<u64>();
             if self.config.count.is_some_and(|limit| counted() >= limit) {
                 break StopReason::Count;
             }

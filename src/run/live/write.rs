@@ -7,7 +7,7 @@ use crate::aggregate::snapshot::Snapshot;
 use crate::output::{Context, Coverages, LinkFacts, Notice, StopReason};
 use crate::run::RunError;
 use crate::run::deliver::Deliver;
-use crossbeam_channel::{Receiver, Sender, bounded};
+use crossbeam_channel::{Receiver, Sender, bounded, never};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
@@ -105,11 +105,21 @@ impl Writing<'_> {
     /// Of the first output that cannot be written to; nothing is written after it.
     pub fn run(&mut self, inputs: &Inputs) -> Result<(), RunError> {
         let mut ended = Ok(());
+        let mut notices = inputs.notices.clone();
         loop {
             let written = crossbeam_channel::select_biased! {
+                recv(notices) -> notice => match notice {
+                    Ok(notice) if ended.is_ok() => self.notice(&notice),
+                    Ok(_) => Ok(()),
+                    Err(_) => {
+                        // Control has ended: a channel without senders is always ready.
+                        notices = never();
+                        Ok(())
+                    }
+                },
                 recv(inputs.snapshots.sent) -> sent => {
                     let Ok((snapshot, accounts)) = sent else { return ended };
-                    let written = self.snapshot(snapshot, &inputs.notices, ended.is_ok());
+                    let written = self.snapshot(snapshot, ended.is_ok());
                     inputs.snapshots.waiting.fetch_sub(accounts, Ordering::Relaxed);
                     written
                 }
@@ -123,20 +133,17 @@ impl Writing<'_> {
         }
     }
 
-    fn snapshot(
-        &mut self,
-        snapshot: Arc<Snapshot>,
-        notices: &Receiver<Notice>,
-        writes: bool,
-    ) -> Result<(), RunError> {
+    fn notice(&mut self, notice: &Notice) -> Result<(), RunError> {
+        self.learn();
+        self.deliver.notice(notice, &self.context)
+    }
+
+    fn snapshot(&mut self, snapshot: Arc<Snapshot>, writes: bool) -> Result<(), RunError> {
         self.learn();
         let coverage = lock(&self.meter).coverage(&snapshot.marks, snapshot.interfaces.len());
         let mut written = Ok(());
         if writes {
-            written = notices
-                .try_iter()
-                .try_for_each(|notice| self.deliver.notice(&notice, &self.context))
-                .and_then(|()| self.deliver.snapshot(&snapshot, &coverage, &self.context));
+            written = self.deliver.snapshot(&snapshot, &coverage, &self.context);
         }
         self.last = Some((snapshot, coverage));
         written
