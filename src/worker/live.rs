@@ -16,7 +16,7 @@ use super::outbox::{LaneMark, RingFigures};
 use super::{Intervals, Worker};
 use crate::capture::deal::DealKey;
 use crate::capture::merge::{Merge, Source, SourceId};
-use crate::capture::ring::{DeviceEvent, Ring};
+use crate::capture::ring::{DeviceEvent, Ring, Statistics};
 use crate::capture::sys::SockFilter;
 use crate::capture::{LinkId, fanout};
 use crate::decode::{Decoder, Kind, LinkContext, Packet};
@@ -35,6 +35,8 @@ const SLEEP_NS: u64 = 100_000_000;
 const HELD_NS: u64 = 2_000_000;
 /// How long the kernel may take to hand over what is in a ring at the end.
 const DRAIN_NS: u64 = 1_000_000_000;
+/// The same for an interface that is gone, while the others go on.
+const LEAVE_NS: u64 = 100_000_000;
 
 /// What a worker is told, between batches.
 pub enum Control {
@@ -68,6 +70,13 @@ pub enum Told {
         link: LinkId,
         /// What happened.
         event: DeviceEvent,
+    },
+    /// A ring whose interface is gone ended without all that the kernel counted.
+    Missing {
+        /// The interface.
+        link: LinkId,
+        /// Frames.
+        frames: u64,
     },
     /// Everything that was let in has been taken out. `missing`: frames that
     /// the kernel counted and never handed over.
@@ -110,6 +119,9 @@ pub struct Live {
     setup: Setup,
     merge: Merge<Ring>,
     rings: Vec<(SourceId, LinkId)>,
+    /// Rings whose interface is gone, and until when the kernel may hand over
+    /// what they have.
+    leaving: Vec<(SourceId, u64)>,
     /// Figures of rings that have ended.
     ended: Vec<RingFigures>,
     decoder: Decoder,
@@ -132,6 +144,7 @@ impl Live {
             setup,
             merge: Merge::new(),
             rings: Vec::new(),
+            leaving: Vec::new(),
             ended: Vec::new(),
             decoder,
             batch: [Packet::default(); BATCH],
@@ -162,7 +175,7 @@ impl Live {
             let now = now_ns();
             let (took, busy) = self.turn(now);
             if took < BATCH {
-                self.leave_ended_rings();
+                self.leave_ended_rings(now);
                 if self.draining_until.is_some() {
                     self.drain(now);
                 }
@@ -307,9 +320,10 @@ impl Live {
                 self.rings.push((id, link));
             }
             Control::RemoveLink(link) => {
-                for (id, _) in self.rings.iter().filter(|(_, of)| *of == link) {
-                    self.merge.close(*id);
-                }
+                let until = now_ns().saturating_add(LEAVE_NS);
+                let gone = self.rings.iter().filter(|(_, of)| *of == link);
+                self.leaving.extend(gone.map(|(id, _)| (*id, until)));
+                self.rings.retain(|(_, of)| *of != link);
             }
             Control::Mark(at_ns) => self.marks.push(at_ns),
             Control::SetBack { to_ns, by_ns } => self.restart(to_ns, by_ns),
@@ -335,10 +349,29 @@ impl Live {
         self.cut(to_ns);
     }
 
-    /// Lets rings go that were told to end and are empty.
-    fn leave_ended_rings(&mut self) {
-        while let Some((id, mut ring)) = self.merge.take_ended() {
-            self.rings.retain(|(of, _)| *of != id);
+    /// Lets rings go whose interface is gone once they have told all that the
+    /// kernel counted: their last block is handed over by its timer only.
+    fn leave_ended_rings(&mut self, now: u64) {
+        if self.leaving.is_empty() {
+            return;
+        }
+        let (merge, leaving) = (&mut self.merge, &mut self.leaving);
+        leaving.retain_mut(|(id, until)| {
+            // It may have been set by a clock that was set back since.
+            *until = (*until).min(now.saturating_add(LEAVE_NS));
+            let ring = merge.sources_mut().find(|(of, _)| of == id).map(|(_, ring)| ring);
+            let stays = now < *until && ring.is_some_and(|ring| missing(ring) > 0);
+            if !stays {
+                merge.close(*id);
+            }
+            stays
+        });
+        while let Some((_, mut ring)) = self.merge.take_ended() {
+            let frames = missing(&mut ring);
+            if frames > 0 {
+                // Never waits: control may be waiting for this worker.
+                let _ = self.setup.told.try_send(Told::Missing { link: ring.link(), frames });
+            }
             add(&mut self.ended, figures_of(&mut ring));
         }
     }
@@ -347,13 +380,7 @@ impl Live {
     #[cold]
     fn drain(&mut self, now: u64) {
         let Some(until) = self.draining_until else { return };
-        let mut missing = 0;
-        for (_, ring) in self.merge.sources_mut() {
-            if let Ok(statistics) = ring.statistics() {
-                let counts = ring.counts();
-                missing += (statistics.packets - statistics.drops).saturating_sub(counts.frames_read);
-            }
-        }
+        let missing = self.merge.sources_mut().map(|(_, ring)| missing(ring)).sum();
         if !self.drained && (missing == 0 && self.merge.sources_mut().all(is_empty) || now > until) {
             self.drained = true;
             let _ = self.setup.told.send(Told::Drained { worker: self.setup.number, missing });
@@ -384,7 +411,7 @@ impl Live {
         });
         let nanoseconds = match held {
             Some(wait_ns) => wait_ns.clamp(HELD_NS / 4, HELD_NS),
-            None if self.draining_until.is_some() => HELD_NS,
+            None if self.draining_until.is_some() || !self.leaving.is_empty() => HELD_NS,
             None => SLEEP_NS.min(until_cut),
         };
         let timeout = Timespec { tv_sec: 0, tv_nsec: nanoseconds as _ };
@@ -421,8 +448,19 @@ fn is_empty((_, ring): (SourceId, &mut Ring)) -> bool {
     ring.peek_time().is_none()
 }
 
+/// The kernel's figures; the last ones where it does not tell.
+fn statistics_of(ring: &mut Ring) -> Statistics {
+    ring.statistics().unwrap_or_else(|_| ring.last_statistics())
+}
+
+/// Frames that the kernel counted and has not handed over, or not yet.
+fn missing(ring: &mut Ring) -> u64 {
+    let statistics = statistics_of(ring);
+    statistics.packets.saturating_sub(statistics.drops).saturating_sub(ring.counts().frames_read)
+}
+
 fn figures_of(ring: &mut Ring) -> RingFigures {
-    let statistics = ring.statistics().unwrap_or_default();
+    let statistics = statistics_of(ring);
     let counts = ring.counts();
     RingFigures {
         link: ring.link(),

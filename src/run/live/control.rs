@@ -114,22 +114,33 @@ impl Controller<'_> {
                 None => LOOK,
             };
             let wait = LOOK.min(until_reading).min(until_end).max(Duration::from_millis(1));
-            // What sockets tell is known from netlink, with names, unless that is not to be had.
-            if let Ok(Told::Device { worker: 0, link, event }) = self.told.recv_timeout(wait)
-                && events.is_none()
-                && let Some(state) = states.get(link as usize)
-            {
-                let name = state.watch.link.name.clone();
-                self.tell(
-                    "interface_event",
-                    Some(name.clone()),
-                    None,
-                    format!("{name}: the socket says {event:?}"),
-                );
+            if let Ok(told) = self.told.recv_timeout(wait) {
+                self.hear(&states, told, events.is_some());
             }
         };
-        self.end();
+        self.end(&states);
         reason
+    }
+
+    /// What a worker tells while it runs.
+    fn hear(&self, states: &[State], told: Told, follows_events: bool) {
+        let name = |link: u8| states.get(link as usize).map(|state| state.watch.link.name.clone());
+        match told {
+            // What sockets tell is known from netlink, with names, unless that is not to be had.
+            Told::Device { worker: 0, link, event } if !follows_events => {
+                if let Some(name) = name(link) {
+                    let message = format!("{name}: the socket says {event:?}");
+                    self.tell("interface_event", Some(name), None, message);
+                }
+            }
+            Told::Missing { link, frames } => {
+                let message = format!(
+                    "{frames} frames that the kernel counted were not handed over before it was gone"
+                );
+                self.tell("frames_missing", name(link), Some(frames), message);
+            }
+            Told::Device { .. } | Told::Drained { .. } => {}
+        }
     }
 
     fn writes_stdout(&self) -> bool {
@@ -246,7 +257,7 @@ impl Controller<'_> {
     }
 
     /// Gates are closed, rings emptied, then all make their last cut.
-    fn end(&self) {
+    fn end(&self, states: &[State]) {
         self.read_counters();
         // A worker that is gone has nothing left to drain.
         let told = self.lines.iter().map(|Line(line)| line.send_timeout(Control::Drain, DRAIN));
@@ -260,7 +271,9 @@ impl Controller<'_> {
                     missing += of_worker;
                     drained[worker] = true;
                 }
-                Ok(Told::Device { .. }) => {}
+                Ok(of_worker @ (Told::Device { .. } | Told::Missing { .. })) => {
+                    self.hear(states, of_worker, true);
+                }
                 Err(_) => break,
             }
         }
