@@ -430,19 +430,21 @@ impl Aggregator {
                     interval: [total[0].since(&before[0]), total[1].since(&before[1])],
                     total,
                     averages: self.histories[link].averages(&self.calendar),
-                    capture_interval: CaptureFigures {
-                        frames: now.frames - then.frames,
-                        kernel_drops: now.kernel_drops - then.kernel_drops,
-                        freezes: now.freezes - then.freezes,
-                    },
-                    capture: CaptureFigures {
-                        frames: now.frames,
-                        kernel_drops: now.kernel_drops,
-                        freezes: now.freezes,
-                    },
+                    capture_interval: capture_since(&now, &then),
+                    capture: capture_since(&now, &RingFigures::default()),
                 }
             })
             .collect()
+    }
+}
+
+fn capture_since(now: &RingFigures, then: &RingFigures) -> CaptureFigures {
+    CaptureFigures {
+        frames: now.frames.saturating_sub(then.frames),
+        kernel_drops: now.kernel_drops.saturating_sub(then.kernel_drops),
+        freezes: now.freezes.saturating_sub(then.freezes),
+        corrupt: now.corrupt.saturating_sub(then.corrupt),
+        second_sight: now.second_sight.saturating_sub(then.second_sight),
     }
 }
 

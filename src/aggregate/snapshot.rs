@@ -105,6 +105,10 @@ pub struct CaptureFigures {
     pub kernel_drops: u64,
     /// Times that it was found full.
     pub freezes: u64,
+    /// Frames and blocks left out as their description was wrong.
+    pub corrupt: u64,
+    /// Frames left out as the second sight of one (loopback).
+    pub second_sight: u64,
 }
 
 /// What names a row.

@@ -216,7 +216,11 @@ impl Live {
             let stamp_ns = frame.time_ns;
             self.decoder.decode_into(&frame, &mut self.batch[self.filled]);
             // A stamp of before the clock was set back ends nothing.
-            let time_ns = stamp_ns.min(self.merge.watermark());
+            let watermark = self.merge.watermark();
+            let time_ns = stamp_ns.min(watermark);
+            if stamp_ns < watermark {
+                self.count_late(stamp_ns);
+            }
             if self.ends_something(time_ns) {
                 // The packet in hand belongs behind what ends here.
                 let packet = self.batch[self.filled];
@@ -229,6 +233,15 @@ impl Live {
             }
         }
         took
+    }
+
+    /// A ring broke its promise: a packet of an interval that has ended is told.
+    #[cold]
+    fn count_late(&mut self, stamp_ns: u64) {
+        let begun = self.setup.intervals.next_ns().map(|next| next - self.setup.intervals.length_ns());
+        if begun.is_some_and(|begun| stamp_ns < begun) {
+            self.worker.count_late(1);
+        }
     }
 
     /// Whether an interval or a mark ends at or before this time.
