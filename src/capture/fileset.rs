@@ -11,8 +11,11 @@ use super::merge::{Merge, Source};
 use super::{Frame, LINKS_MAX, LinkId, LinkType};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
+use std::fs::File;
 use std::io::{self, Read};
-use std::path::PathBuf;
+use std::os::fd::AsFd;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -30,25 +33,55 @@ pub struct FileLink {
 /// What standard input is called where a file has its name.
 pub const STANDARD_INPUT: &str = "-";
 
-/// Standard input that ends when the run is told to stop, though its writer
-/// goes on: a read that blocks would not see a signal.
-struct StandardInput(Arc<AtomicBool>);
+/// Input that is no regular file, and may so come at any time or never: it
+/// ends when the run is told to stop, though its writer goes on. A read that
+/// blocks would not see a signal.
+struct Polled {
+    input: File,
+    stop: Arc<AtomicBool>,
+}
 
-impl Read for StandardInput {
+impl Read for Polled {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let input = io::stdin();
         let wait = Timespec { tv_sec: 0, tv_nsec: 100_000_000 };
         loop {
-            if self.0.load(Ordering::Relaxed) {
+            if self.stop.load(Ordering::Relaxed) {
                 return Ok(0);
             }
-            let mut ready = [PollFd::new(&input, PollFlags::IN)];
+            let mut ready = [PollFd::new(&self.input, PollFlags::IN)];
             match poll(&mut ready, Some(&wait)) {
-                Ok(0) | Err(Errno::INTR) => {}
-                Ok(_) => return Ok(rustix::io::read(&input, buffer)?),
+                Ok(0) | Err(Errno::INTR) => continue,
+                Ok(_) => {}
                 Err(error) => return Err(error.into()),
             }
+            match rustix::io::read(&self.input, &mut *buffer) {
+                Err(Errno::AGAIN | Errno::INTR) => {}
+                outcome => return Ok(outcome?),
+            }
         }
+    }
+}
+
+/// What a path names, so that reading it ends when the run is told to.
+fn reader_of(path: &Path, stop: &Arc<AtomicBool>) -> io::Result<Box<dyn Read + Send>> {
+    let polled = |input| Box::new(Polled { input, stop: stop.clone() });
+    if path == Path::new(STANDARD_INPUT) {
+        return Ok(polled(io::stdin().as_fd().try_clone_to_owned()?.into()));
+    }
+    // Otherwise opening a pipe waits for its writer.
+    let input = File::options().read(true).custom_flags(libc::O_NONBLOCK).open(path)?;
+    let kind = input.metadata()?;
+    if kind.is_dir() {
+        return Err(io::ErrorKind::IsADirectory.into());
+    }
+    Ok(if kind.is_file() { Box::new(input) } else { polled(input) })
+}
+
+fn open(path: &Path, stop: &Arc<AtomicBool>) -> Result<FileSource, FileError> {
+    let name = path.to_string_lossy().into_owned();
+    match reader_of(path, stop) {
+        Ok(reader) => FileSource::from_reader(reader, name, 0),
+        Err(source) => Err(FileError::Open { name, source }),
     }
 }
 
@@ -202,13 +235,7 @@ impl FileSet {
         let paths = joined.flat_map(|(group, paths)| paths.iter().map(move |path| (group, path)));
         for (file, (group, path)) in paths.enumerate() {
             let group = group.min(LINKS_MAX - 1) as u8;
-            let opened = match path.as_os_str() == "-" {
-                true => {
-                    FileSource::from_reader(Box::new(StandardInput(stop.clone())), STANDARD_INPUT.into(), 0)
-                }
-                false => FileSource::open(path, 0),
-            };
-            match opened {
+            match open(path, stop) {
                 Ok(source) => {
                     let mut feed = Feed::new(source, file, group, registry.clone());
                     if !feed.source.has_one_interface() {

@@ -22,6 +22,9 @@ const SNAPSHOTS: usize = 16;
 pub(super) fn run(config: &Config, groups: &[Vec<PathBuf>], signals: &Signals) -> Result<(), RunError> {
     let stop = &signals.stop;
     let mut set = FileSet::open(groups, config.filter.as_deref(), stop);
+    if set.is_empty() && is_set(stop) {
+        return Err(RunError::Failed(vec!["told to stop before there was anything to read".into()]));
+    }
     if set.is_empty() {
         return Err(RunError::Failed(faults(&mut set)));
     }
