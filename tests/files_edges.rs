@@ -70,3 +70,26 @@ fn a_run_begins_with_its_earliest_packet_with_any_number_of_workers() {
         assert_eq!(stop(&lines)["seconds"], 0.8, "{workers} workers");
     }
 }
+
+#[test]
+fn each_file_s_direction_is_told_by_its_own_frames() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let (plain, cooked) = (directory.path().join("a.pcap"), directory.path().join("b.pcap"));
+    // Two hosts in all frames: whose capture it is cannot be told.
+    std::fs::write(&plain, Classic::MICRO.write(&[datagram(1, 9_000_000_000)]).concat()).expect("written");
+    let ends = Ends::v4(([198, 18, 0, 2], 1000), ([198, 18, 1, 1], 53));
+    let head = [0, 0, 0, 1, 0, 6, 2, 0, 0, 0, 0, 1, 0, 0, 8, 0];
+    let data = [&head[..], &ip(ends, frames::UDP, &udp(ends, 10))].concat();
+    let packet = Packet { time_ns: 5_000_000_000, len: data.len() as u32, data };
+    let sll = Classic { link_type: 113, ..Classic::MICRO };
+    std::fs::write(&cooked, sll.write(&[packet]).concat()).expect("written");
+    let [plain, cooked] = [plain, cooked].map(|path| path.to_string_lossy().into_owned());
+    for order in [[&plain, &cooked], [&cooked, &plain]] {
+        let (_, lines) = lines_of(&["-r", order[0], "-r", order[1]]);
+        for interface in stop(&lines)["interfaces"].as_array().expect("a list") {
+            let unknown = interface.get("direction").is_some_and(|direction| direction == "unknown");
+            assert_eq!(unknown, interface["interface"] == "a.pcap", "{interface}");
+        }
+        assert_eq!(stop(&lines)["interfaces"].as_array().map(Vec::len), Some(2));
+    }
+}

@@ -88,8 +88,9 @@ fn open(path: &Path, stop: &Arc<AtomicBool>) -> Result<FileSource, FileError> {
 /// What a walk meets.
 pub enum Met<'a> {
     /// A frame of this interface follows for the first time; whether the
-    /// record tells its direction.
-    Link(LinkId, &'a FileLink, bool),
+    /// record tells its direction. `None`: a frame of an interface with a higher
+    /// number follows, its own first frame comes later.
+    Link(LinkId, &'a FileLink, Option<bool>),
     /// A frame that the filter selects.
     Frame(&'a Frame<'a>),
 }
@@ -324,20 +325,12 @@ impl FileSet {
     /// Walks all frames in order until `visit` answers false or the run is told to stop.
     pub fn walk(&mut self, mut visit: impl FnMut(Met<'_>) -> bool) {
         let FileSet { files, registry, expression, programs, filter_fault, stop, refused, .. } = self;
-        let mut told = 0;
+        let mut told = Announced::default();
         let filtered = expression.is_some();
         // Everything that is not needed for each frame of one plain file.
         let mut rarely = |frame: &Frame<'_>, visit: &mut dyn FnMut(Met<'_>) -> bool| {
-            if frame.link as usize >= told {
-                let links = registry.lock().unwrap_or_else(PoisonError::into_inner).clone();
-                for link in told..=frame.link as usize {
-                    if let Some(file_link) = links.get(link)
-                        && !visit(Met::Link(link as LinkId, file_link, frame.direction.is_some()))
-                    {
-                        return false;
-                    }
-                }
-                told = frame.link as usize + 1;
+            if !told.has(frame.link) && !told.announce(frame, registry, visit) {
+                return false;
             }
             if let Some(expression) = expression
                 && !selects(expression, programs, filter_fault, frame)
@@ -378,6 +371,51 @@ impl FileSet {
                 }
             },
         }
+    }
+}
+
+/// Which interfaces `visit` has been told of.
+struct Announced {
+    /// By a frame of their own.
+    own: [bool; LINKS_MAX],
+    /// All below this, by a frame of theirs or of another one.
+    below: usize,
+}
+
+impl Default for Announced {
+    fn default() -> Announced {
+        Announced { own: [false; LINKS_MAX], below: 0 }
+    }
+}
+
+impl Announced {
+    #[inline]
+    fn has(&self, link: LinkId) -> bool {
+        self.own.get(usize::from(link)).is_none_or(|own| *own)
+    }
+
+    /// A frame of an interface that has had none: lines of this one and of all
+    /// with lower numbers may follow.
+    #[cold]
+    fn announce(
+        &mut self,
+        frame: &Frame<'_>,
+        registry: &Registry,
+        visit: &mut dyn FnMut(Met<'_>) -> bool,
+    ) -> bool {
+        let links = registry.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let own = usize::from(frame.link);
+        for (number, link) in links.iter().enumerate().take(own + 1).skip(self.below.min(own)) {
+            let told = (number == own).then_some(frame.direction.is_some());
+            if !visit(Met::Link(number as LinkId, link, told)) {
+                return false;
+            }
+        }
+        self.below = self.below.max(own + 1);
+        if let Some(own) = self.own.get_mut(own) {
+            *own = true;
+        }
+        true
     }
 }
 

@@ -69,11 +69,17 @@ pub(super) fn run(config: &Config, groups: &[Vec<PathBuf>], signals: &Signals) -
         });
         let reader = scope.spawn(|| {
             let mut decoder = Decoder::new(Vec::new(), stacks);
-            let mut on_link = |number: LinkId, link: &FileLink, told: bool, decoder: &mut Decoder| {
+            let mut on_link = |number: LinkId, link: &FileLink, told: Option<bool>, decoder: &mut Decoder| {
                 let rule = rules.of(link);
                 let mut facts = facts_of(&link.interface, link.group);
+                let told = told.unwrap_or(!facts.direction_unknown);
                 facts.direction_unknown = !told && matches!(rule, DirectionRule::AsTold);
-                links.lock().unwrap_or_else(PoisonError::into_inner).push(facts);
+                let mut links = links.lock().unwrap_or_else(PoisonError::into_inner);
+                match links.get_mut(number as usize) {
+                    Some(known) => *known = facts,
+                    None => links.push(facts),
+                }
+                drop(links);
                 decoder.set_link(
                     number,
                     LinkContext { group: link.group, rule, from_file: true, second_copy: false },

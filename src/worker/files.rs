@@ -57,8 +57,8 @@ pub struct Job<'a> {
     /// Understands their frames.
     pub decoder: &'a mut Decoder,
     /// Told of every interface before its first frame, and whether that frame
-    /// tells its direction.
-    pub on_link: &'a mut dyn FnMut(LinkId, &FileLink, bool, &mut Decoder),
+    /// tells its direction; before that also where one with a higher number has its first.
+    pub on_link: &'a mut dyn FnMut(LinkId, &FileLink, Option<bool>, &mut Decoder),
     /// Where intervals end.
     pub intervals: Intervals,
     /// As in the tables' configuration.
