@@ -167,6 +167,19 @@ impl FileSource {
         FileSource::start(reader, &name, base_name(&name), first_link)
     }
 
+    /// The same, with a name for interfaces that have none in the file.
+    ///
+    /// # Errors
+    /// As [`FileSource::open`].
+    pub fn labelled(
+        reader: Box<dyn Read + Send>,
+        name: &str,
+        label: &str,
+        first_link: LinkId,
+    ) -> Result<FileSource, FileError> {
+        FileSource::start(reader, name, label, first_link)
+    }
+
     /// The interfaces known so far; the link of the first is `first_link`,
     /// that of the next one more, and so on. Grows while a pcapng file is
     /// read; names stand when the first frame has been returned. Interfaces

@@ -11,6 +11,7 @@ use super::merge::{Merge, Source};
 use super::{Frame, LINKS_MAX, LinkId, LinkType};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
+use std::collections::HashSet;
 use std::fs::File;
 use std::io::{self, Read};
 use std::os::fd::AsFd;
@@ -77,10 +78,11 @@ fn reader_of(path: &Path, stop: &Arc<AtomicBool>) -> io::Result<Box<dyn Read + S
     Ok(if kind.is_file() { Box::new(input) } else { polled(input) })
 }
 
-fn open(path: &Path, stop: &Arc<AtomicBool>) -> Result<FileSource, FileError> {
+/// `label`: the name of an interface that has none in the file.
+fn open(path: &Path, label: &str, stop: &Arc<AtomicBool>) -> Result<FileSource, FileError> {
     let name = path.to_string_lossy().into_owned();
     match reader_of(path, stop) {
-        Ok(reader) => FileSource::from_reader(reader, name, 0),
+        Ok(reader) => FileSource::labelled(reader, &name, label, 0),
         Err(source) => Err(FileError::Open { name, source }),
     }
 }
@@ -116,13 +118,54 @@ enum Files {
 }
 
 /// The run's interfaces; locked when a file's interface is met for the first time.
-type Registry = Arc<Mutex<Vec<FileLink>>>;
+type Registry = Arc<Mutex<Run>>;
+
+#[derive(Default)]
+struct Run {
+    links: Vec<FileLink>,
+    /// Names that interfaces have, or will have once they have a frame.
+    names: HashSet<String>,
+}
+
+impl Run {
+    /// A name that no other interface has: this one, or with its file's, or with a number.
+    fn name(&mut self, name: &str, label: &str) -> String {
+        let of_file = format!("{label}:{name}");
+        let named = (name != label).then_some(of_file);
+        let numbered = (2..).map(|number| format!("{name}#{number}"));
+        let mut names = std::iter::once(name.to_owned()).chain(named).chain(numbered);
+        // There is always one more number.
+        let name = names.find(|name| !self.names.contains(name)).unwrap_or_default();
+        self.names.insert(name.clone());
+        name
+    }
+}
+
+/// The shortest end of each path that no other path ends with.
+fn labels(paths: &[&Path]) -> Vec<String> {
+    let end = |path: &Path, parts: usize| -> PathBuf {
+        let all: Vec<_> = path.components().collect();
+        all.iter().skip(all.len().saturating_sub(parts)).collect()
+    };
+    let label = |path: &&Path| {
+        let others = || paths.iter().filter(|other| *other != path);
+        let parts = 1..=path.components().count().max(1);
+        let told = parts.map(|parts| (parts, end(path, parts)));
+        let mut told = told.skip_while(|(parts, mine)| others().any(|other| end(other, *parts) == *mine));
+        told.next().map_or_else(|| path.to_path_buf(), |(_, mine)| mine).to_string_lossy().into_owned()
+    };
+    paths.iter().map(label).collect()
+}
 
 /// A file in its place.
 struct Feed {
     source: FileSource,
     file: usize,
     group: u8,
+    /// What tells it from the other files.
+    label: String,
+    /// Names of its interfaces, each given once in the run.
+    names: Vec<String>,
     /// Run's number of each of the file's interfaces.
     numbers: Vec<Option<LinkId>>,
     registry: Registry,
@@ -134,11 +177,13 @@ struct Feed {
 }
 
 impl Feed {
-    fn new(source: FileSource, file: usize, group: u8, registry: Registry) -> Feed {
+    fn new(source: FileSource, file: usize, group: u8, label: String, registry: Registry) -> Feed {
         Feed {
             source,
             file,
             group,
+            label,
+            names: Vec::new(),
             numbers: Vec::new(),
             registry,
             only: false,
@@ -146,6 +191,22 @@ impl Feed {
             fault: None,
             ended: false,
         }
+    }
+
+    /// Names what the file has told of so far.
+    fn name_interfaces(&mut self) {
+        let mut run = self.registry.lock().unwrap_or_else(PoisonError::into_inner);
+        for interface in self.source.interfaces().iter().skip(self.names.len()) {
+            self.names.push(run.name(&interface.name, &self.label));
+        }
+    }
+
+    /// Interfaces that the file has told of so far.
+    fn interfaces(&self) -> impl Iterator<Item = FileInterface> {
+        self.source.interfaces().iter().enumerate().map(|(at, interface)| {
+            let name = self.names.get(at).unwrap_or(&interface.name).clone();
+            FileInterface { name, ..interface.clone() }
+        })
     }
 
     /// Gives the file's interface its number in the run.
@@ -156,13 +217,19 @@ impl Feed {
         if self.numbers.len() <= at {
             self.numbers.resize(at + 1, None);
         }
-        let mut links = self.registry.lock().unwrap_or_else(PoisonError::into_inner);
+        self.name_interfaces();
+        let mut run = self.registry.lock().unwrap_or_else(PoisonError::into_inner);
+        let links = &mut run.links;
         // Interfaces for which no number is left share the last one.
         let number = links.len().min(LINKS_MAX - 1) as LinkId;
         if let Some(interface) = self.source.interfaces().get(at)
             && links.len() < LINKS_MAX
         {
-            links.push(FileLink { interface: interface.clone(), file: self.file, group: self.group });
+            let mut interface = interface.clone();
+            if let Some(name) = self.names.get(at) {
+                interface.name.clone_from(name);
+            }
+            links.push(FileLink { interface, file: self.file, group: self.group });
         }
         self.numbers[at] = Some(number);
         self.number = number;
@@ -232,17 +299,20 @@ impl FileSet {
         let registry = Registry::default();
         let mut faults = Vec::new();
         let mut feeds = Vec::new();
+        let all: Vec<&Path> = groups.iter().flatten().map(PathBuf::as_path).collect();
+        let labels = labels(&all);
         let joined = groups.iter().enumerate();
         let paths = joined.flat_map(|(group, paths)| paths.iter().map(move |path| (group, path)));
-        for (file, (group, path)) in paths.enumerate() {
+        for (file, ((group, path), label)) in paths.zip(labels).enumerate() {
             let group = group.min(LINKS_MAX - 1) as u8;
-            match open(path, stop) {
+            match open(path, &label, stop) {
                 Ok(source) => {
-                    let mut feed = Feed::new(source, file, group, registry.clone());
+                    let mut feed = Feed::new(source, file, group, label, registry.clone());
                     if !feed.source.has_one_interface() {
                         // pcapng tells its interfaces before its first frame.
                         feed.peek();
                     }
+                    feed.name_interfaces();
                     feeds.push(feed);
                 }
                 Err(fault) => faults.push(fault),
@@ -292,10 +362,8 @@ impl FileSet {
     pub fn announced(&self) -> Vec<FileInterface> {
         match &self.files {
             Files::None => Vec::new(),
-            Files::One(feed) => feed.source.interfaces().to_vec(),
-            Files::Several(merge) => {
-                merge.sources().flat_map(|(_, feed)| feed.source.interfaces().to_vec()).collect()
-            }
+            Files::One(feed) => feed.interfaces().collect(),
+            Files::Several(merge) => merge.sources().flat_map(|(_, feed)| feed.interfaces()).collect(),
         }
     }
 
@@ -403,7 +471,7 @@ impl Announced {
         registry: &Registry,
         visit: &mut dyn FnMut(Met<'_>) -> bool,
     ) -> bool {
-        let links = registry.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let links = registry.lock().unwrap_or_else(PoisonError::into_inner).links.clone();
         let own = usize::from(frame.link);
         for (number, link) in links.iter().enumerate().take(own + 1).skip(self.below.min(own)) {
             let told = (number == own).then_some(frame.direction.is_some());
