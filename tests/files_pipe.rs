@@ -3,10 +3,8 @@
 #[allow(dead_code)]
 mod files_run;
 #[path = "common/frames.rs"]
-#[allow(dead_code)]
 mod frames;
 #[path = "file_writer/mod.rs"]
-#[allow(dead_code)]
 mod writer;
 
 use files_run::*;

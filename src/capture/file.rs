@@ -115,6 +115,17 @@ struct Record {
     direction: Option<Direction>,
 }
 
+/// A frame that has not been taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Peeked {
+    /// Nanoseconds since the epoch.
+    pub time_ns: u64,
+    /// Its interface.
+    pub link: LinkId,
+    /// Whether its record tells its direction.
+    pub directed: bool,
+}
+
 /// What the unread bytes begin with.
 enum Step {
     /// A whole frame.
@@ -222,13 +233,18 @@ impl FileSource {
         }))
     }
 
-    /// Stamp and interface of the frame that [`FileSource::next_frame`] would
-    /// return; it is not taken, so that several files can be merged by time.
+    /// The frame that [`FileSource::next_frame`] would return, in short; it is
+    /// not taken, so that several files can be merged by time.
     ///
     /// # Errors
     /// As [`FileSource::next_frame`], and in its place.
-    pub fn peek(&mut self) -> Result<Option<(u64, LinkId)>, FileError> {
-        Ok(self.next_record()?.map(|record| (record.time_ns, record.link)))
+    pub fn peek(&mut self) -> Result<Option<Peeked>, FileError> {
+        let peeked = |record: Record| Peeked {
+            time_ns: record.time_ns,
+            link: record.link,
+            directed: record.direction.is_some(),
+        };
+        Ok(self.next_record()?.map(peeked))
     }
 
     /// Whether all frames are of the one interface that is known from the start.

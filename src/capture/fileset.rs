@@ -29,6 +29,8 @@ pub struct FileLink {
     pub file: usize,
     /// Link group.
     pub group: u8,
+    /// Whether its first frame tells its direction.
+    pub directed: bool,
 }
 
 /// What standard input is called where a file has its name.
@@ -89,10 +91,9 @@ fn open(path: &Path, label: &str, stop: &Arc<AtomicBool>) -> Result<FileSource, 
 
 /// What a walk meets.
 pub enum Met<'a> {
-    /// A frame of this interface follows for the first time; whether the
-    /// record tells its direction. `None`: a frame of an interface with a higher
-    /// number follows, its own first frame comes later.
-    Link(LinkId, &'a FileLink, Option<bool>),
+    /// A frame of this interface, or of one with a higher number, follows for
+    /// the first time.
+    Link(LinkId, &'a FileLink),
     /// A frame that the filter selects.
     Frame(&'a Frame<'a>),
 }
@@ -212,7 +213,7 @@ impl Feed {
     /// Gives the file's interface its number in the run.
     #[cold]
     #[inline(never)]
-    fn register(&mut self, local: LinkId) {
+    fn register(&mut self, local: LinkId, directed: bool) {
         let at = local as usize;
         if self.numbers.len() <= at {
             self.numbers.resize(at + 1, None);
@@ -229,7 +230,7 @@ impl Feed {
             if let Some(name) = self.names.get(at) {
                 interface.name.clone_from(name);
             }
-            links.push(FileLink { interface, file: self.file, group: self.group });
+            links.push(FileLink { interface, file: self.file, group: self.group, directed });
         }
         self.numbers[at] = Some(number);
         self.number = number;
@@ -240,11 +241,11 @@ impl Feed {
             return None;
         }
         match self.source.peek() {
-            Ok(Some((time_ns, local))) => {
-                if self.numbers.get(local as usize).copied().flatten().is_none() {
-                    self.register(local);
+            Ok(Some(peeked)) => {
+                if self.numbers.get(peeked.link as usize).copied().flatten().is_none() {
+                    self.register(peeked.link, peeked.directed);
                 }
-                return Some(time_ns);
+                return Some(peeked.time_ns);
             }
             Ok(None) => {}
             Err(fault) => self.fault = Some(fault),
@@ -393,12 +394,20 @@ impl FileSet {
     /// Walks all frames in order until `visit` answers false or the run is told to stop.
     pub fn walk(&mut self, mut visit: impl FnMut(Met<'_>) -> bool) {
         let FileSet { files, registry, expression, programs, filter_fault, stop, refused, .. } = self;
-        let mut told = Announced::default();
+        let mut told = 0;
         let filtered = expression.is_some();
         // Everything that is not needed for each frame of one plain file.
         let mut rarely = |frame: &Frame<'_>, visit: &mut dyn FnMut(Met<'_>) -> bool| {
-            if !told.has(frame.link) && !told.announce(frame, registry, visit) {
-                return false;
+            if frame.link as usize >= told {
+                let links = registry.lock().unwrap_or_else(PoisonError::into_inner).links.clone();
+                for link in told..=frame.link as usize {
+                    if let Some(file_link) = links.get(link)
+                        && !visit(Met::Link(link as LinkId, file_link))
+                    {
+                        return false;
+                    }
+                }
+                told = frame.link as usize + 1;
             }
             if let Some(expression) = expression
                 && !selects(expression, programs, filter_fault, frame)
@@ -439,51 +448,6 @@ impl FileSet {
                 }
             },
         }
-    }
-}
-
-/// Which interfaces `visit` has been told of.
-struct Announced {
-    /// By a frame of their own.
-    own: [bool; LINKS_MAX],
-    /// All below this, by a frame of theirs or of another one.
-    below: usize,
-}
-
-impl Default for Announced {
-    fn default() -> Announced {
-        Announced { own: [false; LINKS_MAX], below: 0 }
-    }
-}
-
-impl Announced {
-    #[inline]
-    fn has(&self, link: LinkId) -> bool {
-        self.own.get(usize::from(link)).is_none_or(|own| *own)
-    }
-
-    /// A frame of an interface that has had none: lines of this one and of all
-    /// with lower numbers may follow.
-    #[cold]
-    fn announce(
-        &mut self,
-        frame: &Frame<'_>,
-        registry: &Registry,
-        visit: &mut dyn FnMut(Met<'_>) -> bool,
-    ) -> bool {
-        let links = registry.lock().unwrap_or_else(PoisonError::into_inner).links.clone();
-        let own = usize::from(frame.link);
-        for (number, link) in links.iter().enumerate().take(own + 1).skip(self.below.min(own)) {
-            let told = (number == own).then_some(frame.direction.is_some());
-            if !visit(Met::Link(number as LinkId, link, told)) {
-                return false;
-            }
-        }
-        self.below = self.below.max(own + 1);
-        if let Some(own) = self.own.get_mut(own) {
-            *own = true;
-        }
-        true
     }
 }
 

@@ -22,11 +22,11 @@ const SNAPSHOTS: usize = 16;
 pub(super) fn run(config: &Config, groups: &[Vec<PathBuf>], signals: &Signals) -> Result<(), RunError> {
     let stop = &signals.stop;
     let mut set = FileSet::open(groups, config.filter.as_deref(), stop);
-    if set.is_empty() && is_set(stop) {
-        return Err(RunError::Failed(vec!["told to stop before there was anything to read".into()]));
-    }
     if set.is_empty() {
-        return Err(RunError::Failed(faults(&mut set)));
+        return Err(RunError::Failed(match is_set(stop) {
+            true => vec!["told to stop before there was anything to read".into()],
+            false => faults(&mut set),
+        }));
     }
     set.compile()?;
     let streams = groups.iter().flatten().any(|path| path.as_os_str() == STANDARD_INPUT);
@@ -69,17 +69,11 @@ pub(super) fn run(config: &Config, groups: &[Vec<PathBuf>], signals: &Signals) -
         });
         let reader = scope.spawn(|| {
             let mut decoder = Decoder::new(Vec::new(), stacks);
-            let mut on_link = |number: LinkId, link: &FileLink, told: Option<bool>, decoder: &mut Decoder| {
+            let mut on_link = |number: LinkId, link: &FileLink, decoder: &mut Decoder| {
                 let rule = rules.of(link);
                 let mut facts = facts_of(&link.interface, link.group);
-                let told = told.unwrap_or(!facts.direction_unknown);
-                facts.direction_unknown = !told && matches!(rule, DirectionRule::AsTold);
-                let mut links = links.lock().unwrap_or_else(PoisonError::into_inner);
-                match links.get_mut(number as usize) {
-                    Some(known) => *known = facts,
-                    None => links.push(facts),
-                }
-                drop(links);
+                facts.direction_unknown = !link.directed && matches!(rule, DirectionRule::AsTold);
+                links.lock().unwrap_or_else(PoisonError::into_inner).push(facts);
                 decoder.set_link(
                     number,
                     LinkContext { group: link.group, rule, from_file: true, second_copy: false },
