@@ -8,6 +8,7 @@ mod live;
 
 use frames::*;
 use live::{Count, Fullcount, count_of, notices, number, pair, total};
+use rustix::process::{Pid, Resource, Rlimit, getrlimit, prlimit};
 
 #[test]
 fn the_last_frames_of_a_removed_interface_are_counted() {
@@ -37,4 +38,32 @@ fn the_last_frames_of_a_removed_interface_are_counted() {
         assert_eq!(notices(&lines, "frames_missing").count(), 0);
         near.shell("ip link del v0");
     }
+}
+
+#[test]
+fn an_interface_that_cannot_be_opened_at_once_is_tried_again() {
+    let Some((near, far)) = pair("an_interface_that_cannot_be_opened_at_once_is_tried_again") else { return };
+    near.veth("v0", &far, "w0");
+    near.veth("v1", &far, "w1");
+    let running = Fullcount::start(&near, "-i v0,v1 --interval 0.2");
+    let pid = Pid::from_raw(running.pid() as i32);
+    let usual = getrlimit(Resource::Nofile);
+    let files = |current| {
+        prlimit(pid, Resource::Nofile, Rlimit { current, maximum: usual.maximum })
+            .expect("its limit is ours to set");
+    };
+    // It may open nothing meanwhile.
+    files(Some(0));
+    near.shell("ip link del v0");
+    running.wait_notice("interface_gone", "v0", 0);
+    near.veth("v0", &far, "w0");
+    running.wait_notice("interface_refused", "v0", 0);
+    files(usual.current);
+    near.shell("ip link set v0 down");
+    near.shell("ip link set v0 up");
+    running.wait_notice("interface_back", "v0", 0);
+    let ends = Ends::v4(([198, 18, 0, 1], 4000), ([198, 19, 0, 1], 53));
+    near.injector("v0").send(&ethernet(&[], 0x0800, &ip(ends, UDP, &udp(ends, 10))));
+    let lines = running.stop().lines();
+    assert_eq!(count_of(&total(&lines, "v0")["tx"]).packets, 1);
 }

@@ -213,12 +213,14 @@ impl Controller<'_> {
                     self.come_back(states, index, &to);
                 }
             }
-            LinkEvent::Appeared { index, name } => self.come_back(states, index, &name),
+            // One that could not be opened when it appeared may be now.
+            LinkEvent::Appeared { index, name } | LinkEvent::Up { index, name } => {
+                self.come_back(states, index, &name)
+            }
             LinkEvent::Resync => {
                 self.tell("events_lost", None, None, "events of interfaces were lost; read anew".into())
             }
             LinkEvent::Down { .. }
-            | LinkEvent::Up { .. }
             | LinkEvent::Carrier { .. }
             | LinkEvent::MasterChanged { .. }
             | LinkEvent::AddressChanged { .. }
@@ -230,7 +232,14 @@ impl Controller<'_> {
     fn come_back(&self, states: &mut [State], index: u32, name: &str) {
         let gone = |state: &State| state.index.is_none() && state.watch.link.name == name;
         let Some(number) = states.iter().position(gone) else { return };
-        let Ok(links) = link::read_links(self.root) else { return };
+        let refused = |why: String| {
+            let message = format!("{name} is there again but cannot be watched: {why}");
+            self.tell("interface_refused", Some(name.into()), None, message);
+        };
+        let links = match link::read_links(self.root) {
+            Ok(links) => links,
+            Err(error) => return refused(error.to_string()),
+        };
         let Some(found) = links.into_iter().find(|link| link.index == index) else { return };
         let watch = Watch { link: found, ..states[number].watch.clone() };
         match self.opener.open(&watch, number as u8) {
@@ -249,10 +258,7 @@ impl Controller<'_> {
                 );
                 states[number] = State { watch, index: Some(index) };
             }
-            Err(error) => {
-                let message = format!("{name} is there again but cannot be watched: {error}");
-                self.tell("interface_refused", Some(name.into()), None, message);
-            }
+            Err(error) => refused(error.to_string()),
         }
     }
 
