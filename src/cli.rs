@@ -184,10 +184,6 @@ pub(crate) struct Arguments {
     #[arg(short = 'B', help_heading = "Output")]
     bytes: bool,
 
-    /// Closed connections stay this many seconds [default: 2]
-    #[arg(long, value_name = "SECS", help_heading = "Connections")]
-    linger: Option<String>,
-
     /// Seconds after which a handshake has failed [default: 60]
     #[arg(long, value_name = "SECS", help_heading = "Connections")]
     timeout: Option<String>,
@@ -315,7 +311,6 @@ mod tests {
             active_timeout_ns: None,
             log_file: None,
             unit: Unit::Bits,
-            linger_ns: 2_000_000_000,
             handshake_timeout_ns: 60_000_000_000,
         }
     }
@@ -371,7 +366,6 @@ mod tests {
             }),
             ("--log-file x.json -t", |c| c.log_file = Some("x.json".into())),
             ("-B", |c| c.unit = Unit::Bytes),
-            ("--linger 0", |c| c.linger_ns = 0),
             ("--timeout 1.5", |c| c.handshake_timeout_ns = 1_500_000_000),
         ];
         for (line, change) in table {
@@ -410,13 +404,13 @@ mod tests {
             ("-o xml", "--output cannot be \"xml\": it takes one of text, json".to_owned()),
             ("--by flow", "--by cannot be \"flow\": it takes one of connection, pair, host, destination, port, interface".to_owned()),
             ("--sort size", "--sort cannot be \"size\": it takes one of rate, bytes, packets, none".to_owned()),
-            ("--interval 0.01", "--interval cannot be \"0.01\": it takes seconds from 0.1, such as 1 or 0.5".to_owned()),
-            ("--interval 1s", "--interval cannot be \"1s\": it takes seconds from 0.1, such as 1 or 0.5".to_owned()),
-            ("--interval=", "--interval cannot be \"\": it takes seconds from 0.1, such as 1 or 0.5".to_owned()),
-            ("--duration 0", "--duration cannot be \"0\": it takes seconds above 0, such as 60 or 0.5".to_owned()),
-            ("--duration 99999999999", "--duration cannot be \"99999999999\": it takes seconds above 0, such as 60 or 0.5".to_owned()),
-            ("--timeout 0", "--timeout cannot be \"0\": it takes seconds above 0, such as 60 or 0.5".to_owned()),
-            ("--linger x", "--linger cannot be \"x\": it takes seconds from 0, such as 2 or 0.5".to_owned()),
+            ("--interval 0.01", "--interval cannot be \"0.01\": it takes seconds from 0.1 up to 31622400 (366 days), such as 1 or 0.5".to_owned()),
+            ("--interval 1s", "--interval cannot be \"1s\": it takes seconds from 0.1 up to 31622400 (366 days), such as 1 or 0.5".to_owned()),
+            ("--interval=", "--interval cannot be \"\": it takes seconds from 0.1 up to 31622400 (366 days), such as 1 or 0.5".to_owned()),
+            ("--duration 0", "--duration cannot be \"0\": it takes seconds above 0 up to 31622400 (366 days), such as 60 or 0.5".to_owned()),
+            ("--duration 99999999999", "--duration cannot be \"99999999999\": it takes seconds above 0 up to 31622400 (366 days), such as 60 or 0.5".to_owned()),
+            ("--timeout 100000000", "--timeout cannot be \"100000000\": it takes seconds above 0 up to 31622400 (366 days), such as 60 or 0.5".to_owned()),
+            ("--timeout 0", "--timeout cannot be \"0\": it takes seconds above 0 up to 31622400 (366 days), such as 60 or 0.5".to_owned()),
             ("--count 0", "--count cannot be \"0\": it takes a number of packets from 1".to_owned()),
             ("--count 1.0", "--count cannot be \"1.0\": it takes a number of packets from 1".to_owned()),
             ("--top many", "--top cannot be \"many\": it takes a number from 0 to 4294967294".to_owned()),
@@ -490,7 +484,7 @@ mod tests {
             })
             .filter(|(_, value)| value != "off")
             .collect();
-        assert_eq!(told.len(), 9, "{told:?}");
+        assert_eq!(told.len(), 8, "{told:?}");
         for (option, value) in told {
             assert_eq!(config(&format!("--{option} {value}")), defaults(), "--{option} {value}");
         }

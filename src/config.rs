@@ -69,8 +69,6 @@ pub struct Config {
     pub log_file: Option<PathBuf>,
     /// Unit of rates and sizes in text.
     pub unit: Unit,
-    /// How long a closed connection stays in the table, in nanoseconds; 0 is not at all.
-    pub linger_ns: u64,
     /// How long a handshake may take before it has failed, in nanoseconds, above 0.
     pub handshake_timeout_ns: u64,
 }

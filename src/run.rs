@@ -13,6 +13,7 @@ mod files;
 mod live;
 mod log_file;
 
+use crate::aggregate;
 use crate::aggregate::view::{Grouping, Order, View, Views};
 use crate::capture::filter::FilterError;
 use crate::config::{By, Config, Input, OutputMode, Sort};
@@ -22,6 +23,7 @@ use std::fmt;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 /// Why a run did not end well. What had been counted was printed.
 #[derive(Debug)]
@@ -138,6 +140,17 @@ fn random_seed() -> [u64; 2] {
 
 fn style(config: &Config, whole: bool) -> Style {
     Style { by: config.by, sort: config.sort, top: config.top, unit: config.unit, whole }
+}
+
+/// What the aggregator is told.
+fn aggregation(
+    config: &Config,
+    interval_ns: u64,
+    tables: &TableConfig,
+    patience: Option<Duration>,
+) -> aggregate::Config {
+    let flows_max = tables.flows_max;
+    aggregate::Config { interval_ns, views: views(config), averages: false, patience, flows_max }
 }
 
 /// The rows that the outputs of this run show.

@@ -32,6 +32,9 @@ pub struct Worker {
     rings: Vec<RingFigures>,
     marks: Vec<LaneMark>,
     late_packets: u64,
+    set_back_ns: u64,
+    /// Empty intervals that follow the next cut.
+    skipped: u64,
     first_ns: Option<u64>,
     last_ns: u64,
     /// A boundary whose cut is being written, live.
@@ -50,6 +53,8 @@ impl Worker {
             rings: Vec::new(),
             marks: Vec::new(),
             late_packets: 0,
+            set_back_ns: 0,
+            skipped: 0,
             first_ns: None,
             last_ns: 0,
             pending: None,
@@ -71,6 +76,16 @@ impl Worker {
     /// Adds to the count of packets that came after their interval's end.
     pub fn count_late(&mut self, packets: u64) {
         self.late_packets += packets;
+    }
+
+    /// The clock was set back: boundaries from now on are of the new time.
+    pub fn set_back(&mut self, by_ns: u64) {
+        self.set_back_ns = self.set_back_ns.saturating_add(by_ns);
+    }
+
+    /// Live: so many empty intervals follow the next cut and are left out.
+    pub fn skip(&mut self, intervals: u64) {
+        self.skipped = intervals;
     }
 
     /// Kernel figures for the next cut.
@@ -113,8 +128,9 @@ impl Worker {
     /// Live: begins a cut if the one before is written; otherwise the next one
     /// says it all. Figures are those of this moment, records follow in slices.
     pub fn begin_cut(&mut self, boundary_ns: u64) {
+        let skipped = std::mem::take(&mut self.skipped);
         if self.pending.is_none() && self.table.begin_cut(boundary_ns) {
-            self.pending = Some(self.figures(boundary_ns, 0, false));
+            self.pending = Some(self.figures(boundary_ns, skipped, false));
         }
     }
 
@@ -154,6 +170,7 @@ impl Worker {
     fn figures(&mut self, boundary_ns: u64, skipped: u64, last: bool) -> Box<Cut> {
         Box::new(Cut {
             boundary_ns,
+            set_back_ns: self.set_back_ns,
             skipped,
             lanes: self.lanes(),
             ethertypes: self.totals.ethertypes.clone(),

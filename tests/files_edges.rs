@@ -70,3 +70,72 @@ fn a_run_begins_with_its_earliest_packet_with_any_number_of_workers() {
         assert_eq!(stop(&lines)["seconds"], 0.8, "{workers} workers");
     }
 }
+
+#[test]
+fn each_file_s_direction_is_told_by_its_own_frames() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let (plain, cooked) = (directory.path().join("a.pcap"), directory.path().join("b.pcap"));
+    // Two hosts in all frames: whose capture it is cannot be told.
+    std::fs::write(&plain, Classic::MICRO.write(&[datagram(1, 9_000_000_000)]).concat()).expect("written");
+    let ends = Ends::v4(([198, 18, 0, 2], 1000), ([198, 18, 1, 1], 53));
+    let head = [0, 0, 0, 1, 0, 6, 2, 0, 0, 0, 0, 1, 0, 0, 8, 0];
+    let data = [&head[..], &ip(ends, frames::UDP, &udp(ends, 10))].concat();
+    let packet = Packet { time_ns: 5_000_000_000, len: data.len() as u32, data };
+    let sll = Classic { link_type: 113, ..Classic::MICRO };
+    std::fs::write(&cooked, sll.write(&[packet]).concat()).expect("written");
+    let [plain, cooked] = [plain, cooked].map(|path| path.to_string_lossy().into_owned());
+    for order in [[&plain, &cooked], [&cooked, &plain]] {
+        let (_, lines) = lines_of(&["-r", order[0], "-r", order[1]]);
+        for interface in stop(&lines)["interfaces"].as_array().expect("a list") {
+            let unknown = interface.get("direction").is_some_and(|direction| direction == "unknown");
+            assert_eq!(unknown, interface["interface"] == "a.pcap", "{interface}");
+        }
+        assert_eq!(stop(&lines)["interfaces"].as_array().map(Vec::len), Some(2));
+    }
+}
+
+/// Names of the interfaces in the line that ends the run, and in the one that begins it.
+fn names(paths: &[&std::path::Path]) -> [Vec<String>; 2] {
+    let arguments: Vec<_> = paths.iter().flat_map(|path| ["-r".into(), path.to_string_lossy()]).collect();
+    let arguments: Vec<&str> = arguments.iter().map(|argument| argument.as_ref()).collect();
+    let (_, lines) = lines_of(&arguments);
+    [stop(&lines), of_type(&lines, "start").next().expect("a line")].map(|line| {
+        let interfaces = line["interfaces"].as_array().expect("a list").iter();
+        interfaces.map(|one| one["interface"].as_str().expect("a name").to_owned()).collect()
+    })
+}
+
+#[test]
+fn no_two_interfaces_have_one_name() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let at = |name: &str| directory.path().join(name);
+    for (number, file) in ["a/x.pcap", "b/x.pcap", "b/y.pcap"].into_iter().enumerate() {
+        std::fs::create_dir_all(at(file).parent().expect("a folder")).expect("made");
+        let packet = datagram(number as u8, 1_000_000_000 * (9 - number as u64));
+        std::fs::write(at(file), Classic::MICRO.write(&[packet]).concat()).expect("written");
+    }
+    let [a, b, y] = ["a/x.pcap", "b/x.pcap", "b/y.pcap"].map(at);
+    let [end, begin] = names(&[&a, &b, &y]);
+    assert_eq!(end, ["a/x.pcap", "b/x.pcap", "y.pcap"]);
+    assert_eq!(begin, end);
+    let [end, begin] = names(&[&y, &y]);
+    assert_eq!(end, ["y.pcap", "y.pcap#2"]);
+    assert_eq!(begin, end);
+    // Two captures of one name's interface, each with two.
+    const IF_NAME: u16 = 2;
+    for (file, order) in [("a.pcapng", [1, 0]), ("b.pcapng", [0, 1])] {
+        let mut writer = Pcapng::new(false);
+        writer.section();
+        writer.interface(1, 0, Resolution::Default, &[(IF_NAME, b"eth0")]);
+        writer.interface(1, 0, Resolution::Default, &[]);
+        for interface in order {
+            writer.enhanced(interface, Resolution::Default, &datagram(1, 1_000_000_000), None);
+        }
+        std::fs::write(at(file), writer.blocks.concat()).expect("written");
+    }
+    let [mut end, mut begin] = names(&[&at("a.pcapng"), &at("b.pcapng")]);
+    end.sort();
+    begin.sort();
+    assert_eq!(end, ["a.pcapng#1", "b.pcapng#1", "b.pcapng:eth0", "eth0"]);
+    assert_eq!(begin, end);
+}

@@ -79,7 +79,9 @@ pub struct Aggregator {
     earlier_rings: Vec<RingFigures>,
     earlier_table: TableStats,
     accounts: Vec<Account>,
+    /// On a clock that was never set back.
     boundary_ns: u64,
+    set_back_ns: u64,
     start_ns: Option<u64>,
     faults: Vec<Fault>,
     /// A worker is gone without its last cut: nothing adds up any more.
@@ -141,6 +143,7 @@ impl Aggregator {
             earlier_table: TableStats::default(),
             accounts: Vec::new(),
             boundary_ns: 0,
+            set_back_ns: 0,
             start_ns: None,
             faults: Vec::new(),
             incomplete: false,
@@ -170,13 +173,15 @@ impl Aggregator {
         }
         let late = self.take_until_cuts();
         let last = self.sources.iter().all(|source| source.ended);
-        let boundaries = self.sources.iter().filter(|source| last || !source.ended);
-        let boundaries = boundaries.map(|source| source.cut.boundary_ns);
+        let cuts = self.sources.iter().filter(|source| last || !source.ended).map(|source| &source.cut);
         // Who is late stands at an earlier boundary, or at none yet.
-        let boundaries = boundaries.filter(|&boundary| last || boundary > self.boundary_ns);
+        let cuts = cuts.filter(|cut| last || cut.run_ns() > self.boundary_ns);
+        let boundaries = cuts.map(|cut| (cut.run_ns(), cut.set_back_ns));
         let boundary = if last { boundaries.max() } else { boundaries.min() };
         let earlier_ns = self.boundary_ns;
-        self.boundary_ns = boundary.unwrap_or(0).max(self.boundary_ns);
+        let (boundary_ns, set_back_ns) = boundary.unwrap_or((0, 0));
+        self.boundary_ns = boundary_ns.max(self.boundary_ns);
+        self.set_back_ns = set_back_ns.max(self.set_back_ns);
         let span_ns = match self.config.patience {
             Some(_) => self.boundary_ns - earlier_ns,
             None => self.config.interval_ns,
@@ -185,6 +190,10 @@ impl Aggregator {
             self.show(views);
         }
         let snapshot = Arc::new(self.snapshot(span_ns, last, late));
+        // Live an interval begins where the one before ended, but for what was left out.
+        self.boundary_ns = self
+            .boundary_ns
+            .saturating_add(snapshot.skipped_intervals.saturating_mul(self.config.interval_ns));
         self.latest.store(Some(snapshot.clone()));
         Some(snapshot)
     }
@@ -197,7 +206,7 @@ impl Aggregator {
     fn take_until_cuts(&mut self) -> Vec<usize> {
         let mut alarm = None;
         loop {
-            let behind = |source: &Source| !source.ended && source.cut.boundary_ns <= self.boundary_ns;
+            let behind = |source: &Source| !source.ended && source.cut.run_ns() <= self.boundary_ns;
             let waiting: Vec<usize> =
                 (0..self.sources.len()).filter(|&number| behind(&self.sources[number])).collect();
             if waiting.is_empty() {
@@ -279,7 +288,9 @@ impl Aggregator {
         }
         let rings = self.ring_totals();
         let table = self.table_totals();
-        let skipped = self.sources.iter_mut().map(|source| std::mem::take(&mut source.cut.skipped)).max();
+        // Of all workers: where one only has left them out, another has counted in them.
+        let going_on = self.sources.iter_mut().filter(|source| !source.ended);
+        let skipped = going_on.map(|source| std::mem::take(&mut source.cut.skipped)).min();
         let skipped = skipped.unwrap_or(0);
         self.keep_averages(&totals, interval_ns, skipped);
         let interfaces = self.interfaces(&totals, &rings);
@@ -305,25 +316,17 @@ impl Aggregator {
         let groups_folded = self.groups.take_folded();
         self.sources.iter_mut().for_each(|source| source.rows.next_interval());
         self.groups.next_interval();
-        let mut ethertypes: Vec<(u16, Count)> = Vec::new();
-        for (kind, count) in self.sources.iter().flat_map(|source| &source.cut.ethertypes) {
-            match ethertypes.iter_mut().find(|(known, _)| known == kind) {
-                Some((_, sum)) => sum.add(*count),
-                None => ethertypes.push((*kind, *count)),
-            }
-        }
-        ethertypes.sort_unstable_by_key(|(kind, count)| (std::cmp::Reverse(count.bytes), *kind));
         let mut accounts = std::mem::take(&mut self.accounts);
         accounts.sort_by_cached_key(snapshot::account_order);
         let snapshot = Snapshot {
-            time_ns: self.boundary_ns,
+            time_ns: self.boundary_ns.saturating_sub(self.set_back_ns),
             start_ns,
             end_ns: if self.config.patience.is_some() { self.boundary_ns } else { latest.max(start_ns) },
             interval_ns,
             interfaces,
             table_interval: difference(&table, &self.earlier_table),
             table,
-            ethertypes,
+            ethertypes: self.ethertypes(),
             rows: all_rows,
             rows_found,
             link_rows,
@@ -383,6 +386,18 @@ impl Aggregator {
                 });
             }
         }
+    }
+
+    fn ethertypes(&self) -> Vec<(u16, Count)> {
+        let mut ethertypes: Vec<(u16, Count)> = Vec::new();
+        for (kind, count) in self.sources.iter().flat_map(|source| &source.cut.ethertypes) {
+            match ethertypes.iter_mut().find(|(known, _)| known == kind) {
+                Some((_, sum)) => sum.add(*count),
+                None => ethertypes.push((*kind, *count)),
+            }
+        }
+        ethertypes.sort_unstable_by_key(|(kind, count)| (std::cmp::Reverse(count.bytes), *kind));
+        ethertypes
     }
 
     fn ring_totals(&self) -> Vec<RingFigures> {
@@ -452,19 +467,21 @@ impl Aggregator {
                     interval: [total[0].since(&before[0]), total[1].since(&before[1])],
                     total,
                     averages: self.histories[link].averages(&self.calendar),
-                    capture_interval: CaptureFigures {
-                        frames: now.frames - then.frames,
-                        kernel_drops: now.kernel_drops - then.kernel_drops,
-                        freezes: now.freezes - then.freezes,
-                    },
-                    capture: CaptureFigures {
-                        frames: now.frames,
-                        kernel_drops: now.kernel_drops,
-                        freezes: now.freezes,
-                    },
+                    capture_interval: capture_since(&now, &then),
+                    capture: capture_since(&now, &RingFigures::default()),
                 }
             })
             .collect()
+    }
+}
+
+fn capture_since(now: &RingFigures, then: &RingFigures) -> CaptureFigures {
+    CaptureFigures {
+        frames: now.frames.saturating_sub(then.frames),
+        kernel_drops: now.kernel_drops.saturating_sub(then.kernel_drops),
+        freezes: now.freezes.saturating_sub(then.freezes),
+        corrupt: now.corrupt.saturating_sub(then.corrupt),
+        second_sight: now.second_sight.saturating_sub(then.second_sight),
     }
 }
 

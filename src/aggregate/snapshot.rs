@@ -17,7 +17,8 @@ pub struct Snapshot {
     pub time_ns: u64,
     /// Begin of the run: live when the rings were opened, in files the first packet's time.
     pub start_ns: u64,
-    /// How far the run has come: live `time_ns`, in files the last packet's time.
+    /// How far the run has come: live `time_ns` on a clock that was never set
+    /// back, in files the last packet's time.
     pub end_ns: u64,
     /// Length of the interval, 0 where there is one over all.
     pub interval_ns: u64,
@@ -107,6 +108,10 @@ pub struct CaptureFigures {
     pub kernel_drops: u64,
     /// Times that it was found full.
     pub freezes: u64,
+    /// Frames and blocks left out as their description was wrong.
+    pub corrupt: u64,
+    /// Frames left out as the second sight of one (loopback).
+    pub second_sight: u64,
 }
 
 /// What names a row.

@@ -115,6 +115,17 @@ struct Record {
     direction: Option<Direction>,
 }
 
+/// A frame that has not been taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Peeked {
+    /// Nanoseconds since the epoch.
+    pub time_ns: u64,
+    /// Its interface.
+    pub link: LinkId,
+    /// Whether its record tells its direction.
+    pub directed: bool,
+}
+
 /// What the unread bytes begin with.
 enum Step {
     /// A whole frame.
@@ -167,6 +178,19 @@ impl FileSource {
         FileSource::start(reader, &name, base_name(&name), first_link)
     }
 
+    /// The same, with a name for interfaces that have none in the file.
+    ///
+    /// # Errors
+    /// As [`FileSource::open`].
+    pub fn labelled(
+        reader: Box<dyn Read + Send>,
+        name: &str,
+        label: &str,
+        first_link: LinkId,
+    ) -> Result<FileSource, FileError> {
+        FileSource::start(reader, name, label, first_link)
+    }
+
     /// The interfaces known so far; the link of the first is `first_link`,
     /// that of the next one more, and so on. Grows while a pcapng file is
     /// read; names stand when the first frame has been returned. Interfaces
@@ -209,13 +233,18 @@ impl FileSource {
         }))
     }
 
-    /// Stamp and interface of the frame that [`FileSource::next_frame`] would
-    /// return; it is not taken, so that several files can be merged by time.
+    /// The frame that [`FileSource::next_frame`] would return, in short; it is
+    /// not taken, so that several files can be merged by time.
     ///
     /// # Errors
     /// As [`FileSource::next_frame`], and in its place.
-    pub fn peek(&mut self) -> Result<Option<(u64, LinkId)>, FileError> {
-        Ok(self.next_record()?.map(|record| (record.time_ns, record.link)))
+    pub fn peek(&mut self) -> Result<Option<Peeked>, FileError> {
+        let peeked = |record: Record| Peeked {
+            time_ns: record.time_ns,
+            link: record.link,
+            directed: record.direction.is_some(),
+        };
+        Ok(self.next_record()?.map(peeked))
     }
 
     /// Whether all frames are of the one interface that is known from the start.

@@ -11,8 +11,12 @@ use super::merge::{Merge, Source};
 use super::{Frame, LINKS_MAX, LinkId, LinkType};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
+use std::collections::HashSet;
+use std::fs::File;
 use std::io::{self, Read};
-use std::path::PathBuf;
+use std::os::fd::AsFd;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -25,38 +29,71 @@ pub struct FileLink {
     pub file: usize,
     /// Link group.
     pub group: u8,
+    /// Whether its first frame tells its direction.
+    pub directed: bool,
 }
 
 /// What standard input is called where a file has its name.
 pub const STANDARD_INPUT: &str = "-";
 
-/// Standard input that ends when the run is told to stop, though its writer
-/// goes on: a read that blocks would not see a signal.
-struct StandardInput(Arc<AtomicBool>);
+/// Input that is no regular file, and may so come at any time or never: it
+/// ends when the run is told to stop, though its writer goes on. A read that
+/// blocks would not see a signal.
+struct Polled {
+    input: File,
+    stop: Arc<AtomicBool>,
+}
 
-impl Read for StandardInput {
+impl Read for Polled {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let input = io::stdin();
         let wait = Timespec { tv_sec: 0, tv_nsec: 100_000_000 };
         loop {
-            if self.0.load(Ordering::Relaxed) {
+            if self.stop.load(Ordering::Relaxed) {
                 return Ok(0);
             }
-            let mut ready = [PollFd::new(&input, PollFlags::IN)];
+            let mut ready = [PollFd::new(&self.input, PollFlags::IN)];
             match poll(&mut ready, Some(&wait)) {
-                Ok(0) | Err(Errno::INTR) => {}
-                Ok(_) => return Ok(rustix::io::read(&input, buffer)?),
+                Ok(0) | Err(Errno::INTR) => continue,
+                Ok(_) => {}
                 Err(error) => return Err(error.into()),
+            }
+            match rustix::io::read(&self.input, &mut *buffer) {
+                Err(Errno::AGAIN | Errno::INTR) => {}
+                outcome => return Ok(outcome?),
             }
         }
     }
 }
 
+/// What a path names, so that reading it ends when the run is told to.
+fn reader_of(path: &Path, stop: &Arc<AtomicBool>) -> io::Result<Box<dyn Read + Send>> {
+    let polled = |input| Box::new(Polled { input, stop: stop.clone() });
+    if path == Path::new(STANDARD_INPUT) {
+        return Ok(polled(io::stdin().as_fd().try_clone_to_owned()?.into()));
+    }
+    // Otherwise opening a pipe waits for its writer.
+    let input = File::options().read(true).custom_flags(libc::O_NONBLOCK).open(path)?;
+    let kind = input.metadata()?;
+    if kind.is_dir() {
+        return Err(io::ErrorKind::IsADirectory.into());
+    }
+    Ok(if kind.is_file() { Box::new(input) } else { polled(input) })
+}
+
+/// `label`: the name of an interface that has none in the file.
+fn open(path: &Path, label: &str, stop: &Arc<AtomicBool>) -> Result<FileSource, FileError> {
+    let name = path.to_string_lossy().into_owned();
+    match reader_of(path, stop) {
+        Ok(reader) => FileSource::labelled(reader, &name, label, 0),
+        Err(source) => Err(FileError::Open { name, source }),
+    }
+}
+
 /// What a walk meets.
 pub enum Met<'a> {
-    /// A frame of this interface follows for the first time; whether the
-    /// record tells its direction.
-    Link(LinkId, &'a FileLink, bool),
+    /// A frame of this interface, or of one with a higher number, follows for
+    /// the first time.
+    Link(LinkId, &'a FileLink),
     /// A frame that the filter selects.
     Frame(&'a Frame<'a>),
 }
@@ -82,13 +119,54 @@ enum Files {
 }
 
 /// The run's interfaces; locked when a file's interface is met for the first time.
-type Registry = Arc<Mutex<Vec<FileLink>>>;
+type Registry = Arc<Mutex<Run>>;
+
+#[derive(Default)]
+struct Run {
+    links: Vec<FileLink>,
+    /// Names that interfaces have, or will have once they have a frame.
+    names: HashSet<String>,
+}
+
+impl Run {
+    /// A name that no other interface has: this one, or with its file's, or with a number.
+    fn name(&mut self, name: &str, label: &str) -> String {
+        let of_file = format!("{label}:{name}");
+        let named = (name != label).then_some(of_file);
+        let numbered = (2..).map(|number| format!("{name}#{number}"));
+        let mut names = std::iter::once(name.to_owned()).chain(named).chain(numbered);
+        // There is always one more number.
+        let name = names.find(|name| !self.names.contains(name)).unwrap_or_default();
+        self.names.insert(name.clone());
+        name
+    }
+}
+
+/// The shortest end of each path that no other path ends with.
+fn labels(paths: &[&Path]) -> Vec<String> {
+    let end = |path: &Path, parts: usize| -> PathBuf {
+        let all: Vec<_> = path.components().collect();
+        all.iter().skip(all.len().saturating_sub(parts)).collect()
+    };
+    let label = |path: &&Path| {
+        let others = || paths.iter().filter(|other| *other != path);
+        let parts = 1..=path.components().count().max(1);
+        let told = parts.map(|parts| (parts, end(path, parts)));
+        let mut told = told.skip_while(|(parts, mine)| others().any(|other| end(other, *parts) == *mine));
+        told.next().map_or_else(|| path.to_path_buf(), |(_, mine)| mine).to_string_lossy().into_owned()
+    };
+    paths.iter().map(label).collect()
+}
 
 /// A file in its place.
 struct Feed {
     source: FileSource,
     file: usize,
     group: u8,
+    /// What tells it from the other files.
+    label: String,
+    /// Names of its interfaces, each given once in the run.
+    names: Vec<String>,
     /// Run's number of each of the file's interfaces.
     numbers: Vec<Option<LinkId>>,
     registry: Registry,
@@ -100,11 +178,13 @@ struct Feed {
 }
 
 impl Feed {
-    fn new(source: FileSource, file: usize, group: u8, registry: Registry) -> Feed {
+    fn new(source: FileSource, file: usize, group: u8, label: String, registry: Registry) -> Feed {
         Feed {
             source,
             file,
             group,
+            label,
+            names: Vec::new(),
             numbers: Vec::new(),
             registry,
             only: false,
@@ -114,21 +194,43 @@ impl Feed {
         }
     }
 
+    /// Names what the file has told of so far.
+    fn name_interfaces(&mut self) {
+        let mut run = self.registry.lock().unwrap_or_else(PoisonError::into_inner);
+        for interface in self.source.interfaces().iter().skip(self.names.len()) {
+            self.names.push(run.name(&interface.name, &self.label));
+        }
+    }
+
+    /// Interfaces that the file has told of so far.
+    fn interfaces(&self) -> impl Iterator<Item = FileInterface> {
+        self.source.interfaces().iter().enumerate().map(|(at, interface)| {
+            let name = self.names.get(at).unwrap_or(&interface.name).clone();
+            FileInterface { name, ..interface.clone() }
+        })
+    }
+
     /// Gives the file's interface its number in the run.
     #[cold]
     #[inline(never)]
-    fn register(&mut self, local: LinkId) {
+    fn register(&mut self, local: LinkId, directed: bool) {
         let at = local as usize;
         if self.numbers.len() <= at {
             self.numbers.resize(at + 1, None);
         }
-        let mut links = self.registry.lock().unwrap_or_else(PoisonError::into_inner);
+        self.name_interfaces();
+        let mut run = self.registry.lock().unwrap_or_else(PoisonError::into_inner);
+        let links = &mut run.links;
         // Interfaces for which no number is left share the last one.
         let number = links.len().min(LINKS_MAX - 1) as LinkId;
         if let Some(interface) = self.source.interfaces().get(at)
             && links.len() < LINKS_MAX
         {
-            links.push(FileLink { interface: interface.clone(), file: self.file, group: self.group });
+            let mut interface = interface.clone();
+            if let Some(name) = self.names.get(at) {
+                interface.name.clone_from(name);
+            }
+            links.push(FileLink { interface, file: self.file, group: self.group, directed });
         }
         self.numbers[at] = Some(number);
         self.number = number;
@@ -139,11 +241,11 @@ impl Feed {
             return None;
         }
         match self.source.peek() {
-            Ok(Some((time_ns, local))) => {
-                if self.numbers.get(local as usize).copied().flatten().is_none() {
-                    self.register(local);
+            Ok(Some(peeked)) => {
+                if self.numbers.get(peeked.link as usize).copied().flatten().is_none() {
+                    self.register(peeked.link, peeked.directed);
                 }
-                return Some(time_ns);
+                return Some(peeked.time_ns);
             }
             Ok(None) => {}
             Err(fault) => self.fault = Some(fault),
@@ -198,23 +300,20 @@ impl FileSet {
         let registry = Registry::default();
         let mut faults = Vec::new();
         let mut feeds = Vec::new();
+        let all: Vec<&Path> = groups.iter().flatten().map(PathBuf::as_path).collect();
+        let labels = labels(&all);
         let joined = groups.iter().enumerate();
         let paths = joined.flat_map(|(group, paths)| paths.iter().map(move |path| (group, path)));
-        for (file, (group, path)) in paths.enumerate() {
+        for (file, ((group, path), label)) in paths.zip(labels).enumerate() {
             let group = group.min(LINKS_MAX - 1) as u8;
-            let opened = match path.as_os_str() == "-" {
-                true => {
-                    FileSource::from_reader(Box::new(StandardInput(stop.clone())), STANDARD_INPUT.into(), 0)
-                }
-                false => FileSource::open(path, 0),
-            };
-            match opened {
+            match open(path, &label, stop) {
                 Ok(source) => {
-                    let mut feed = Feed::new(source, file, group, registry.clone());
+                    let mut feed = Feed::new(source, file, group, label, registry.clone());
                     if !feed.source.has_one_interface() {
                         // pcapng tells its interfaces before its first frame.
                         feed.peek();
                     }
+                    feed.name_interfaces();
                     feeds.push(feed);
                 }
                 Err(fault) => faults.push(fault),
@@ -264,10 +363,8 @@ impl FileSet {
     pub fn announced(&self) -> Vec<FileInterface> {
         match &self.files {
             Files::None => Vec::new(),
-            Files::One(feed) => feed.source.interfaces().to_vec(),
-            Files::Several(merge) => {
-                merge.sources().flat_map(|(_, feed)| feed.source.interfaces().to_vec()).collect()
-            }
+            Files::One(feed) => feed.interfaces().collect(),
+            Files::Several(merge) => merge.sources().flat_map(|(_, feed)| feed.interfaces()).collect(),
         }
     }
 
@@ -302,10 +399,10 @@ impl FileSet {
         // Everything that is not needed for each frame of one plain file.
         let mut rarely = |frame: &Frame<'_>, visit: &mut dyn FnMut(Met<'_>) -> bool| {
             if frame.link as usize >= told {
-                let links = registry.lock().unwrap_or_else(PoisonError::into_inner).clone();
+                let links = registry.lock().unwrap_or_else(PoisonError::into_inner).links.clone();
                 for link in told..=frame.link as usize {
                     if let Some(file_link) = links.get(link)
-                        && !visit(Met::Link(link as LinkId, file_link, frame.direction.is_some()))
+                        && !visit(Met::Link(link as LinkId, file_link))
                     {
                         return false;
                     }

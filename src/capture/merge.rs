@@ -12,8 +12,8 @@
 //!   than the last stamp seen;
 //! - ended: no bound.
 //!
-//! The watermark is the least of these, and never goes back: it is also the
-//! worker's clock. A frame below it (a source that broke its promise) is
+//! The watermark is the least of these, and goes back only where the clock was
+//! set back ([`Merge::restart`]): it is also the worker's clock. A frame below it (a source that broke its promise) is
 //! delivered at once and counted, never dropped.
 //!
 //! This room reads no clock (the caller passes it in) and knows no ring and no
@@ -191,6 +191,15 @@ impl<S: Source> Merge<S> {
         self.run_limit = 0;
         self.advance();
         self.watermark
+    }
+
+    /// Begins anew at `now_ns`, though the watermark is later: the clock was
+    /// set back. Frames that are stamped before the step are still delivered.
+    pub fn restart(&mut self, now_ns: u64) {
+        self.settle();
+        self.watermark = 0;
+        self.slots.iter_mut().filter(|slot| !slot.at_hand).for_each(|slot| slot.bound = 0);
+        self.poll(Some(now_ns));
     }
 
     /// The time before which no frame will come any more, as far as known.
@@ -480,6 +489,29 @@ mod tests {
         merge.poll(Some(1000 + 3 * LAG));
         assert_eq!(drain(&mut merge).len(), 1);
         assert_eq!(merge.counts().frames_ahead, 2);
+    }
+
+    #[test]
+    fn a_merge_that_restarts_waits_for_no_clock_that_was_set_back() {
+        let hour = 3600 * 1_000_000_000;
+        let clock = Rc::new(Cell::new(hour));
+        let mut merge = Merge::new();
+        // The second was stamped before the step and is found after it.
+        merge.add(Script::ring(0, &clock, &[(hour - LAG, 0), (hour + 5, 0), (1500, 1500)]));
+        merge.add(Script::ring(1, &clock, &[]));
+        merge.poll(Some(hour));
+        assert_eq!(drain(&mut merge), [(hour - LAG, 0)]);
+        clock.set(1000);
+        assert_eq!(merge.poll(Some(1000)), hour - LAG, "as nobody has told of the step");
+        merge.restart(1000);
+        assert_eq!(merge.watermark(), 1000 - LAG);
+        merge.poll(Some(1000 + LAG));
+        assert_eq!(drain(&mut merge), [(hour + 5, 0)]);
+        assert!(merge.watermark() <= 1000 + LAG, "a stamp of before is no time now");
+        clock.set(1700);
+        merge.poll(Some(1700));
+        assert_eq!(drain(&mut merge), [(1500, 0)]);
+        assert_eq!(merge.counts().frames_late, 0);
     }
 
     #[test]

@@ -423,6 +423,11 @@ impl Ring {
         Ok(self.statistics)
     }
 
+    /// The same as last read, without asking the kernel.
+    pub fn last_statistics(&self) -> Statistics {
+        self.statistics
+    }
+
     /// What happened to the interface since the last call, if anything. The
     /// frames that are in the ring can still be read.
     pub fn poll_error(&self) -> Option<DeviceEvent> {

@@ -182,7 +182,7 @@ impl Habits<'_> {
         match (long, value) {
             ("read", _) if number(value).is_some() && !(self.file_exists)(Path::new(value)) => {
                 let meaning = format!("tcptrack's linger time, as no file {value} exists");
-                habit(typed, meaning, format!("type --linger {value}"))
+                habit(typed, meaning, later::LINGER)
             }
             ("output", "2s" | "10s" | "40s") => habit(typed, "iftop's sort order", "type --sort rate"),
             ("output", "source" | "destination") => {
@@ -269,9 +269,18 @@ mod tests {
     #[test]
     fn old_habits_are_answered() {
         let table = [
-            ("-r 5", "-r 5 is tcptrack's linger time, as no file 5 exists: type --linger 5"),
-            ("-i eth0 -r2.5", "-r 2.5 is tcptrack's linger time, as no file 2.5 exists: type --linger 2.5"),
-            ("--read=5", "--read 5 is tcptrack's linger time, as no file 5 exists: type --linger 5"),
+            (
+                "-r 5",
+                "-r 5 is tcptrack's linger time, as no file 5 exists: leave it out, for a connection is shown in the interval in which it closed, and has a line with --connections",
+            ),
+            (
+                "-i eth0 -r2.5",
+                "-r 2.5 is tcptrack's linger time, as no file 2.5 exists: leave it out, for a connection is shown in the interval in which it closed, and has a line with --connections",
+            ),
+            (
+                "--read=5",
+                "--read 5 is tcptrack's linger time, as no file 5 exists: leave it out, for a connection is shown in the interval in which it closed, and has a line with --connections",
+            ),
             (
                 "-t 60",
                 "-t 60 is tcpeek's handshake time-out, while -t alone is text output here: type --timeout 60",
@@ -415,7 +424,6 @@ mod tests {
         assert_eq!(filter("-- -t 60", &[]), Ok(Some("-t 60".to_owned())));
         assert_eq!(filter("-t port 60", &[]), Ok(Some("port 60".to_owned())));
         assert_eq!(filter("-B -N port 60", &[]), Ok(Some("port 60".to_owned())));
-        assert_eq!(filter("--linger 5 -t -r x", &[]), Ok(None));
         let files = |line, names: &[&str]| config(line, names).map(|config| config.input);
         let five = Ok(Input::Files { groups: vec![vec!["5".into()]] });
         assert_eq!(files("-r 5", &["5"]), five, "a file of that name goes first");
@@ -449,7 +457,7 @@ mod tests {
             ("-i eth0 port 80", live("eth0", "port 80")),
             ("-i eth0 -r 5", told("-r 5 is tcptrack's linger time")),
             ("-i eth0 -r 5 -d", told("-r 5 is tcptrack's linger time")),
-            ("-i eth0 --linger 5 -d", told("-d is not in this version")),
+            ("-i eth0 --linger 5", told("--linger 5 is not in this version")),
             ("-T network.pcap port", live("network.pcap", "port")),
             ("-T network.pcap", live("network.pcap", "")),
             (

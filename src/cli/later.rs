@@ -23,6 +23,8 @@ const fn valued(long: &'static str, short: Option<char>, now: &'static str) -> L
     Later { long, short, value: true, now }
 }
 
+/// tcptrack's `-r` too.
+pub(super) const LINGER: &str = "leave it out, for a connection is shown in the interval in which it closed, and has a line with --connections";
 const NO_SOCKET: &str = "type -o json, or --log-file FILE, and let scripts read those lines";
 const NO_BURST: &str = "type --interval 0.1 to see shorter peaks";
 const NO_CUT: &str = "cut the file before, as with editcap -A TIME -B TIME, and read it with -r";
@@ -51,6 +53,7 @@ pub(super) const OPTIONS: &[Later] = &[
     valued("since", None, NO_CUT),
     valued("until", None, NO_CUT),
     flag("new-only", Some('d'), "leave it out; connections that were open before are shown too"),
+    valued("linger", None, LINGER),
     flag("no-icmp", None, "leave it out"),
     valued("watch", None, "type a filter, such as tcp port 80"),
     valued("burst-threshold", None, NO_BURST),

@@ -32,7 +32,9 @@ const MAX_ENTRIES: u64 = u32::MAX as u64 - 1;
 pub(super) fn resolve(typed: Arguments, file_exists: &dyn Fn(&Path) -> bool) -> Result<Config, UsageError> {
     contradictions(&typed)?;
     let seconds = |option, text: &Option<String>| {
-        text.as_deref().map(|text| time(option, text, 1, "seconds above 0, such as 60 or 0.5")).transpose()
+        text.as_deref()
+            .map(|text| time(option, text, 1, "seconds above 0 up to 31622400 (366 days), such as 60 or 0.5"))
+            .transpose()
     };
     let output = match (typed.output, typed.text) {
         (Some(mode), _) => mode,
@@ -56,7 +58,12 @@ pub(super) fn resolve(typed: Arguments, file_exists: &dyn Fn(&Path) -> bool) -> 
         max_flows: max_flows.and_then(|n| usize::try_from(n).ok()).unwrap_or(DEFAULT_MAX_FLOWS),
         output,
         interval_ns: match &typed.interval {
-            Some(text) => time("--interval", text, MIN_INTERVAL_NS, "seconds from 0.1, such as 1 or 0.5")?,
+            Some(text) => time(
+                "--interval",
+                text,
+                MIN_INTERVAL_NS,
+                "seconds from 0.1 up to 31622400 (366 days), such as 1 or 0.5",
+            )?,
             None => SECOND_NS,
         },
         duration_ns: seconds("--duration", &typed.duration)?,
@@ -67,10 +74,6 @@ pub(super) fn resolve(typed: Arguments, file_exists: &dyn Fn(&Path) -> bool) -> 
         connections: typed.connections,
         active_timeout_ns: seconds("--active-timeout", &typed.active_timeout)?,
         unit: if typed.bytes { Unit::Bytes } else { Unit::Bits },
-        linger_ns: match &typed.linger {
-            Some(text) => time("--linger", text, 0, "seconds from 0, such as 2 or 0.5")?,
-            None => 2 * SECOND_NS,
-        },
         handshake_timeout_ns: seconds("--timeout", &typed.timeout)?.unwrap_or(60 * SECOND_NS),
         input: input(typed.interface, &typed.read, file_exists)?,
         log_file: typed.log_file,
@@ -219,7 +222,7 @@ fn optional(
     })
 }
 
-/// Seconds as nanoseconds, at least `least_ns` and at most a year.
+/// Seconds as nanoseconds, at least `least_ns` and at most [`MAX_TIME_NS`], as `wants` says.
 fn time(option: &'static str, text: &str, least_ns: u64, wants: &'static str) -> Result<u64, UsageError> {
     values::decimal(text, SECOND_NS).filter(|ns| (least_ns..=MAX_TIME_NS).contains(ns)).ok_or_else(|| {
         UsageError::BadValue { option: option.into(), value: text.to_owned(), wants: wants.into() }

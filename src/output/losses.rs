@@ -18,7 +18,7 @@ pub struct Loss {
 }
 
 /// See the module's description.
-pub static LOSSES: [Loss; 9] = [
+pub static LOSSES: [Loss; 10] = [
     Loss {
         name: "dropped by the kernel",
         lines: &["interface", "stop"],
@@ -57,6 +57,14 @@ pub static LOSSES: [Loss; 9] = [
         unit: "packets",
         meaning: "Packets of super-frames in a file, which does not tell how they were cut: `packets` and `bytes` \
                   rest on the flow's segment size, `frames` and `frame_bytes` do not.",
+    },
+    Loss {
+        name: "corrupt",
+        lines: &["interface", "stop"],
+        json: "capture.corrupt_frames",
+        unit: "frames, blocks",
+        meaning: "The kernel's description of a frame, or of a block of frames, in the ring was wrong: left out, in no \
+                  total and no flow. Please report this.",
     },
     Loss {
         name: "late worker",

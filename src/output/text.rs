@@ -234,7 +234,7 @@ fn said_of(figures: &InterfaceFigures, coverage: &Coverage, sight: &Sight) -> Ve
 }
 
 fn dropped(capture: &CaptureFigures) -> String {
-    let CaptureFigures { frames, kernel_drops, freezes } = *capture;
+    let CaptureFigures { frames, kernel_drops, freezes, .. } = *capture;
     let share = percent_lost(kernel_drops, frames.saturating_add(kernel_drops));
     let times = match freezes {
         0 => String::new(),

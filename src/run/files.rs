@@ -2,8 +2,8 @@
 
 use super::deliver::Deliver;
 use super::{RunError, Signals, host_name, is_set, table_config};
+use crate::aggregate::Aggregator;
 use crate::aggregate::snapshot::Snapshot;
-use crate::aggregate::{Aggregator, Config as AggregatorConfig};
 use crate::capture::fileset::{FileLink, FileSet, STANDARD_INPUT};
 use crate::capture::{LinkId, LinkType, host_mac};
 use crate::config::{Config, OutputMode};
@@ -23,7 +23,10 @@ pub(super) fn run(config: &Config, groups: &[Vec<PathBuf>], signals: &Signals) -
     let stop = &signals.stop;
     let mut set = FileSet::open(groups, config.filter.as_deref(), stop);
     if set.is_empty() {
-        return Err(RunError::Failed(faults(&mut set)));
+        return Err(RunError::Failed(match is_set(stop) {
+            true => vec!["told to stop before there was anything to read".into()],
+            false => faults(&mut set),
+        }));
     }
     set.compile()?;
     let streams = groups.iter().flatten().any(|path| path.as_os_str() == STANDARD_INPUT);
@@ -47,16 +50,8 @@ pub(super) fn run(config: &Config, groups: &[Vec<PathBuf>], signals: &Signals) -
     let (outboxes, inboxes): (Vec<_>, Vec<_>) =
         (0..workers).map(|_| outbox(BUFFERS_FILE, tables.accounts, true)).unzip();
     let (snapshots, to_deliver) = bounded(SNAPSHOTS);
-    let mut aggregator = Aggregator::new(
-        AggregatorConfig {
-            interval_ns,
-            views: super::views(config),
-            averages: false,
-            patience: None,
-            flows_max: tables.flows_max,
-        },
-        inboxes,
-    );
+    let wanted = super::aggregation(config, interval_ns, &tables, None);
+    let mut aggregator = Aggregator::new(wanted, inboxes);
     let links: Arc<Mutex<Vec<LinkFacts>>> = Arc::default();
     let rules = Rules::new(config, groups);
     let mut ended = Ok(());
@@ -72,10 +67,10 @@ pub(super) fn run(config: &Config, groups: &[Vec<PathBuf>], signals: &Signals) -
         });
         let reader = scope.spawn(|| {
             let mut decoder = Decoder::new(Vec::new(), stacks);
-            let mut on_link = |number: LinkId, link: &FileLink, told: bool, decoder: &mut Decoder| {
+            let mut on_link = |number: LinkId, link: &FileLink, decoder: &mut Decoder| {
                 let rule = rules.of(link);
                 let mut facts = facts_of(&link.interface, link.group);
-                facts.direction_unknown = !told && matches!(rule, DirectionRule::AsTold);
+                facts.direction_unknown = !link.directed && matches!(rule, DirectionRule::AsTold);
                 links.lock().unwrap_or_else(PoisonError::into_inner).push(facts);
                 decoder.set_link(
                     number,

@@ -7,31 +7,32 @@
 mod control;
 mod coverage;
 mod rings;
+mod threads;
+mod write;
 
 use super::deliver::Deliver;
 use super::{RunError, Signals, host_name, table_config};
-use crate::aggregate::snapshot::Snapshot;
-use crate::aggregate::{Aggregator, Config as AggregatorConfig};
+use crate::aggregate::Aggregator;
 use crate::capture::deal::DealKey;
 use crate::capture::fanout::{self, Dealing};
 use crate::capture::link::{self, Bond, CounterReader, EventSource, LinkError, Root, Selection, Watch};
 use crate::config::Config;
 use crate::decode::{Decoder, DirectionRule, LinkContext, VlanStacks};
-use crate::output::{BondFacts, Context, Coverages, LinkFacts, Notice, RingFacts, Start, StopReason};
+use crate::output::{BondFacts, Context, LinkFacts, Notice, RingFacts, Start, StopReason};
 use crate::worker::clock::now_ns;
 use crate::worker::live::{Control, HANDOVERS, Live, Setup};
 use crate::worker::outbox::{BUFFERS_LIVE, outbox};
 use crate::worker::{Intervals, Worker};
 use control::{Controller, Line};
 use coverage::Meter;
-use crossbeam_channel::{TrySendError, bounded};
+use crossbeam_channel::bounded;
 use rings::Opener;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
+use threads::Threads;
+use write::{Inputs, Writing};
 
-/// Snapshots that may wait for the writer.
-const SNAPSHOTS: usize = 64;
 /// Messages of workers and of control that may wait.
 const MESSAGES: usize = 1024;
 /// Control messages to one worker.
@@ -74,13 +75,7 @@ pub(super) fn run(config: &Config, named: &[String], signals: &Signals) -> Resul
         snaplen: Some(config.snaplen),
     };
     deliver.start(&start, &context)?;
-    for warning in selection.warnings.iter().cloned() {
-        notices.push(Notice { time_ns: start_ns, event: "interface", message: warning, ..Notice::default() });
-    }
-    for mut notice in notices {
-        notice.time_ns = start_ns;
-        deliver.notice(&notice, &context)?;
-    }
+    begin_with(&mut deliver, &context, &selection.warnings, notices, start_ns)?;
 
     let tables = table_config(config, workers);
     let (told_out, told) = bounded(MESSAGES);
@@ -88,21 +83,13 @@ pub(super) fn run(config: &Config, named: &[String], signals: &Signals) -> Resul
         (0..workers).map(|_| outbox(BUFFERS_LIVE, tables.accounts, false)).unzip();
     let (handovers, handed): (Vec<_>, Vec<_>) = (0..workers).map(|_| bounded(HANDOVERS)).unzip();
     let (lines, controls): (Vec<_>, Vec<_>) = (0..workers).map(|_| bounded(CONTROLS)).unzip();
-    let (snapshots, to_deliver) = bounded(SNAPSHOTS);
     let (notice_out, notices) = bounded(MESSAGES);
     let lines_lost = Arc::new(AtomicU64::new(0));
+    let (passage, snapshots) = write::passage(&lines_lost);
     let links = Arc::new(Mutex::new(context.links.clone()));
     let meter = Arc::new(Mutex::new(Meter::new(config.filter.is_some())));
-    let mut aggregator = Aggregator::new(
-        AggregatorConfig {
-            interval_ns,
-            views: super::views(config),
-            averages: false,
-            flows_max: tables.flows_max,
-            patience: Some(PATIENCE),
-        },
-        inboxes,
-    );
+    let wanted = super::aggregation(config, interval_ns, &tables, Some(PATIENCE));
+    let mut aggregator = Aggregator::new(wanted, inboxes);
     aggregator.begin_at(start_ns);
 
     for (number, one) in opened.into_iter().enumerate() {
@@ -110,13 +97,23 @@ pub(super) fn run(config: &Config, named: &[String], signals: &Signals) -> Resul
         if let Ok(reader) = CounterReader::open(&root, &watch.link) {
             lock(&meter).add(number, reader, &watch.link);
         }
-        deal_out(one.rings, &lines, &context_of(watch, config));
+        deal_out(one.rings, &lines, &context_of(watch));
     }
-    let aggregated = aggregator.handle();
+    let counted: Vec<Arc<AtomicU64>> = (0..workers).map(|_| Arc::default()).collect();
     let (summary_out, summaries) = bounded(1);
-    let mut ended = Ok(());
-    let mut last: Option<(Arc<Snapshot>, Coverages)> = None;
-    let reason = std::thread::scope(|scope| {
+    let inputs = Inputs { snapshots, notices, summaries };
+    let mut writing = Writing {
+        deliver,
+        context,
+        links: links.clone(),
+        meter: meter.clone(),
+        lines_lost: lines_lost.clone(),
+        stop,
+        last: None,
+    };
+    let defect = Arc::new(AtomicBool::new(false));
+    let (ended, reason, defects) = std::thread::scope(|scope| {
+        let mut threads = Threads::new(scope, &defect);
         let cuts = outboxes.into_iter().zip(handed).zip(controls).enumerate();
         for (number, ((outbox, handed), control)) in cuts {
             let setup = Setup {
@@ -129,9 +126,10 @@ pub(super) fn run(config: &Config, named: &[String], signals: &Signals) -> Resul
                 control,
                 told: told_out.clone(),
                 accounts: tables.accounts,
+                counted: config.count.is_some().then(|| counted[number].clone()),
             };
             let stacks = stacks.clone();
-            scope.spawn(move || {
+            threads.spawn(format!("worker {number}"), move || {
                 let decoder = Decoder::new(Vec::new(), stacks);
                 Live::new(Worker::new(tables, outbox), decoder, setup).run();
             });
@@ -146,10 +144,11 @@ pub(super) fn run(config: &Config, named: &[String], signals: &Signals) -> Resul
             opener: &opener,
             root: &root,
             config,
-            links: links.clone(),
-            meter: meter.clone(),
+            links,
+            meter,
+            defect: defect.clone(),
             signals: signals.clone(),
-            aggregated,
+            counted,
             // One end stays here: a channel whose senders are gone is always ready.
             summaries: summary_out.clone(),
             lines_lost: lines_lost.clone(),
@@ -157,65 +156,41 @@ pub(super) fn run(config: &Config, named: &[String], signals: &Signals) -> Resul
             start_ns,
         };
         let control = scope.spawn(move || controller.run());
-        let lost = lines_lost.clone();
-        scope.spawn(move || {
+        threads.spawn("the aggregator".into(), move || {
             while let Some(snapshot) = aggregator.next_snapshot() {
-                let lines = (snapshot.interfaces.len() + snapshot.accounts.len()) as u64;
-                if snapshot.last {
-                    let _ = snapshots.send(snapshot);
-                    continue;
-                }
-                match snapshots.try_send(snapshot) {
-                    Ok(()) => {}
-                    Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => {
-                        lost.fetch_add(lines, Ordering::Relaxed);
-                    }
-                }
+                passage.send(snapshot);
             }
         });
-        loop {
-            let snapshot = crossbeam_channel::select_biased! {
-                recv(to_deliver) -> snapshot => snapshot.ok(),
-                recv(summaries) -> asked => {
-                    if let (Ok(()), Some((snapshot, coverage)), Ok(())) = (asked, &last, &ended) {
-                        ended = deliver.summary(snapshot, coverage, &context);
-                    }
-                    continue;
-                }
-            };
-            let Some(snapshot) = snapshot else { break };
-            context.links.clone_from(&lock(&links));
-            context.lines_lost = lines_lost.load(Ordering::Relaxed);
-            let coverage = lock(&meter).coverage(&snapshot.marks, snapshot.interfaces.len());
-            if ended.is_ok() {
-                ended = notices.try_iter().try_for_each(|notice| deliver.notice(&notice, &context));
-            }
-            if ended.is_ok() {
-                ended = deliver.snapshot(&snapshot, &coverage, &context);
-            }
-            if ended.is_err() {
-                // Nobody reads any more, or the disk is full: the run ends.
-                stop.store(true, Ordering::Relaxed);
-            }
-            last = Some((snapshot, coverage));
-        }
-        control.join()
+        let ended = writing.run(&inputs);
+        let reason = control.join();
+        let mut defects = threads.join();
+        let reason = reason.unwrap_or_else(|_| {
+            defects.push("the control thread ended by a defect: please report this".into());
+            StopReason::Error
+        });
+        (ended, reason, defects)
     });
     ended?;
-    let Ok(reason) = reason else {
-        return Err(RunError::Failed(vec![
-            "the control thread ended by a defect: please report this".into(),
-        ]));
-    };
-    context.lines_lost = lines_lost.load(Ordering::Relaxed);
-    notices.try_iter().try_for_each(|notice| deliver.notice(&notice, &context))?;
-    if let Some((snapshot, coverage)) = &last {
-        deliver.stop(&reason, snapshot, coverage, &context)?;
-    }
-    match reason {
-        StopReason::Error => Err(RunError::Failed(vec!["every interface that was watched is gone".into()])),
-        _ => Ok(()),
-    }
+    let reason = if defects.is_empty() { reason } else { StopReason::Error };
+    writing.stop(&reason, &inputs.notices)?;
+    if defects.is_empty() { Ok(()) } else { Err(RunError::Failed(defects)) }
+}
+
+/// What a reader has to know before the first figure.
+fn begin_with(
+    deliver: &mut Deliver,
+    context: &Context,
+    warnings: &[String],
+    notices: Vec<Notice>,
+    start_ns: u64,
+) -> Result<(), RunError> {
+    let warned = warnings.iter().map(|warning| Notice {
+        event: "interface",
+        message: warning.clone(),
+        ..Notice::default()
+    });
+    let mut all = notices.into_iter().chain(warned);
+    all.try_for_each(|notice| deliver.notice(&Notice { time_ns: start_ns, ..notice }, context))
 }
 
 /// The bonds that there are, and the interfaces to be watched.
@@ -243,11 +218,10 @@ fn deal_out(
     }
 }
 
-fn context_of(watch: &Watch, config: &Config) -> LinkContext {
-    // On rings the kernel tells the direction of every frame.
-    let _ = config;
+fn context_of(watch: &Watch) -> LinkContext {
     LinkContext {
         group: watch.group,
+        // On rings the kernel tells the direction of every frame.
         rule: DirectionRule::AsTold,
         from_file: false,
         second_copy: watch.second_copy,

@@ -56,9 +56,8 @@ pub struct Job<'a> {
     pub files: &'a mut FileSet,
     /// Understands their frames.
     pub decoder: &'a mut Decoder,
-    /// Told of every interface before its first frame, and whether that frame
-    /// tells its direction.
-    pub on_link: &'a mut dyn FnMut(LinkId, &FileLink, bool, &mut Decoder),
+    /// Told of every interface before its first frame.
+    pub on_link: &'a mut dyn FnMut(LinkId, &FileLink, &mut Decoder),
     /// Where intervals end.
     pub intervals: Intervals,
     /// As in the tables' configuration.
@@ -124,8 +123,8 @@ fn walk<T: Target>(job: Job<'_>, mut target: T) -> Walked {
     files.walk(|met| {
         let frame = match met {
             Met::Frame(frame) => frame,
-            Met::Link(number, link, told) => {
-                on_link(number, link, told, decoder);
+            Met::Link(number, link) => {
+                on_link(number, link, decoder);
                 return true;
             }
         };

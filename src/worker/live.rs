@@ -16,14 +16,16 @@ use super::outbox::{LaneMark, RingFigures};
 use super::{Intervals, Worker};
 use crate::capture::deal::DealKey;
 use crate::capture::merge::{Merge, Source, SourceId};
-use crate::capture::ring::{DeviceEvent, Ring};
+use crate::capture::ring::{DeviceEvent, Ring, Statistics};
 use crate::capture::sys::SockFilter;
 use crate::capture::{LinkId, fanout};
 use crate::decode::{Decoder, Kind, LinkContext, Packet};
 use crate::flow::table::BATCH;
 use crate::meter::loss::Reason;
-use crossbeam_channel::{Receiver, Sender};
+use crossbeam_channel::{Receiver, Sender, TryRecvError};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Packets that may wait to be taken over by a worker.
 pub const HANDOVERS: usize = 4096;
@@ -33,6 +35,8 @@ const SLEEP_NS: u64 = 100_000_000;
 const HELD_NS: u64 = 2_000_000;
 /// How long the kernel may take to hand over what is in a ring at the end.
 const DRAIN_NS: u64 = 1_000_000_000;
+/// The same for an interface that is gone, while the others go on.
+const LEAVE_NS: u64 = 100_000_000;
 
 /// What a worker is told, between batches.
 pub enum Control {
@@ -42,6 +46,13 @@ pub enum Control {
     RemoveLink(LinkId),
     /// Interface counters were read at this moment: note where the totals stand then.
     Mark(u64),
+    /// The clock was set back by `by_ns` and shows `to_ns` now: time begins anew there.
+    SetBack {
+        /// Nanoseconds since the epoch.
+        to_ns: u64,
+        /// Nanoseconds.
+        by_ns: u64,
+    },
     /// Take out what is there and let nothing more in.
     Drain,
     /// Make the last cut, at this time.
@@ -59,6 +70,13 @@ pub enum Told {
         link: LinkId,
         /// What happened.
         event: DeviceEvent,
+    },
+    /// A ring whose interface is gone ended without all that the kernel counted.
+    Missing {
+        /// The interface.
+        link: LinkId,
+        /// Frames.
+        frames: u64,
     },
     /// Everything that was let in has been taken out. `missing`: frames that
     /// the kernel counted and never handed over.
@@ -90,6 +108,9 @@ pub struct Setup {
     pub told: Sender<Told>,
     /// As in the table's configuration.
     pub accounts: bool,
+    /// Where to say how many wire packets have been counted, once a batch, for
+    /// a run that ends by that.
+    pub counted: Option<Arc<AtomicU64>>,
 }
 
 /// One core's loop.
@@ -98,11 +119,16 @@ pub struct Live {
     setup: Setup,
     merge: Merge<Ring>,
     rings: Vec<(SourceId, LinkId)>,
+    /// Rings whose interface is gone, and until when the kernel may hand over
+    /// what they have.
+    leaving: Vec<(SourceId, u64)>,
     /// Figures of rings that have ended.
     ended: Vec<RingFigures>,
     decoder: Decoder,
     batch: [Packet; BATCH],
     filled: usize,
+    /// Wire packets, where somebody asks.
+    packets: u64,
     /// Moments at which totals are to be noted, ascending.
     marks: Vec<u64>,
     noted: Vec<LaneMark>,
@@ -118,10 +144,12 @@ impl Live {
             setup,
             merge: Merge::new(),
             rings: Vec::new(),
+            leaving: Vec::new(),
             ended: Vec::new(),
             decoder,
             batch: [Packet::default(); BATCH],
             filled: 0,
+            packets: 0,
             marks: Vec::new(),
             noted: Vec::new(),
             draining_until: None,
@@ -135,21 +163,19 @@ impl Live {
             fanout::pin(cpu);
         }
         loop {
-            while let Ok(control) = self.setup.control.try_recv() {
-                if let Control::Finish(time_ns) = control {
-                    return self.finish(time_ns);
+            loop {
+                match self.setup.control.try_recv() {
+                    Ok(Control::Finish(time_ns)) => return self.finish(time_ns),
+                    Ok(control) => self.obey(control),
+                    Err(TryRecvError::Empty) => break,
+                    // Control is gone by a defect: nobody would ever tell the end.
+                    Err(TryRecvError::Disconnected) => return self.finish(now_ns()),
                 }
-                self.obey(control);
             }
             let now = now_ns();
-            self.merge.poll(Some(now));
-            let took = self.fill();
-            self.flush();
-            let watermark = self.merge.watermark();
-            self.pass_time(watermark);
-            let busy = self.worker.between_batches(watermark);
+            let (took, busy) = self.turn(now);
             if took < BATCH {
-                self.leave_ended_rings();
+                self.leave_ended_rings(now);
                 if self.draining_until.is_some() {
                     self.drain(now);
                 }
@@ -158,6 +184,18 @@ impl Live {
                 }
             }
         }
+    }
+
+    /// One batch, and a slice of what is not urgent, at `now` of the clock. How
+    /// many were taken, and whether something is left to do.
+    fn turn(&mut self, now: u64) -> (usize, bool) {
+        self.merge.poll(Some(now));
+        let took = self.fill();
+        self.flush();
+        let watermark = self.merge.watermark();
+        self.pass_time(watermark);
+        // Until a clock that was set back is told of, flows must not be idle by the old one.
+        (took, self.worker.between_batches(watermark.min(now)))
     }
 
     /// Takes frames and handed-over packets until the batch is full, nothing is
@@ -175,8 +213,14 @@ impl Live {
         while self.filled < BATCH {
             let Some(frame) = self.merge.next_frame() else { break };
             took += 1;
-            let time_ns = frame.time_ns;
+            let stamp_ns = frame.time_ns;
             self.decoder.decode_into(&frame, &mut self.batch[self.filled]);
+            // A stamp of before the clock was set back ends nothing.
+            let watermark = self.merge.watermark();
+            let time_ns = stamp_ns.min(watermark);
+            if stamp_ns < watermark {
+                self.count_late(stamp_ns);
+            }
             if self.ends_something(time_ns) {
                 // The packet in hand belongs behind what ends here.
                 let packet = self.batch[self.filled];
@@ -189,6 +233,15 @@ impl Live {
             }
         }
         took
+    }
+
+    /// A ring broke its promise: a packet of an interval that has ended is told.
+    #[cold]
+    fn count_late(&mut self, stamp_ns: u64) {
+        let begun = self.setup.intervals.next_ns().map(|next| next - self.setup.intervals.length_ns());
+        if begun.is_some_and(|begun| stamp_ns < begun) {
+            self.worker.count_late(1);
+        }
     }
 
     /// Whether an interval or a mark ends at or before this time.
@@ -220,6 +273,13 @@ impl Live {
     }
 
     fn flush(&mut self) {
+        if let Some(counted) = &self.setup.counted
+            && self.filled > 0
+        {
+            let batch = self.batch.iter().take(self.filled);
+            self.packets += batch.map(|packet| u64::from(packet.segments)).sum::<u64>();
+            counted.store(self.packets, Ordering::Relaxed);
+        }
         self.worker.take(&mut self.batch[..self.filled]);
         self.filled = 0;
     }
@@ -232,7 +292,13 @@ impl Live {
             self.note(at_ns);
         }
         if let Some(passed) = self.setup.intervals.observe(time_ns) {
-            self.cut(passed.boundary_ns + passed.empty * self.setup.intervals.length_ns());
+            // A stall is one long interval; what the machine slept through is left out.
+            let (boundary_ns, skipped) = match passed.skipped {
+                0 => (passed.boundary_ns + passed.empty * self.setup.intervals.length_ns(), 0),
+                skipped => (passed.boundary_ns, passed.empty + skipped),
+            };
+            self.worker.skip(skipped);
+            self.cut(boundary_ns);
         }
     }
 
@@ -267,11 +333,13 @@ impl Live {
                 self.rings.push((id, link));
             }
             Control::RemoveLink(link) => {
-                for (id, _) in self.rings.iter().filter(|(_, of)| *of == link) {
-                    self.merge.close(*id);
-                }
+                let until = now_ns().saturating_add(LEAVE_NS);
+                let gone = self.rings.iter().filter(|(_, of)| *of == link);
+                self.leaving.extend(gone.map(|(id, _)| (*id, until)));
+                self.rings.retain(|(_, of)| *of != link);
             }
             Control::Mark(at_ns) => self.marks.push(at_ns),
+            Control::SetBack { to_ns, by_ns } => self.restart(to_ns, by_ns),
             Control::Drain => {
                 for (_, ring) in self.merge.sources_mut() {
                     // Where the gate cannot be closed the time limit ends the drain.
@@ -283,10 +351,40 @@ impl Live {
         }
     }
 
-    /// Lets rings go that were told to end and are empty.
-    fn leave_ended_rings(&mut self) {
-        while let Some((id, mut ring)) = self.merge.take_ended() {
-            self.rings.retain(|(of, _)| *of != id);
+    /// The interval under way ends here, the next one begins at the new time.
+    fn restart(&mut self, to_ns: u64, by_ns: u64) {
+        for at_ns in std::mem::take(&mut self.marks) {
+            self.note(at_ns);
+        }
+        self.merge.restart(to_ns);
+        self.worker.set_back(by_ns);
+        self.setup.intervals = Intervals::from(self.setup.intervals.length_ns(), to_ns);
+        self.cut(to_ns);
+    }
+
+    /// Lets rings go whose interface is gone once they have told all that the
+    /// kernel counted: their last block is handed over by its timer only.
+    fn leave_ended_rings(&mut self, now: u64) {
+        if self.leaving.is_empty() {
+            return;
+        }
+        let (merge, leaving) = (&mut self.merge, &mut self.leaving);
+        leaving.retain_mut(|(id, until)| {
+            // It may have been set by a clock that was set back since.
+            *until = (*until).min(now.saturating_add(LEAVE_NS));
+            let ring = merge.sources_mut().find(|(of, _)| of == id).map(|(_, ring)| ring);
+            let stays = now < *until && ring.is_some_and(|ring| missing(ring) > 0);
+            if !stays {
+                merge.close(*id);
+            }
+            stays
+        });
+        while let Some((_, mut ring)) = self.merge.take_ended() {
+            let frames = missing(&mut ring);
+            if frames > 0 {
+                // Never waits: control may be waiting for this worker.
+                let _ = self.setup.told.try_send(Told::Missing { link: ring.link(), frames });
+            }
             add(&mut self.ended, figures_of(&mut ring));
         }
     }
@@ -295,13 +393,7 @@ impl Live {
     #[cold]
     fn drain(&mut self, now: u64) {
         let Some(until) = self.draining_until else { return };
-        let mut missing = 0;
-        for (_, ring) in self.merge.sources_mut() {
-            if let Ok(statistics) = ring.statistics() {
-                let counts = ring.counts();
-                missing += (statistics.packets - statistics.drops).saturating_sub(counts.frames_read);
-            }
-        }
+        let missing = self.merge.sources_mut().map(|(_, ring)| missing(ring)).sum();
         if !self.drained && (missing == 0 && self.merge.sources_mut().all(is_empty) || now > until) {
             self.drained = true;
             let _ = self.setup.told.send(Told::Drained { worker: self.setup.number, missing });
@@ -332,7 +424,7 @@ impl Live {
         });
         let nanoseconds = match held {
             Some(wait_ns) => wait_ns.clamp(HELD_NS / 4, HELD_NS),
-            None if self.draining_until.is_some() => HELD_NS,
+            None if self.draining_until.is_some() || !self.leaving.is_empty() => HELD_NS,
             None => SLEEP_NS.min(until_cut),
         };
         let timeout = Timespec { tv_sec: 0, tv_nsec: nanoseconds as _ };
@@ -369,8 +461,19 @@ fn is_empty((_, ring): (SourceId, &mut Ring)) -> bool {
     ring.peek_time().is_none()
 }
 
+/// The kernel's figures; the last ones where it does not tell.
+fn statistics_of(ring: &mut Ring) -> Statistics {
+    ring.statistics().unwrap_or_else(|_| ring.last_statistics())
+}
+
+/// Frames that the kernel counted and has not handed over, or not yet.
+fn missing(ring: &mut Ring) -> u64 {
+    let statistics = statistics_of(ring);
+    statistics.packets.saturating_sub(statistics.drops).saturating_sub(ring.counts().frames_read)
+}
+
 fn figures_of(ring: &mut Ring) -> RingFigures {
-    let statistics = ring.statistics().unwrap_or_default();
+    let statistics = statistics_of(ring);
     let counts = ring.counts();
     RingFigures {
         link: ring.link(),
@@ -421,6 +524,7 @@ mod tests {
             control,
             told: bounded(1).0,
             accounts: false,
+            counted: Some(Arc::default()),
         };
         let decoder = Decoder::new(Vec::new(), VlanStacks::default());
         (Live::new(Worker::new(table, outbox), decoder, setup), handover, controls, inbox)
@@ -438,6 +542,63 @@ mod tests {
         assert_eq!(takes, [BATCH / 2, BATCH / 2, BATCH / 2, BATCH / 2, BATCH / 2, BATCH / 2, 0]);
     }
 
+    /// The cuts so far.
+    fn cuts_of(inbox: &Inbox) -> Vec<super::super::outbox::Cut> {
+        let messages = inbox.messages.try_iter().filter_map(|message| match message {
+            Message::Cut(cut) => Some(*cut),
+            Message::Records(_) => None,
+        });
+        messages.collect()
+    }
+
+    /// Boundaries of the cuts so far, and what the clock was set back by then, in seconds.
+    fn cuts(inbox: &Inbox) -> Vec<(u64, u64)> {
+        cuts_of(inbox).iter().map(|cut| (cut.boundary_ns / S, cut.set_back_ns / S)).collect()
+    }
+
+    #[test]
+    fn packets_are_told_by_the_batch_not_by_the_interval() {
+        let (mut live, handover, _controls, inbox) = alone();
+        let counted = live.setup.counted.clone().expect("asked for");
+        (0..3).for_each(|_| handover.send(Packet { segments: 5, ..Packet::default() }).expect("sent"));
+        live.turn(100 * S + 1);
+        assert_eq!(counted.load(Ordering::Relaxed), 15);
+        assert_eq!(cuts(&inbox), []);
+    }
+
+    #[test]
+    fn a_jump_is_no_interval_of_that_length() {
+        let (mut live, _handover, _controls, inbox) = alone();
+        // A stall of some seconds, then a night.
+        for second in [101, 105, 40_000, 40_001] {
+            live.turn(second * S);
+        }
+        let cuts: Vec<_> = cuts_of(&inbox).iter().map(|cut| (cut.boundary_ns / S, cut.skipped)).collect();
+        assert_eq!(cuts, [(101, 0), (105, 0), (106, 39_894), (40_001, 0)]);
+    }
+
+    #[test]
+    fn intervals_go_on_where_the_clock_was_set_back() {
+        let (mut live, _handover, _controls, inbox) = alone();
+        live.turn(101 * S);
+        live.turn(102 * S);
+        assert_eq!(cuts(&inbox), [(101, 0), (102, 0)]);
+        live.turn(40 * S);
+        live.obey(Control::SetBack { to_ns: 40 * S, by_ns: 62 * S });
+        for half in 80..84 {
+            live.turn(half * S / 2);
+        }
+        assert_eq!(cuts(&inbox), [(40, 62), (41, 62)]);
+    }
+
+    #[test]
+    fn a_worker_whose_control_is_gone_tells_its_figures() {
+        let (live, _handover, controls, inbox) = alone();
+        drop(controls);
+        live.run();
+        assert_eq!(cuts_of(&inbox).iter().filter(|cut| cut.last).count(), 1);
+    }
+
     #[test]
     fn the_last_moment_is_noted_though_no_frame_passes_it() {
         let (live, _handover, controls, inbox) = alone();
@@ -446,11 +607,8 @@ mod tests {
         controls.send(Control::Mark(at_ns)).expect("sent");
         controls.send(Control::Finish(at_ns)).expect("sent");
         live.run();
-        let cuts = inbox.messages.try_iter().filter_map(|message| match message {
-            Message::Cut(cut) => Some(cut),
-            Message::Records(_) => None,
-        });
-        let marks: Vec<u64> = cuts.flat_map(|cut| cut.marks).map(|mark| mark.at_ns).collect();
+        let cuts = cuts_of(&inbox);
+        let marks: Vec<u64> = cuts.iter().flat_map(|cut| &cut.marks).map(|mark| mark.at_ns).collect();
         assert_eq!(marks, [at_ns]);
     }
 }

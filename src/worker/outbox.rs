@@ -63,7 +63,9 @@ pub struct LaneMark {
 pub struct Cut {
     /// End of the interval, ns since the epoch.
     pub boundary_ns: u64,
-    /// Empty intervals left out just after this one (files that jump).
+    /// By how much the clock was set back since the start, ns.
+    pub set_back_ns: u64,
+    /// Empty intervals left out just after this one (time that jumps).
     pub skipped: u64,
     /// Totals by lane, up to the last one used.
     pub lanes: Vec<LaneTotals>,
@@ -85,6 +87,13 @@ pub struct Cut {
     pub whole: bool,
     /// The worker has stopped; nothing follows.
     pub last: bool,
+}
+
+impl Cut {
+    /// The boundary on a clock that was never set back: later cuts have a later one.
+    pub fn run_ns(&self) -> u64 {
+        self.boundary_ns.saturating_add(self.set_back_ns)
+    }
 }
 
 /// What travels to the aggregator.

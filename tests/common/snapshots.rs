@@ -213,8 +213,10 @@ pub fn busy() -> (Snapshot, Vec<[Coverage; 2]>) {
     let mut tx = lane_totals(40_002, 3_012_000);
     (tx.frames, tx.frame_bytes) = (20_000, 2_000_000);
     let mut quiet = interface(1, LaneTotals::default(), lane_totals(10, 15_140));
-    quiet.capture = CaptureFigures { frames: 400_129, kernel_drops: 1204, freezes: 1 };
-    quiet.capture_interval = CaptureFigures { frames: 10, kernel_drops: 4, freezes: 1 };
+    quiet.capture =
+        CaptureFigures { frames: 400_129, kernel_drops: 1204, freezes: 1, corrupt: 3, second_sight: 0 };
+    quiet.capture_interval =
+        CaptureFigures { frames: 10, kernel_drops: 4, freezes: 1, corrupt: 3, second_sight: 0 };
     let mut snapshot = empty(NINE + S);
     snapshot.interfaces = vec![interface(0, rx, tx), quiet];
     snapshot.table = TableStats {

@@ -249,6 +249,13 @@ pub struct Capture<'a> {
     /// Packets of super-frames in files whose number rests on an assumed segment size, where there are any.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub estimated_packets: Option<u64>,
+    /// Frames and blocks of a ring that were left out because their description was wrong, where
+    /// there are any: they are in no figure but `frames`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub corrupt_frames: Option<u64>,
+    /// Frames left out because a loopback interface showed them a second time, where there are any.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub second_sight_frames: Option<u64>,
 }
 
 /// The flow table. All interfaces share it, as a connection may use two, so

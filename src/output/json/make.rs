@@ -182,6 +182,7 @@ impl<'a> Measured<'_, 'a> {
     fn capture(&self, facts: &LinkFacts) -> Capture<'a> {
         let estimated = both(self.lanes, |lane| lane.estimated);
         let read = both(self.lanes, |lane| lane.frames);
+        let some = |number: u64| (number > 0).then_some(number);
         Capture {
             frames: if facts.from_file { read } else { self.capture.frames },
             kernel_drops: self.capture.kernel_drops,
@@ -189,7 +190,9 @@ impl<'a> Measured<'_, 'a> {
             truncated: both(self.lanes, |lane| lane.truncated),
             coverage_ratio: self.coverage.ratio.map(|ratio| crate::output::figures::share(ratio, 1.0)),
             late_workers: self.late_workers,
-            estimated_packets: (estimated > 0).then_some(estimated),
+            estimated_packets: some(estimated),
+            corrupt_frames: some(self.capture.corrupt),
+            second_sight_frames: some(self.capture.second_sight),
         }
     }
 }

@@ -4,15 +4,14 @@ use super::super::{Signals, is_set};
 use super::coverage::Meter;
 use super::rings::Opener;
 use super::{context_of, deal_out, link_facts, lock};
-use crate::aggregate::Handle;
 use crate::capture::link::{self, CounterReader, EventSource, LinkEvent, Root, Selection, Watch};
 use crate::config::{Config, OutputMode};
 use crate::output::{LinkFacts, Notice, StopReason};
-use crate::worker::clock::now_ns;
+use crate::worker::clock::{Steps, now_ns};
 use crate::worker::live::{Control, Told};
 use crossbeam_channel::{Receiver, Sender};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -43,8 +42,10 @@ pub(super) struct Controller<'a> {
     pub links: Arc<Mutex<Vec<LinkFacts>>>,
     pub meter: Arc<Mutex<Meter>>,
     pub signals: Signals,
-    /// How things stand.
-    pub aggregated: Handle,
+    /// A worker or the aggregator ended by a defect.
+    pub defect: Arc<AtomicBool>,
+    /// Packets counted so far, by each worker, where the run ends by that.
+    pub counted: Vec<Arc<AtomicU64>>,
     /// Somebody wants a summary now.
     pub summaries: Sender<()>,
     pub lines_lost: Arc<AtomicU64>,
@@ -76,6 +77,7 @@ impl Controller<'_> {
             watched.map(|watch| State { watch: watch.clone(), index: Some(watch.link.index) }).collect();
         let mut next_reading = self.start_ns;
         let started = Instant::now();
+        let mut steps = Steps::new(now_ns(), started);
         let reason = loop {
             // What is written at the end tells a reader that is gone from a signal.
             if is_set(&self.signals.stop) || self.writes_stdout() && reader_is_gone() {
@@ -84,14 +86,21 @@ impl Controller<'_> {
             if self.config.duration_ns.is_some_and(|limit| started.elapsed().as_nanos() as u64 >= limit) {
                 break StopReason::Duration;
             }
-            let counted = || self.aggregated.latest().map_or(0, |snapshot| snapshot.packets());
+            let counted = || self.counted.iter().map(|packets| packets.load(Ordering::Relaxed)).sum::<u64>();
             if self.config.count.is_some_and(|limit| counted() >= limit) {
                 break StopReason::Count;
+            }
+            if is_set(&self.defect) {
+                break StopReason::Error;
             }
             if self.signals.takes_summary() {
                 let _ = self.summaries.try_send(());
             }
             let now = now_ns();
+            if let Some(by_ns) = steps.look(now, Instant::now()) {
+                self.set_back(now, by_ns);
+                next_reading = now;
+            }
             if now >= next_reading {
                 self.read_counters();
                 next_reading = (now / self.interval_ns + 1) * self.interval_ns;
@@ -105,22 +114,33 @@ impl Controller<'_> {
                 None => LOOK,
             };
             let wait = LOOK.min(until_reading).min(until_end).max(Duration::from_millis(1));
-            // What sockets tell is known from netlink, with names, unless that is not to be had.
-            if let Ok(Told::Device { worker: 0, link, event }) = self.told.recv_timeout(wait)
-                && events.is_none()
-                && let Some(state) = states.get(link as usize)
-            {
-                let name = state.watch.link.name.clone();
-                self.tell(
-                    "interface_event",
-                    Some(name.clone()),
-                    None,
-                    format!("{name}: the socket says {event:?}"),
-                );
+            if let Ok(told) = self.told.recv_timeout(wait) {
+                self.hear(&states, told, events.is_some());
             }
         };
-        self.end();
+        self.end(&states);
         reason
+    }
+
+    /// What a worker tells while it runs.
+    fn hear(&self, states: &[State], told: Told, follows_events: bool) {
+        let name = |link: u8| states.get(link as usize).map(|state| state.watch.link.name.clone());
+        match told {
+            // What sockets tell is known from netlink, with names, unless that is not to be had.
+            Told::Device { worker: 0, link, event } if !follows_events => {
+                if let Some(name) = name(link) {
+                    let message = format!("{name}: the socket says {event:?}");
+                    self.tell("interface_event", Some(name), None, message);
+                }
+            }
+            Told::Missing { link, frames } => {
+                let message = format!(
+                    "{frames} frames that the kernel counted were not handed over before it was gone"
+                );
+                self.tell("frames_missing", name(link), Some(frames), message);
+            }
+            Told::Device { .. } | Told::Drained { .. } => {}
+        }
     }
 
     fn writes_stdout(&self) -> bool {
@@ -144,6 +164,14 @@ impl Controller<'_> {
     fn read_counters(&self) {
         let at_ns = lock(&self.meter).read(now_ns);
         self.each(|| Control::Mark(at_ns));
+    }
+
+    /// The clock was set back by more than is waited for: all begin anew at its new time.
+    fn set_back(&self, to_ns: u64, by_ns: u64) {
+        self.each(|| Control::SetBack { to_ns, by_ns });
+        let seconds = by_ns as f64 / 1e9;
+        let message = format!("the clock was set back by {seconds:.3} s; intervals go on at its new time");
+        self.tell("clock_set_back", None, None, message);
     }
 
     /// An interface that goes, comes back, or changes.
@@ -185,12 +213,14 @@ impl Controller<'_> {
                     self.come_back(states, index, &to);
                 }
             }
-            LinkEvent::Appeared { index, name } => self.come_back(states, index, &name),
+            // One that could not be opened when it appeared may be now.
+            LinkEvent::Appeared { index, name } | LinkEvent::Up { index, name } => {
+                self.come_back(states, index, &name)
+            }
             LinkEvent::Resync => {
                 self.tell("events_lost", None, None, "events of interfaces were lost; read anew".into())
             }
             LinkEvent::Down { .. }
-            | LinkEvent::Up { .. }
             | LinkEvent::Carrier { .. }
             | LinkEvent::MasterChanged { .. }
             | LinkEvent::AddressChanged { .. }
@@ -202,7 +232,14 @@ impl Controller<'_> {
     fn come_back(&self, states: &mut [State], index: u32, name: &str) {
         let gone = |state: &State| state.index.is_none() && state.watch.link.name == name;
         let Some(number) = states.iter().position(gone) else { return };
-        let Ok(links) = link::read_links(self.root) else { return };
+        let refused = |why: String| {
+            let message = format!("{name} is there again but cannot be watched: {why}");
+            self.tell("interface_refused", Some(name.into()), None, message);
+        };
+        let links = match link::read_links(self.root) {
+            Ok(links) => links,
+            Err(error) => return refused(error.to_string()),
+        };
         let Some(found) = links.into_iter().find(|link| link.index == index) else { return };
         let watch = Watch { link: found, ..states[number].watch.clone() };
         match self.opener.open(&watch, number as u8) {
@@ -212,7 +249,7 @@ impl Controller<'_> {
                     lock(&self.meter).add(number, reader, &watch.link);
                 }
                 let lines: Vec<Sender<Control>> = self.lines.iter().map(|line| line.0.clone()).collect();
-                deal_out(opened.rings, &lines, &context_of(&watch, self.config));
+                deal_out(opened.rings, &lines, &context_of(&watch));
                 self.tell(
                     "interface_back",
                     Some(name.into()),
@@ -221,19 +258,17 @@ impl Controller<'_> {
                 );
                 states[number] = State { watch, index: Some(index) };
             }
-            Err(error) => {
-                let message = format!("{name} is there again but cannot be watched: {error}");
-                self.tell("interface_refused", Some(name.into()), None, message);
-            }
+            Err(error) => refused(error.to_string()),
         }
     }
 
     /// Gates are closed, rings emptied, then all make their last cut.
-    fn end(&self) {
+    fn end(&self, states: &[State]) {
         self.read_counters();
-        self.each(|| Control::Drain);
+        // A worker that is gone has nothing left to drain.
+        let told = self.lines.iter().map(|Line(line)| line.send_timeout(Control::Drain, DRAIN));
+        let mut drained: Vec<bool> = told.map(|told| told.is_err()).collect();
         let until = Instant::now() + DRAIN;
-        let mut drained = vec![false; self.lines.len()];
         let mut missing = 0;
         while drained.contains(&false) {
             let left = until.saturating_duration_since(Instant::now());
@@ -242,7 +277,9 @@ impl Controller<'_> {
                     missing += of_worker;
                     drained[worker] = true;
                 }
-                Ok(Told::Device { .. }) => {}
+                Ok(of_worker @ (Told::Device { .. } | Told::Missing { .. })) => {
+                    self.hear(states, of_worker, true);
+                }
                 Err(_) => break,
             }
         }
