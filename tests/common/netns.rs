@@ -126,11 +126,11 @@ impl Injector {
     }
 }
 
-/// Waits, for ten seconds at most, until `condition` holds.
+/// Waits, for half a minute at most, until `condition` holds.
 pub fn wait(what: &str, mut condition: impl FnMut() -> bool) {
-    let end = Instant::now() + Duration::from_secs(10);
+    let end = Instant::now() + Duration::from_secs(30);
     while !condition() {
-        assert!(Instant::now() < end, "{what}: not within ten seconds");
+        assert!(Instant::now() < end, "{what}: not within half a minute");
         std::thread::sleep(Duration::from_millis(1));
     }
 }
