@@ -5,7 +5,7 @@
 //! place is summed in one group of its own per scope, so the rows of a view
 //! still add up.
 
-use super::rows::{LaneRows, RowSight, RowState, Rows, find};
+use super::rows::{RowSight, RowState, Rows};
 use super::snapshot::{InterfaceFigures, Row, RowName};
 use super::view::{Grouping, Order, View};
 use super::window::{Averages, Calendar, Histories, NO_HISTORY};
@@ -436,19 +436,7 @@ fn plain(name: RowName, interval: [Count; 2], total: [Count; 2]) -> Row {
 
 fn offer_flow(best: &mut Best, scope: Scope, sight: &RowSight, calendar: &Calendar) {
     let row = sight.row;
-    let (mut now, mut total) = (sight.gained, row.total);
-    if let Some(link) = scope {
-        match sight.lanes {
-            Some(lanes) => (now, total) = on_link(lanes, link, sight.touched),
-            None => {
-                for side in 0..2 {
-                    if row.lanes[side] == NO_LANE || Lane(row.lanes[side]).link() != link {
-                        (now[side], total[side]) = (Count::default(), Count::default());
-                    }
-                }
-            }
-        }
-    }
+    let (now, total) = sight.within(scope);
     // A flow that has ended or was handed over again without a packet.
     let shown = if matches!(best.view.order, Order::Rate | Order::None) { &now } else { &total };
     if shown[0].packets + shown[1].packets == 0 {
@@ -468,20 +456,6 @@ fn offer_flow(best: &mut Best, scope: Scope, sight: &RowSight, calendar: &Calend
             peak: known.peak.map(|rates| order.map(|side| rates[side])),
         }),
     });
-}
-
-/// A flow's counts on one interface, by side: of the interval and since its start.
-fn on_link(lanes: &LaneRows, link: LinkId, touched: bool) -> ([Count; 2], [Count; 2]) {
-    let (mut now, mut total) = ([Count::default(); 2], [Count::default(); 2]);
-    for count in lanes.now.iter().filter(|count| count.lane.link() == link) {
-        let side = count.side as usize & 1;
-        let sum = Count { packets: count.packets, bytes: count.bytes };
-        total[side].add(sum);
-        if touched {
-            now[side].add(sum.since(&find(&lanes.base, count.side, count.lane)));
-        }
-    }
-    (now, total)
 }
 
 /// The marks of an entry tell the source of its roles.
