@@ -322,6 +322,10 @@ impl Rows {
     fn end(&mut self, slot: u32, several: bool) {
         let row = row_of(&mut self.rows, slot);
         row.live = false;
+        // A history that was given back may become that of the slot's next flow.
+        if self.histories.get(row.history, slot).is_none() {
+            row.history = NO_HISTORY;
+        }
         let row = *row;
         let lanes = if several { self.by_lane.remove(&slot) } else { None };
         self.ended.push(Ended { slot, row, lanes });
@@ -527,5 +531,30 @@ mod tests {
         gained.sort_unstable();
         assert_eq!(gained, (0..flows).filter(|slot| slot % 1000 == 999).map(key).collect::<Vec<_>>());
         assert!(rows.pruned[0] > 0 && rows.pruned[1] == 0, "{:?}", rows.pruned);
+    }
+
+    #[test]
+    fn a_flow_that_ends_after_long_silence_leaves_the_next_its_average() {
+        let (mut rows, mut calendar) = (Rows::new(8, true), Calendar::default());
+        let mut interval = |rows: &mut Rows| {
+            rows.keep_averages(&calendar);
+            calendar.advance(1_000_000_000);
+            let mut averages = Vec::new();
+            rows.each_touched(|sight| {
+                let short = sight.averages(&calendar).and_then(|known| known.windows[0]);
+                averages.push((sight.row.live, short.map_or(0, |rates| rates[0])));
+            });
+            rows.next_interval();
+            averages
+        };
+        tell(&mut rows, 0, 5, flag::NEW);
+        assert_eq!(interval(&mut rows), [(true, 4000)]);
+        (0..180).for_each(|_| assert_eq!(interval(&mut rows), []));
+        // Its slot and the memory of its average are another flow's at once.
+        tell(&mut rows, 0, 5, flag::END);
+        tell(&mut rows, 0, 20, flag::NEW);
+        assert_eq!(interval(&mut rows), [(true, 8000), (false, 0)]);
+        tell(&mut rows, 0, 40, 0);
+        assert_eq!(interval(&mut rows), [(true, 16_000)]);
     }
 }
