@@ -45,6 +45,33 @@ fn a_summary_is_printed_beside_lines_and_the_run_goes_on() {
     assert_eq!((&last["type"], number(&last["interfaces"][0]["tx"]["packets"])), (&Value::from("stop"), 57));
 }
 
+#[test]
+fn a_summary_that_nobody_reads_does_not_end_the_lines() {
+    let test = "a_summary_that_nobody_reads_does_not_end_the_lines";
+    let Some((near, far)) = pair(test) else { return };
+    near.veth("v0", &far, "w0");
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path().join("lines.json");
+    let arguments = format!("exec {PROGRAM} -i v0 -o json --interval 0.1");
+    let (reader, writer) = std::io::pipe().expect("a pipe");
+    let mut command = near.command(&arguments);
+    command.stdout(std::fs::File::create(&path).expect("a file")).stderr(writer);
+    let mut child = command.spawn().expect("it starts");
+    // Its own end of the pipe goes with it.
+    drop((command, reader));
+    let pid = Pid::from_raw(child.id() as i32).expect("a pid");
+    let lines = || read_to_string(&path).unwrap_or_default().lines().count();
+    wait("some lines", || lines() > 3);
+    kill_process(pid, Signal::USR1).expect("it runs");
+    let before = lines();
+    wait("lines behind the summary, or the end", || {
+        lines() > before + 10 || child.try_wait().expect("a child").is_some()
+    });
+    assert_eq!(child.try_wait().expect("a child"), None, "it goes on");
+    kill_process(pid, Signal::TERM).expect("it runs");
+    assert_eq!(child.wait().expect("a child").code(), Some(0));
+}
+
 /// Types and sequence numbers of a log file's lines, all of them whole.
 fn log(path: &Path) -> Vec<(String, u64)> {
     let text = read_to_string(path).unwrap_or_default();

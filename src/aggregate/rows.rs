@@ -130,6 +130,25 @@ impl RowSight<'_> {
         }
     }
 
+    /// What its sides gained in the interval and have had since the start, over
+    /// all interfaces or on one.
+    pub fn within(&self, scope: Option<LinkId>) -> ([Count; 2], [Count; 2]) {
+        let all = (self.gained, self.row.total);
+        match (scope, self.lanes) {
+            (None, _) => all,
+            (Some(link), Some(lanes)) => on_link(lanes, link, self.touched),
+            (Some(link), None) => {
+                let there = |side: usize| {
+                    self.row.lanes[side] != NO_LANE && Lane(self.row.lanes[side]).link() == link
+                };
+                let of_link = |sums: [Count; 2]| {
+                    [0, 1].map(|side| if there(side) { sums[side] } else { Count::default() })
+                };
+                (of_link(all.0), of_link(all.1))
+            }
+        }
+    }
+
     /// Averages, where they are kept of this row.
     pub fn averages(&self, calendar: &Calendar) -> Option<Averages> {
         self.histories.get(self.row.history, self.slot).map(|history| history.averages(calendar))
@@ -303,6 +322,10 @@ impl Rows {
     fn end(&mut self, slot: u32, several: bool) {
         let row = row_of(&mut self.rows, slot);
         row.live = false;
+        // A history that was given back may become that of the slot's next flow.
+        if self.histories.get(row.history, slot).is_none() {
+            row.history = NO_HISTORY;
+        }
         let row = *row;
         let lanes = if several { self.by_lane.remove(&slot) } else { None };
         self.ended.push(Ended { slot, row, lanes });
@@ -314,44 +337,35 @@ impl Rows {
     /// Of ended rows those stay that any view may show: the first by each order,
     /// over all interfaces and of each.
     fn prune(&mut self) {
-        let bytes = |one: &Ended| one.row.total[0].bytes + one.row.total[1].bytes;
-        let packets = |one: &Ended| one.row.total[0].packets + one.row.total[1].packets;
         let mut ended: Vec<(Ended, bool)> = self.ended.drain(..).map(|one| (one, false)).collect();
         let kept = self.kept.min(ended.len());
-        let mut keep = |order: &dyn Fn(&Ended) -> (Reverse<u64>, FlowKey)| {
-            ended.select_nth_unstable_by_key(kept - 1, |(one, _)| order(one));
-            ended[..kept].iter_mut().for_each(|(_, stays)| *stays = true);
-        };
-        keep(&|one| (Reverse(bytes(one)), one.row.key));
-        keep(&|one| (Reverse(packets(one)), one.row.key));
-        keep(&|one| (Reverse(0), one.row.key));
         let mut links: Vec<LinkId> = Vec::new();
         for lane in ended.iter().flat_map(|(one, _)| one.row.lanes).filter(|&lane| lane != NO_LANE) {
             if !links.contains(&Lane(lane).link()) {
                 links.push(Lane(lane).link());
             }
         }
-        for link in links.iter().copied().filter(|_| links.len() > 1) {
-            let on_link = |one: &Ended, count: fn(&Count) -> u64| -> u64 {
-                if let Some(lanes) = &one.lanes {
-                    let counts = lanes.now.iter().filter(|lane| lane.lane.link() == link);
-                    return counts
-                        .map(|lane| count(&Count { packets: lane.packets, bytes: lane.bytes }))
-                        .sum();
-                }
-                let there = |side: &usize| {
-                    one.row.lanes[*side] != NO_LANE && Lane(one.row.lanes[*side]).link() == link
+        let each = links.iter().map(|&link| Some(link)).filter(|_| links.len() > 1);
+        // By rate, by name alone (of what had packets in the interval), by bytes, by packets.
+        let orders: [fn([Count; 2]) -> u64; 4] = [
+            |[now, _]| now.bytes,
+            |[now, _]| u64::from(now.packets > 0),
+            |[_, total]| total.bytes,
+            |[_, total]| total.packets,
+        ];
+        for scope in std::iter::once(None).chain(each) {
+            for order in orders {
+                let weight = |one: &Ended| {
+                    let (now, total) = self.sight(one.slot, &one.row, one.lanes.as_ref()).within(scope);
+                    let [now, total] = [now, total].map(|[mut sum, second]| {
+                        sum.add(second);
+                        sum
+                    });
+                    (Reverse(order([now, total])), one.row.key)
                 };
-                (0..2).filter(there).map(|side| count(&one.row.total[side])).sum()
-            };
-            let mut keep = |count: fn(&Count) -> u64| {
-                let order = |one: &Ended| (Reverse(on_link(one, count)), one.row.key);
-                ended.select_nth_unstable_by_key(kept - 1, |(one, _)| order(one));
+                ended.select_nth_unstable_by_key(kept - 1, |(one, _)| weight(one));
                 ended[..kept].iter_mut().for_each(|(_, stays)| *stays = true);
-            };
-            keep(|count| count.bytes);
-            keep(|count| count.packets);
-            keep(|count| u64::from(count.packets > 0));
+            }
         }
         for (one, stays) in ended {
             if stays {
@@ -455,8 +469,92 @@ fn base_of(row: &RowState, bases: &[[Count; 2]]) -> [Count; 2] {
     bases.get(row.base as usize).copied().unwrap_or_default()
 }
 
+/// A flow's counts on one interface, by side: of the interval and since its start.
+fn on_link(lanes: &LaneRows, link: LinkId, touched: bool) -> ([Count; 2], [Count; 2]) {
+    let (mut now, mut total) = ([Count::default(); 2], [Count::default(); 2]);
+    for count in lanes.now.iter().filter(|count| count.lane.link() == link) {
+        let side = count.side as usize & 1;
+        let sum = Count { packets: count.packets, bytes: count.bytes };
+        total[side].add(sum);
+        if touched {
+            now[side].add(sum.since(&find(&lanes.base, count.side, count.lane)));
+        }
+    }
+    (now, total)
+}
+
 /// The count of a side and lane among several.
-pub(super) fn find(counts: &[LaneCount], side: u8, lane: Lane) -> Count {
+fn find(counts: &[LaneCount], side: u8, lane: Lane) -> Count {
     let found = counts.iter().find(|count| count.side == side && count.lane == lane);
     found.map_or(Count::default(), |count| Count { packets: count.packets, bytes: count.bytes })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::flow::key::End;
+
+    fn key(slot: u32) -> FlowKey {
+        FlowKey::new(End::v4(slot, 1), End::v4(u32::MAX, 2), 17, false, 0, 0).0
+    }
+
+    /// A flow stands so; NEW and END as told.
+    fn tell(rows: &mut Rows, slot: u32, packets: u64, flags: u8) {
+        let mut buffer = Buffer::new(false);
+        if flags & flag::NEW != 0 {
+            buffer.keys.push((key(slot), 0));
+        }
+        buffer.records.push(Record {
+            slot,
+            flags,
+            state: None,
+            marks: 0,
+            lanes: [0, NO_LANE],
+            lane_count: 0,
+            packets: [packets, 0],
+            bytes: [100 * packets, 0],
+            last_ns: 0,
+        });
+        rows.apply(&mut buffer, &mut [Count::default(); 2], &mut Groups::new(false), 10);
+    }
+
+    #[test]
+    fn of_many_that_end_those_stay_that_had_packets_in_the_interval() {
+        let flows = 5 * ENDED_KEPT as u32;
+        let mut rows = Rows::new(flows as usize, false);
+        (0..flows).for_each(|slot| tell(&mut rows, slot, if slot % 1000 == 999 { 1 } else { 50 }, flag::NEW));
+        rows.next_interval();
+        // The last of every thousand has two packets more, all end: the run is over.
+        (0..flows).for_each(|slot| tell(&mut rows, slot, if slot % 1000 == 999 { 3 } else { 50 }, flag::END));
+        let mut gained = Vec::new();
+        rows.each_touched(|sight| gained.extend((sight.gained[0].packets > 0).then_some(sight.row.key)));
+        gained.sort_unstable();
+        assert_eq!(gained, (0..flows).filter(|slot| slot % 1000 == 999).map(key).collect::<Vec<_>>());
+        assert!(rows.pruned[0] > 0 && rows.pruned[1] == 0, "{:?}", rows.pruned);
+    }
+
+    #[test]
+    fn a_flow_that_ends_after_long_silence_leaves_the_next_its_average() {
+        let (mut rows, mut calendar) = (Rows::new(8, true), Calendar::default());
+        let mut interval = |rows: &mut Rows| {
+            rows.keep_averages(&calendar);
+            calendar.advance(1_000_000_000);
+            let mut averages = Vec::new();
+            rows.each_touched(|sight| {
+                let short = sight.averages(&calendar).and_then(|known| known.windows[0]);
+                averages.push((sight.row.live, short.map_or(0, |rates| rates[0])));
+            });
+            rows.next_interval();
+            averages
+        };
+        tell(&mut rows, 0, 5, flag::NEW);
+        assert_eq!(interval(&mut rows), [(true, 4000)]);
+        (0..180).for_each(|_| assert_eq!(interval(&mut rows), []));
+        // Its slot and the memory of its average are another flow's at once.
+        tell(&mut rows, 0, 5, flag::END);
+        tell(&mut rows, 0, 20, flag::NEW);
+        assert_eq!(interval(&mut rows), [(true, 8000), (false, 0)]);
+        tell(&mut rows, 0, 40, 0);
+        assert_eq!(interval(&mut rows), [(true, 16_000)]);
+    }
 }

@@ -15,6 +15,8 @@ pub(super) struct Deliver {
     outputs: Vec<Box<dyn Output>>,
     /// Where SIGUSR1's answer goes.
     summary: Text<Box<dyn Write>>,
+    /// That is standard error.
+    beside_lines: bool,
     trouble: Trouble,
     late_packets: u64,
     unreported: u64,
@@ -47,17 +49,20 @@ impl Deliver {
             OutputMode::Json => Box::new(io::stderr()),
         };
         let summary = Text::new(summary, Style { whole: false, ..style });
-        Ok(Deliver { outputs, summary, trouble, late_packets: 0, unreported: 0 })
+        let beside_lines = config.output == OutputMode::Json;
+        Ok(Deliver { outputs, summary, beside_lines, trouble, late_packets: 0, unreported: 0 })
     }
 
-    /// The totals so far, as text.
+    /// The totals so far, as text. Beside lines nobody may be there to read it,
+    /// and the lines go on: standard error is no output that a run lives by.
     pub fn summary(
         &mut self,
         snapshot: &Snapshot,
         coverage: &Coverages,
         context: &Context,
     ) -> Result<(), RunError> {
-        self.summary.summary(snapshot, coverage, context).map_err(output_error)
+        let written = self.summary.summary(snapshot, coverage, context).map_err(output_error);
+        if self.beside_lines { Ok(()) } else { written }
     }
 
     pub fn start(&mut self, start: &Start, context: &Context) -> Result<(), RunError> {

@@ -101,7 +101,7 @@ pub(super) fn run(config: &Config, named: &[String], signals: &Signals) -> Resul
     }
     let counted: Vec<Arc<AtomicU64>> = (0..workers).map(|_| Arc::default()).collect();
     let (summary_out, summaries) = bounded(1);
-    let inputs = Inputs { snapshots, notices, summaries };
+    let inputs = Inputs { snapshots, notices: notices.clone(), summaries };
     let mut writing = Writing {
         deliver,
         context,
@@ -161,7 +161,9 @@ pub(super) fn run(config: &Config, named: &[String], signals: &Signals) -> Resul
                 passage.send(snapshot);
             }
         });
-        let ended = writing.run(&inputs);
+        // Gone with a panic, so that the last snapshot does not wait for its reader.
+        let inputs = inputs;
+        let ended = threads.meanwhile(|| writing.run(&inputs));
         let reason = control.join();
         let mut defects = threads.join();
         let reason = reason.unwrap_or_else(|_| {
@@ -172,7 +174,7 @@ pub(super) fn run(config: &Config, named: &[String], signals: &Signals) -> Resul
     });
     ended?;
     let reason = if defects.is_empty() { reason } else { StopReason::Error };
-    writing.stop(&reason, &inputs.notices)?;
+    writing.stop(&reason, &notices)?;
     if defects.is_empty() { Ok(()) } else { Err(RunError::Failed(defects)) }
 }
 

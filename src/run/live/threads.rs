@@ -42,6 +42,13 @@ impl<'scope, 'env> Threads<'scope, 'env> {
         self.named.push((name, handle));
     }
 
+    /// What the scope's own thread does meanwhile: the others are waited for
+    /// even if it panics, so control has to hear of it.
+    pub fn meanwhile<R>(&self, act: impl FnOnce() -> R) -> R {
+        let _told = Told(self.defect.clone());
+        act()
+    }
+
     /// Waits for all. A sentence for each that ended by a defect.
     pub fn join(self) -> Vec<String> {
         let ended = self.named.into_iter().map(|(name, handle)| (name, handle.join()));
@@ -74,5 +81,22 @@ mod tests {
         });
         assert_eq!(sentences.len(), 1);
         assert!(sentences[0].starts_with("worker 1 ended by a defect"), "{sentences:?}");
+    }
+
+    #[test]
+    fn a_panic_of_the_scope_s_own_thread_is_told_too() {
+        let defect = Arc::new(AtomicBool::new(false));
+        let whole = std::panic::AssertUnwindSafe(|| {
+            std::thread::scope(|scope| {
+                let mut threads = Threads::new(scope, &defect);
+                threads.spawn("worker 0".into(), || {
+                    while !defect.load(Ordering::Relaxed) {
+                        std::thread::yield_now();
+                    }
+                });
+                threads.meanwhile(|| panic!("a panic that this test makes"))
+            })
+        });
+        assert!(std::panic::catch_unwind(whole).is_err());
     }
 }
