@@ -21,7 +21,7 @@ pub mod view;
 pub mod window;
 
 use crate::capture::{LINKS_MAX, Lane};
-use crate::flow::record::{Account, Buffer};
+use crate::flow::record::{Account, Buffer, EndReason};
 use crate::flow::table::TableStats;
 use crate::meter::totals::{Count, LaneTotals};
 use crate::worker::outbox::{Cut, Inbox, LaneMark, Message, RingFigures};
@@ -35,6 +35,9 @@ use std::time::Duration;
 use view::Views;
 use window::{Calendar, History};
 
+/// Flows that ended in one interval whose accounts are kept, live: some 100 MiB.
+/// What is left at the end of the run is not counted among them.
+const ACCOUNTS_MAX: usize = 1 << 18;
 /// Requests for views that may wait for a boundary.
 const REQUESTS: usize = 16;
 /// Empty intervals after which every average is that of silence.
@@ -79,6 +82,7 @@ pub struct Aggregator {
     earlier_rings: Vec<RingFigures>,
     earlier_table: TableStats,
     accounts: Vec<Account>,
+    accounts_lost: u64,
     /// On a clock that was never set back.
     boundary_ns: u64,
     set_back_ns: u64,
@@ -142,6 +146,7 @@ impl Aggregator {
             earlier_rings: Vec::new(),
             earlier_table: TableStats::default(),
             accounts: Vec::new(),
+            accounts_lost: 0,
             boundary_ns: 0,
             set_back_ns: 0,
             start_ns: None,
@@ -274,7 +279,17 @@ impl Aggregator {
         let source = &mut self.sources[number];
         let kept = self.config.views.rows_kept();
         source.rows.apply(&mut buffer, &mut self.flows_by_lane, &mut self.groups, kept);
-        self.accounts.append(&mut buffer.accounts);
+        let most = if self.config.patience.is_some() { ACCOUNTS_MAX } else { usize::MAX };
+        if self.accounts.len() + buffer.accounts.len() <= most {
+            self.accounts.append(&mut buffer.accounts);
+        } else {
+            for account in buffer.accounts.drain(..) {
+                match self.accounts.len() < most || account.reason == EndReason::Open {
+                    true => self.accounts.push(account),
+                    false => self.accounts_lost += 1,
+                }
+            }
+        }
         buffer.clear();
         // The worker may have gone already.
         let _ = source.inbox.empties.try_send(buffer);
@@ -336,6 +351,7 @@ impl Aggregator {
             late_packets: self.sources.iter().map(|source| source.cut.late_packets).sum(),
             late_workers,
             groups_folded,
+            accounts_lost: std::mem::take(&mut self.accounts_lost),
             faults: std::mem::take(&mut self.faults),
             last,
         };

@@ -49,6 +49,8 @@ pub struct Snapshot {
     /// Rows of groupings that were silent for longest and had to make room: what
     /// they had is in the row for the rest.
     pub groups_folded: u64,
+    /// Flows that ended (with accounts) for which an interval had no room, live.
+    pub accounts_lost: u64,
     /// What must not be.
     pub faults: Vec<Fault>,
     /// The last snapshot of the run.

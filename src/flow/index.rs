@@ -4,7 +4,7 @@
 //! choose the segment, its low ones the bucket where probing begins, so probing,
 //! deleting and splitting look at no entry. Probing is linear and stays within
 //! the segment; a deletion shifts later buckets back, so there are no
-//! tombstones. A segment that is three quarters full is split in two, which is
+//! tombstones. A segment that is five eighths full is split in two, which is
 //! the largest step there is (32 KiB read and written): the index is as large
 //! as its flows need, and a table of a thousand flows lives in the level-1 cache
 //! (extendible hashing, Fagin et al. 1979).

@@ -336,9 +336,11 @@ impl FlowTable {
             self.evict(Class::HalfOpen, sink);
         }
         if self.entries.len() - self.free.len() >= self.config.flows_max {
+            // Half-open ones that were not come upon are nearer by so many looks
+            // for the next packet: no connection goes in their place.
             let made_room = self.evict(Class::Tombstone, sink)
                 || self.evict(Class::HalfOpen, sink)
-                || self.evict_any(sink);
+                || self.idle.count(Class::HalfOpen) == 0 && self.evict_any(sink);
             if !made_room {
                 return Err(Reason::TableFull);
             }

@@ -137,6 +137,7 @@ pub fn empty(time_ns: u64) -> Snapshot {
         late_packets: 0,
         late_workers: Vec::new(),
         groups_folded: 0,
+        accounts_lost: 0,
         faults: Vec::new(),
         last: false,
     }

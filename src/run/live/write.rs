@@ -54,6 +54,7 @@ pub(super) fn passage<T>(lines_lost: &Arc<AtomicU64>) -> (Passage<T>, Arrivals<T
 impl Passage<Arc<Snapshot>> {
     /// Sends a snapshot if there is room; the last one waits for it.
     pub fn send(&self, snapshot: Arc<Snapshot>) {
+        self.lines_lost.fetch_add(snapshot.accounts_lost, Ordering::Relaxed);
         let accounts = snapshot.accounts.len() as u64;
         let lines = snapshot.interfaces.len() as u64 + accounts;
         let size = Size { accounts, lines, last: snapshot.last };
