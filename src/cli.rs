@@ -39,7 +39,7 @@ pub enum Request {
 /// Live interfaces or capture files go in, a table or JSON lines come out. The
 /// words at the end are a filter as tcpdump takes it and need no quotes.
 #[derive(Clone, Debug, Parser)]
-#[command(name = "fullcount", version, args_override_self = true, max_term_width = 100)]
+#[command(name = "fullcount", version, args_override_self = true, max_term_width = 80)]
 #[command(override_usage = "fullcount [OPTIONS] [FILTER EXPRESSION…]")]
 #[command(after_help = "\
 Examples:
@@ -48,8 +48,8 @@ Examples:
   fullcount -r a.pcap+b.pcap --by pair --sort bytes
   fullcount -i bond0 -o json --connections --log-file /var/log/fullcount.json
 
-Signals: INT and TERM end a run with its summary, USR1 prints one and goes on, HUP opens the log file
-again.")]
+Signals: INT and TERM end a run with its summary, USR1 prints one and goes on, HUP opens
+the log file again.")]
 pub(crate) struct Arguments {
     /// Interface to watch; repeatable, comma list
     ///
@@ -139,6 +139,8 @@ pub(crate) struct Arguments {
     duration: Option<String>,
 
     /// Stop after this many packets [default: off]
+    ///
+    /// Live up to a tenth of a second later, and what came until then counts too.
     #[arg(long, value_name = "PACKETS", help_heading = "Output")]
     count: Option<String>,
 
@@ -154,7 +156,7 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "WHAT", help_heading = "Output")]
     sort: Option<Sort>,
 
-    /// A line for each connection that ended
+    /// JSON: a line for each connection that ended
     #[arg(long, help_heading = "Output")]
     connections: bool,
 

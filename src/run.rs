@@ -21,6 +21,7 @@ use crate::flow::table::TableConfig;
 use crate::output::Style;
 use std::fmt;
 use std::io;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -78,10 +79,27 @@ impl From<FilterError> for RunError {
 pub fn run(config: &Config) -> Result<(), RunError> {
     let signals = Signals::watch(config)
         .map_err(|error| RunError::Failed(vec![format!("cannot watch for signals: {error}")]))?;
-    match &config.input {
+    let ended = match &config.input {
         Input::Files { groups } => files::run(config, groups, &signals),
         Input::Live { interfaces } => live::run(config, interfaces, &signals),
+    };
+    ended.map_err(|error| with_hint(error, config.filter.as_deref()))
+}
+
+/// A word that stands alone and is no filter may be what `-r` or `-i` is for.
+fn with_hint(error: RunError, filter: Option<&str>) -> RunError {
+    let (RunError::Usage(sentence), Some(word)) = (&error, filter) else { return error };
+    if !sentence.starts_with("filter expression") || word.contains(char::is_whitespace) {
+        return error;
     }
+    let option = if Path::new(word).is_file() {
+        "-r"
+    } else if !word.contains('/') && Path::new("/sys/class/net").join(word).exists() {
+        "-i"
+    } else {
+        return error;
+    };
+    RunError::Usage(format!("{sentence}\n(did you mean {option} {word}?)"))
 }
 
 /// What others asked for by a signal.

@@ -139,3 +139,22 @@ fn no_two_interfaces_have_one_name() {
     assert_eq!(end, ["a.pcapng#1", "b.pcapng#1", "b.pcapng:eth0", "eth0"]);
     assert_eq!(begin, end);
 }
+
+#[test]
+fn a_file_that_stands_where_a_filter_does_is_told_what_it_may_be() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path().join("one.pcap");
+    std::fs::write(&path, Classic::MICRO.write(&[datagram(1, 1000)]).concat()).expect("written");
+    let path = path.to_string_lossy();
+    let said = std::process::Command::new(env!("CARGO_BIN_EXE_fullcount"))
+        .args(["-r", &path, &path])
+        .output()
+        .expect("the program");
+    assert_eq!(said.status.code(), Some(2));
+    let stderr = String::from_utf8_lossy(&said.stderr);
+    if stderr.contains("libpcap") && !stderr.contains("did you mean") {
+        eprintln!("SKIPPED: libpcap is not installed");
+        return;
+    }
+    assert!(stderr.ends_with(&format!("(did you mean -r {path}?)\n")), "{stderr}");
+}

@@ -234,7 +234,10 @@ fn totals(interface: &Value) -> Value {
     for way in ["rx", "tx"] {
         totals[way] = interface[way].clone();
         // The rate is over the whole run, which is longer with other files beside it.
-        totals[way].as_object_mut().expect("an object").remove("bits_per_second");
+        let direction = totals[way].as_object_mut().expect("an object");
+        // Both are over the run, and told only of one that is long enough.
+        direction.remove("bits_per_second");
+        direction.remove("peak_1s_bits_per_second");
     }
     totals
 }

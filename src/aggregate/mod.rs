@@ -308,6 +308,9 @@ impl Aggregator {
         let skipped = going_on.map(|source| std::mem::take(&mut source.cut.skipped)).min();
         let skipped = skipped.unwrap_or(0);
         self.keep_averages(&totals, interval_ns, skipped);
+        if last {
+            self.calendar.close();
+        }
         let interfaces = self.interfaces(&totals, &rings);
         let first = self.sources.iter().filter_map(|source| source.cut.first_ns).min();
         let latest = self.sources.iter().map(|source| source.cut.last_ns).max().unwrap_or(0);

@@ -37,11 +37,13 @@ pub(super) struct Calendar {
     /// Buckets that have ended; the one under way has the next number.
     ended: u64,
     open_ns: u64,
+    /// The run ends: what has begun of a bucket counts as a whole one for the peak.
+    closing: bool,
 }
 
 impl Default for Calendar {
     fn default() -> Calendar {
-        Calendar { spans: [0; BUCKETS], ended: 0, open_ns: 0 }
+        Calendar { spans: [0; BUCKETS], ended: 0, open_ns: 0, closing: false }
     }
 }
 
@@ -59,6 +61,11 @@ impl Calendar {
             self.spans[self.ended as usize % BUCKETS] = self.open_ns;
             self.open_ns = 0;
         }
+    }
+
+    /// The run ends.
+    pub fn close(&mut self) {
+        self.closing = true;
     }
 
     /// Length of a bucket that has ended, ns; 0 where it is not known any more.
@@ -106,7 +113,8 @@ impl History {
 
     fn peak(&self, calendar: &Calendar) -> [u64; 2] {
         let newest = self.bytes[self.newest as usize % BUCKETS];
-        let span = calendar.span(self.newest);
+        let begun = calendar.closing && self.newest == calendar.current();
+        let span = if begun { BUCKET_NS } else { calendar.span(self.newest) };
         [0, 1].map(|side| self.peak[side].max(bits_per_second(newest[side], span).unwrap_or(0)))
     }
 

@@ -38,7 +38,7 @@ pub(super) const OPTIONS: &[Later] = &[
     valued("checksum", None, "leave it out, for every frame counts whatever its checksums"),
     flag("decap", None, "leave it out, for tunnels are counted by their outer addresses"),
     flag("fast", None, "type --interval 0.1 for ten reports a second"),
-    flag("sessions", None, "type --connections for a line for each connection that ended"),
+    flag("sessions", None, "type -o json --connections for a line for each connection that ended"),
     flag("quiet", Some('q'), "leave it out, for sessions have lines only with --connections"),
     valued("report", None, "redirect the output, as in fullcount -o json > FILE"),
     flag("", Some('b'), "leave it out, for text has no bars"),

@@ -75,7 +75,7 @@ pub struct TableStats {
     pub half_open: u64,
     /// Flows begun.
     pub opened: u64,
-    /// Flows that left.
+    /// Flows that ended, pushed out ones included: opened − active.
     pub closed: u64,
     /// Of those, pushed out by the limit.
     pub evicted: u64,
@@ -172,6 +172,8 @@ impl FlowTable {
             entries,
             active: entries - tombstones,
             half_open: self.idle.count(Class::HalfOpen) as u64,
+            // What has ended is closed, though it lingers for late packets.
+            closed: self.stats.closed + tombstones,
             ..self.stats
         }
     }

@@ -58,6 +58,11 @@ pub fn coverage_of(coverages: &Coverages, link: LinkId, which: usize) -> Coverag
     coverages.get(link as usize).and_then(|pair| pair.get(which)).copied().unwrap_or_default()
 }
 
+/// Highest second of a run; None where the run was shorter.
+pub fn peak_of_run(figures: &InterfaceFigures, span_ns: u64) -> Option<[u64; 2]> {
+    figures.averages.peak.filter(|_| u128::from(span_ns) >= SECOND_NS)
+}
+
 /// Figures of a link; zeros where no packet and no ring was met yet.
 pub fn figures_of(snapshot: &Snapshot, link: LinkId) -> InterfaceFigures {
     let found = snapshot.interfaces.iter().find(|one| one.link == link).copied();

@@ -25,7 +25,7 @@ pub static LOSSES: [Loss; 10] = [
         json: "capture.kernel_drops",
         unit: "frames",
         meaning: "The ring was full. In no figure at all: totals and flows are short by it. A larger ring \
-                  (`--ring-mib`), more workers (`--workers`) or a filter help. `null` for files, which do not tell.",
+                  (`--ring-mib`), more workers (`--workers`) or a filter help. 0 for files: what was lost when one was written is not in it.",
     },
     Loss {
         name: "ring found full",

@@ -8,7 +8,9 @@
 //! Names from files, the system or the network pass through [`plain`].
 
 use super::columns::{INTERFACE_COLUMNS, LaneSight, ROW_COLUMNS, Sight, table};
-use super::figures::{both, coverage_of, ethertype_name, figures_of, interval_span, run_span, sum};
+use super::figures::{
+    both, coverage_of, ethertype_name, figures_of, interval_span, peak_of_run, run_span, sum,
+};
 use super::units::{between, duration, grouped, moment, number_of, percent_floor, percent_lost, plain, rate};
 use super::{Context, Coverage, Coverages, Notice, Output, Start, StopReason, Style};
 use crate::aggregate::snapshot::{CaptureFigures, InterfaceFigures, Snapshot};
@@ -30,6 +32,11 @@ impl<W: Write> Text<W> {
     /// Tables go to `writer`, in this style.
     pub fn new(writer: W, style: Style) -> Text<W> {
         Text { writer, style, live: false, blocks: 0 }
+    }
+
+    /// The same behind what another has written there.
+    pub fn behind(writer: W, style: Style) -> Text<W> {
+        Text { blocks: 1, ..Text::new(writer, style) }
     }
 
     /// How things stand in a run that goes on: the totals as `stop` tells them.
@@ -127,8 +134,14 @@ impl<W: Write> Output for Text<W> {
 /// Totals since the start, in a table and in words.
 fn totals(ended: &str, snapshot: &Snapshot, coverage: &Coverages, sight: &Sight) -> String {
     let span_ns = sight.span_ns;
-    let times = between(snapshot.time_ns.saturating_sub(span_ns), snapshot.time_ns);
-    let mut text = format!("{ended} ({times}), rates over all of it\n");
+    // Live the two are one but where the clock was set back: then the clock's word.
+    let end_ns = snapshot.end_ns.min(snapshot.time_ns);
+    let times = between(end_ns.saturating_sub(span_ns), end_ns);
+    let mut text = match (snapshot.packets(), snapshot.start_ns) {
+        // No packet told a time.
+        (0, 0) => format!("{ended}: no packet to count\n"),
+        _ => format!("{ended} ({times}), rates over all of it\n"),
+    };
     text += &interfaces(snapshot, coverage, sight, |figures| figures.total);
     let table = &snapshot.table;
     let open = match table.active {
@@ -184,7 +197,9 @@ fn interfaces(
         for (direction, (now, total)) in rates.into_iter().zip(figures.total).enumerate().take(directions) {
             let of = |rates: [u64; 2]| rates[direction];
             let windows = figures.averages.windows.map(|rates| rates.map(of));
-            let peak = figures.averages.peak.map(of);
+            let peak =
+                if sight.going_on { figures.averages.peak } else { peak_of_run(&figures, sight.span_ns) };
+            let peak = peak.map(of);
             lanes.push(LaneSight { link, direction, now, total, windows, peak });
         }
         let name = plain(sight.context.link_name(link));

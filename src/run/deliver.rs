@@ -44,11 +44,11 @@ impl Deliver {
             outputs.push(Box::new(JsonLines::new(writer, style)));
         }
         // Lines are not mixed with a summary: beside them it goes to standard error.
-        let summary: Box<dyn Write> = match config.output {
-            OutputMode::Text => Box::new(io::stdout()),
-            OutputMode::Json => Box::new(io::stderr()),
+        let summary_style = Style { whole: false, ..style };
+        let summary: Text<Box<dyn Write>> = match config.output {
+            OutputMode::Text => Text::behind(Box::new(io::stdout()), summary_style),
+            OutputMode::Json => Text::new(Box::new(io::stderr()), summary_style),
         };
-        let summary = Text::new(summary, Style { whole: false, ..style });
         let beside_lines = config.output == OutputMode::Json;
         Ok(Deliver { outputs, summary, beside_lines, trouble, late_packets: 0, unreported: 0 })
     }
@@ -97,7 +97,20 @@ impl Deliver {
     }
 
     fn each(&mut self, mut act: impl FnMut(&mut dyn Output) -> io::Result<()>) -> Result<(), RunError> {
-        self.outputs.iter_mut().try_for_each(|output| act(output.as_mut())).map_err(output_error)
+        let mut at = 0;
+        while at < self.outputs.len() {
+            match act(self.outputs[at].as_mut()) {
+                // The others go on: a log has its last line though nobody reads the table.
+                Err(error) if error.kind() == io::ErrorKind::BrokenPipe && self.outputs.len() > 1 => {
+                    self.outputs.remove(at);
+                }
+                result => {
+                    result.map_err(output_error)?;
+                    at += 1;
+                }
+            }
+        }
+        Ok(())
     }
 
     /// What a reader must know of a snapshot besides its figures.

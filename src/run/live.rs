@@ -109,6 +109,7 @@ pub(super) fn run(config: &Config, named: &[String], signals: &Signals) -> Resul
         meter: meter.clone(),
         lines_lost: lines_lost.clone(),
         stop,
+        summary_wanted: false,
         last: None,
     };
     let defect = Arc::new(AtomicBool::new(false));

@@ -270,7 +270,7 @@ pub struct Flows {
     pub half_open: u64,
     /// Flows that began.
     pub opened: u64,
-    /// Flows that left the table.
+    /// Flows that ended, pushed out ones included: `opened` less `active`.
     pub closed: u64,
     /// Of those, flows pushed out because the table was full.
     pub evicted: u64,

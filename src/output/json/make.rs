@@ -19,7 +19,7 @@ use crate::meter::loss::REASON_TEXTS;
 use crate::meter::totals::{self, LaneTotals};
 use crate::output::figures::{
     CLASS_NAMES, bits_per_second, both, coverage_of, ethertype_name, figures_of, line_utilisation,
-    link_type_name, protocol_name, seconds,
+    link_type_name, peak_of_run, protocol_name, seconds,
 };
 use crate::output::{self, Context, Coverage, Coverages, LinkFacts, StopReason};
 use std::borrow::Cow;
@@ -105,7 +105,7 @@ pub fn stop<'a>(
         let figures = figures_of(snapshot, link);
         let measured = Measured {
             lanes: &figures.total,
-            averages: Averages { windows: [None; 3], ..figures.averages },
+            averages: Averages { windows: [None; 3], peak: peak_of_run(&figures, span_ns) },
             capture: figures.capture,
             coverage: coverage_of(coverage, link, 1),
             table: &snapshot.table,

@@ -122,11 +122,18 @@ impl Meter {
                 true => measured[0].count.packets + measured[1].count.packets,
                 false => measured[0].frames + measured[1].frames,
             };
+            // A virtual device counts a super-frame's headers once: by what we know
+            // to be missing its bytes are made those of the wire.
+            let missing = [0, 1].map(|at: usize| match watched.physical {
+                true => 0,
+                false => measured[at].count.bytes.saturating_sub(measured[at].frame_bytes),
+            });
             let own = counted.rx_packets + counted.tx_packets;
             let ratio = (!filtered && own > 0).then(|| sum as f64 / own as f64);
             Coverage {
                 ratio: ratio.or((!filtered && own == 0 && sum == 0).then_some(1.0)),
-                nic_bits_per_second: filtered.then(|| [rate(counted.rx_bytes), rate(counted.tx_bytes)]),
+                nic_bits_per_second: filtered
+                    .then(|| [rate(counted.rx_bytes + missing[0]), rate(counted.tx_bytes + missing[1])]),
             }
         });
         if last || watched.previous.is_none() {

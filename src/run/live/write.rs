@@ -95,6 +95,8 @@ pub(super) struct Writing<'a> {
     pub lines_lost: Arc<AtomicU64>,
     /// Ends the run.
     pub stop: &'a AtomicBool,
+    /// A summary was asked for before there was anything to sum up.
+    pub summary_wanted: bool,
     /// What has been written last.
     pub last: Option<(Arc<Snapshot>, Coverages)>,
 }
@@ -147,13 +149,21 @@ impl Writing<'_> {
             written = self.deliver.snapshot(&snapshot, &coverage, &self.context);
         }
         self.last = Some((snapshot, coverage));
+        if std::mem::take(&mut self.summary_wanted) && written.is_ok() {
+            written = self.summary(writes);
+        }
         written
     }
 
     fn summary(&mut self, writes: bool) -> Result<(), RunError> {
         match &self.last {
             Some((snapshot, coverage)) if writes => self.deliver.summary(snapshot, coverage, &self.context),
-            _ => Ok(()),
+            Some(_) => Ok(()),
+            None => {
+                // With the first figures that there are.
+                self.summary_wanted = true;
+                Ok(())
+            }
         }
     }
 
