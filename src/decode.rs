@@ -232,7 +232,7 @@ impl Decoder {
 
     /// The same into a place that is there already, so that a batch is filled
     /// without copying packets about.
-    #[inline]
+    #[inline(always)]
     pub fn decode_into(&mut self, frame: &Frame<'_>, packet: &mut Packet) {
         let tag_bytes = if frame.stripped_tag.is_some() { 4 } else { 0 };
         let frame_bytes = frame.len.saturating_add(tag_bytes);

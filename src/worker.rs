@@ -11,7 +11,7 @@ pub mod files;
 pub mod live;
 pub mod outbox;
 
-pub use crate::capture::sys::memory::advise_huge_pages;
+pub use crate::capture::sys::memory::{LargeVec, Reading};
 use crate::decode::Packet;
 use crate::flow::table::{BATCH, FlowTable, TableConfig};
 use crate::meter::totals::{LaneTotals, Totals};
@@ -44,10 +44,8 @@ pub struct Worker {
 impl Worker {
     /// A worker with an empty table.
     pub fn new(config: TableConfig, outbox: Outbox) -> Worker {
-        let mut table = FlowTable::new(config);
-        table.each_memory(advise_huge_pages);
         Worker {
-            table,
+            table: FlowTable::new(config),
             totals: Totals::default(),
             outbox,
             rings: Vec::new(),

@@ -20,11 +20,6 @@ use std::time::Duration;
 const CLIENT: Ipv4Addr = Ipv4Addr::new(198, 18, 1, 1);
 const SERVER: Ipv4Addr = Ipv4Addr::new(198, 18, 2, 1);
 
-/// Nothing is sent twice: no probe, no time-out while a machine is busy, no
-/// taking of reordering for loss; and less is under way than the smallest queue holds.
-const CALM: &str = "sysctl -qw net.ipv4.tcp_early_retrans=0 net.ipv4.tcp_reordering=300 \
-     net.ipv4.tcp_recovery=0 net.ipv4.tcp_rmem='4096 131072 131072'";
-
 /// Two pairs: what `near` sends goes by x0, what it gets comes by x1. Neighbours
 /// are told, so that nobody asks: every packet is one of TCP's.
 fn two_legs(near: &Netns, far: &Netns) {
@@ -34,7 +29,7 @@ fn two_legs(near: &Netns, far: &Netns) {
     let rp = "for f in /proc/sys/net/ipv4/conf/*/rp_filter; do echo 0 > $f; done";
     for netns in [near, far] {
         netns.shell(rp);
-        netns.shell(CALM);
+        netns.calm_tcp();
     }
     near.shell(&format!(
         "ip addr add {CLIENT}/32 dev lo && ip route add {SERVER}/32 dev x0 src {CLIENT} rto_min 10s && \
@@ -258,8 +253,9 @@ fn transfer(test: &str, set_up: &str) -> Option<[Side; 2]> {
         let mac = if name == "a0" { far.sysfs("b0", "address") } else { near.sysfs("a0", "address") };
         netns.shell(&format!(
             "ip addr add {own}/32 dev {name} && ip route add {other}/32 dev {name} rto_min 10s && \
-             ip neigh add {other} dev {name} lladdr {mac} nud permanent && {CALM}"
+             ip neigh add {other} dev {name} lladdr {mac} nud permanent"
         ));
+        netns.calm_tcp();
     }
     let napi = set_up.contains("gro on");
     for (netns, name) in [(&near, "near"), (&far, "far")] {

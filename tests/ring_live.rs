@@ -301,8 +301,11 @@ fn a_stripped_tag_stands_beside_the_frame() {
 fn a_super_frame_carries_its_segment_size() {
     let (Some(near), Some(far)) = (Netns::new("ring"), Netns::new("ring")) else { return };
     near.veth("v0", &far, "v1");
-    near.shell("ip addr add 198.18.0.1/24 dev v0; ethtool -K v0 tso on gso on");
-    far.shell("ip addr add 198.18.0.2/24 dev v1; ethtool -K v1 gro on");
+    near.calm_tcp();
+    far.calm_tcp();
+    near.shell("ip addr add 198.18.0.1/24 dev v0 && ethtool -K v0 tso on gso on");
+    near.shell("ip route change 198.18.0.0/24 dev v0 src 198.18.0.1 rto_min 10s");
+    far.shell("ip addr add 198.18.0.2/24 dev v1 && ethtool -K v1 gro on");
     let mut opened = open(&near, "v0", 1, &RingConfig { bytes: 32 << 20, ..SMALL });
     assert!(opened.rings[0].config().vnet);
     const BYTES: usize = 4 << 20;

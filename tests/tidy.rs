@@ -30,7 +30,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("aggregate", &["worker", "worker::outbox", "flow::*", "meter::*", "capture"]),
     ("worker", &["flow::*", "meter::*", "decode", "capture::*"]),
     // Flows and meters see packets, never a frame or where it came from.
-    ("flow", &["meter::*", "decode::*", "capture"]),
+    ("flow", &["meter::*", "decode::*", "capture", "capture::sys::memory"]),
     ("meter", &["decode", "capture"]),
     ("decode", &["meter::loss", "flow::key", "capture"]),
     // A dealer has to find a flow's owner before anybody decodes the packet, by
@@ -62,8 +62,7 @@ const FILE_LINES_MAX: usize = 600;
 const FUNCTION_LINES_MAX: usize = 70;
 
 /// Files that are longer: how long they may be, and why.
-const LONG_FILES: &[(&str, usize, &str)] =
-    &[("flow/table.rs", 630, "three passes and the cut share the table's invariants")];
+const LONG_FILES: &[(&str, usize, &str)] = &[];
 
 /// Functions that are longer: how long they may be, and why.
 const LONG_FUNCTIONS: &[(&str, &str, usize, &str)] = &[

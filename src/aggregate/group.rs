@@ -443,7 +443,7 @@ fn offer_flow(best: &mut Best, scope: Scope, sight: &RowSight, calendar: &Calend
         return;
     }
     let order = [row.client_second as usize, 1 - row.client_second as usize];
-    best.offer(|| Row {
+    best.offer_by(shown, || Row {
         name: RowName::Connection(row.key),
         client_second: row.client_second,
         interval: order.map(|side| now[side]),
@@ -514,6 +514,25 @@ impl Eq for Ranked {}
 impl Best<'_> {
     fn new(view: &View) -> Best<'_> {
         Best { view, found: 0, heap: BinaryHeap::new() }
+    }
+
+    /// A row that counts `sums` in what it is ordered by: where it cannot be among
+    /// the best it is counted and not made.
+    #[inline]
+    fn offer_by(&mut self, sums: &[Count; 2], row: impl FnOnce() -> Row) {
+        let weight = match self.view.order {
+            Order::Rate | Order::Bytes => sums[0].bytes + sums[1].bytes,
+            Order::Packets => sums[0].packets + sums[1].packets,
+            Order::None | Order::Average(_) => u64::MAX,
+        };
+        if self.view.only.is_none()
+            && self.heap.len() >= self.view.offset.saturating_add(self.view.limit)
+            && self.heap.peek().is_some_and(|worst| weight < worst.weight)
+        {
+            self.found += 1;
+        } else {
+            self.offer(row);
+        }
     }
 
     #[inline]

@@ -15,7 +15,7 @@ use crate::flow::key::FlowKey;
 use crate::flow::record::{Buffer, Record, flag};
 use crate::flow::tcp::TcpState;
 use crate::meter::totals::Count;
-use crate::worker::advise_huge_pages;
+use crate::worker::{LargeVec, Reading};
 use std::cmp::Reverse;
 use std::collections::HashMap;
 
@@ -76,7 +76,7 @@ pub(super) struct LaneRows {
 /// See the module's description.
 pub(super) struct Rows {
     /// By slot. Address space for all of them is taken at once, so that growing copies nothing.
-    rows: Vec<RowState>,
+    rows: LargeVec<RowState>,
     touched: Vec<u32>,
     /// Totals of rows as the interval began.
     bases: Vec<[Count; 2]>,
@@ -157,7 +157,7 @@ impl RowSight<'_> {
 
 /// The row of a slot; made where there is none yet.
 #[inline]
-fn row_of(rows: &mut Vec<RowState>, slot: u32) -> &mut RowState {
+fn row_of(rows: &mut LargeVec<RowState>, slot: u32) -> &mut RowState {
     let place = slot as usize;
     if rows.len() <= place {
         // Slots are taken in order, so this is one row at a time.
@@ -169,11 +169,9 @@ fn row_of(rows: &mut Vec<RowState>, slot: u32) -> &mut RowState {
 impl Rows {
     /// Rows of a table of `flows_max`. `averages`: whether histories are kept.
     pub fn new(flows_max: usize, averages: bool) -> Rows {
-        let mut rows: Vec<RowState> = Vec::with_capacity(flows_max);
-        let memory = rows.spare_capacity_mut();
-        advise_huge_pages(memory.as_mut_ptr().cast(), size_of_val(memory));
         Rows {
-            rows,
+            // A table has sixteen slots at least.
+            rows: LargeVec::new(flows_max.max(16), Reading::AtRandom),
             touched: Vec::new(),
             bases: Vec::new(),
             ended: Vec::new(),
@@ -204,7 +202,9 @@ impl Rows {
             if record.flags & flag::NEW != 0
                 && let Some(&(key, _)) = keys.next()
             {
-                self.by_lane.remove(&record.slot);
+                if !self.by_lane.is_empty() {
+                    self.by_lane.remove(&record.slot);
+                }
                 self.group_ids.forget(record.slot, groups);
                 let row = row_of(&mut self.rows, record.slot);
                 *row = RowState { key, live: true, listed: row.listed, ..RowState::default() };
@@ -410,7 +410,7 @@ impl Rows {
 
     /// Every row there is.
     pub fn each(&self, mut each: impl FnMut(RowSight)) {
-        let live = (0u32..).zip(&self.rows).filter(|(_, row)| row.live);
+        let live = (0u32..).zip(self.rows.iter()).filter(|(_, row)| row.live);
         live.filter_map(|(slot, _)| self.sight_of_slot(slot)).for_each(&mut each);
         self.each_ended(each);
     }

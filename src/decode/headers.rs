@@ -291,6 +291,10 @@ pub(super) fn cut_tcp(data: &[u8], packet: &mut Packet) -> Result<u32, Reason> {
 /// The maximum segment size that a SYN offers (RFC 9293 §3.7.1), 0 for none.
 #[cold]
 pub(super) fn mss(header: &TcpHeaderSlice<'_>) -> u16 {
+    // Nearly every stack puts it first (kind 2, length 4).
+    if let Some(&[2, 4, high, low]) = header.options().first_chunk() {
+        return u16::from_be_bytes([high, low]);
+    }
     header
         .options_iterator()
         .find_map(|option| match option {

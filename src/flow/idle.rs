@@ -19,6 +19,8 @@
 //!
 //! Does not know entries: the caller brings their class and last packet.
 
+use crate::capture::sys::memory::{LargeVec, Reading};
+
 /// Classes of flows by idle limit; the order is the order of eviction rules.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
@@ -70,6 +72,8 @@ struct Ring {
     low: u64,
     /// Entries that stand here, of whatever class.
     standing: usize,
+    /// A second and its bucket: many entries are put there one after the other.
+    known: (u64, u32),
 }
 
 impl Ring {
@@ -79,6 +83,14 @@ impl Ring {
     fn bucket(&self, second: u64) -> u32 {
         (self.offset + 1 + (second % self.buckets as u64) as usize) as u32
     }
+    /// The same without a division where it was asked for last time, too.
+    #[inline]
+    fn bucket_again(&mut self, second: u64) -> u32 {
+        if self.known.0 != second {
+            self.known = (second, self.bucket(second));
+        }
+        self.known.1
+    }
 }
 
 /// See the module's description.
@@ -87,7 +99,7 @@ pub struct IdleLists {
     /// Entries by class, wherever they stand.
     counts: [usize; CLASSES],
     heads: Vec<u32>,
-    nodes: Vec<Node>,
+    nodes: LargeVec<Node>,
     now: u64,
 }
 
@@ -99,7 +111,7 @@ impl IdleLists {
             // The sweep waits a second longer than the limit, and an entry
             // stands up to a second before its bucket's end.
             let buckets = (limit_ns / SECOND) as usize + 4;
-            let ring = Ring { offset, buckets, limit_ns, low: 0, standing: 0 };
+            let ring = Ring { offset, buckets, limit_ns, low: 0, standing: 0, known: (0, offset as u32 + 1) };
             // One more: the overdue list, in front.
             offset += buckets + 1;
             ring
@@ -108,14 +120,9 @@ impl IdleLists {
             rings,
             counts: [0; CLASSES],
             heads: vec![NONE; offset],
-            nodes: Vec::with_capacity(entries_max),
+            nodes: LargeVec::new(entries_max, Reading::AtRandom),
             now: 0,
         }
-    }
-
-    /// Bytes of memory for entries to come, for a hint to the kernel about page size.
-    pub fn memory(&mut self) -> &mut [std::mem::MaybeUninit<Node>] {
-        self.nodes.spare_capacity_mut()
     }
 
     /// Idle limit of a class, ns.
@@ -167,7 +174,7 @@ impl IdleLists {
         }
         ring.low = ring.low.min(second).max(oldest);
         ring.standing += 1;
-        let bucket = if second < oldest { ring.overdue() } else { ring.bucket(second) };
+        let bucket = if second < oldest { ring.overdue() } else { ring.bucket_again(second) };
         let blank = Node { second, next: NONE, previous: NONE, bucket, class: class as u8, linked: true };
         self.nodes[at] = blank;
         self.append(slot, bucket);

@@ -10,6 +10,7 @@
 //! (extendible hashing, Fagin et al. 1979).
 
 use super::prefetch;
+use crate::capture::sys::memory::{LargeVec, Reading};
 
 /// Buckets of a segment.
 const SEGMENT: usize = 4096;
@@ -19,7 +20,7 @@ const SPLIT_AT: u16 = (SEGMENT * 5 / 8) as u16;
 /// See the module's description.
 pub struct Index {
     /// `tag << 32 | slot + 1`; 0 is empty. Segment after segment.
-    buckets: Vec<u64>,
+    buckets: LargeVec<u64>,
     /// Number of the segment for each value of the tag's `depth` high bits.
     directory: Vec<u32>,
     depth: u32,
@@ -43,7 +44,7 @@ impl Index {
         // At the greatest depth segments are half full on average, so that none
         // of them, as hashes fall, is ever full.
         let segments = entries_max.div_ceil(SEGMENT / 2).next_power_of_two();
-        let mut buckets = Vec::with_capacity(segments * SEGMENT);
+        let mut buckets = LargeVec::new(segments * SEGMENT, Reading::AtRandom);
         buckets.resize(SEGMENT, 0);
         Index {
             buckets,
@@ -53,11 +54,6 @@ impl Index {
             scratch: Vec::with_capacity(SEGMENT),
             segments: first((0, 0), segments),
         }
-    }
-
-    /// Memory for segments to come, for a hint to the kernel about page size.
-    pub fn memory(&mut self) -> &mut [std::mem::MaybeUninit<u64>] {
-        self.buckets.spare_capacity_mut()
     }
 
     #[inline]

@@ -20,16 +20,23 @@ pub(super) struct Segment {
     largest: [u16; 2],
 }
 
+/// Whether a file's frame is larger than a packet, or tells of its flow's
+/// segment size: only then the array, which is not in the cache, is looked at.
+#[inline]
+pub(super) fn tells_of_segments(entry: &Entry, packet: &Packet) -> bool {
+    packet.ip_bytes > 1500 || packet.tcp_flags & tcp_flag::SYN != 0 || entry.marks & mark::MIDSTREAM != 0
+}
+
 /// A file's frame that is larger than a packet: taken apart by the flow's
 /// segment size. A SYN's option counts the options that a segment carries.
 #[inline]
-pub(super) fn estimate(segment: &mut Segment, entry: &Entry, packet: &mut Packet, side: usize) {
+pub(super) fn estimate(segment: &mut Segment, packet: &mut Packet, side: usize) {
     if packet.ip_bytes > 1500 {
         estimate_rarely(segment, packet, side);
     } else if packet.tcp_flags & tcp_flag::SYN != 0 {
         segment.mss[side] = packet.mss;
-    } else if entry.marks & mark::MIDSTREAM != 0 && packet.payload > segment.largest[side] as u32 {
-        // Only where no SYN told: the array is not in the cache.
+    } else if packet.payload > segment.largest[side] as u32 {
+        // Picked up later: no SYN told.
         segment.largest[side] = packet.payload as u16;
     }
 }

@@ -20,7 +20,7 @@
 //! Invariants: index, idle lists and slab name the same slots; a packet is in
 //! exactly one entry or one `untracked` counter, and always in the totals.
 
-use super::class::{active_due, class_of, class_of_tcp, reason_of};
+use super::class::{CLASS_BITS, active_due, class_of, class_of_tcp, reason_of};
 use super::detail::Details;
 use super::entry::{Entry, NO_LANE, NONE, mark, state};
 use super::idle::{Class, IdleLists};
@@ -28,9 +28,10 @@ use super::index::Index;
 use super::key::FlowKey;
 use super::prefetch;
 use super::record::{Account, EndReason, Record, Sink, flag};
-use super::segment::{Segment, estimate};
+use super::segment::{Segment, estimate, tells_of_segments};
 use super::tcp::{self, Fate, TcpState};
 use crate::capture::Lane;
+use crate::capture::sys::memory::{LargeVec, Reading};
 use crate::decode::{Kind, Packet, protocol};
 use crate::meter::loss::Reason;
 use crate::meter::totals::{Count, Totals};
@@ -91,13 +92,13 @@ pub struct FlowTable {
     /// Shortest idle limit: below it nothing has to be looked up.
     limit_least: u64,
     index: Index,
-    entries: Vec<Entry>,
-    segments: Vec<Segment>,
+    entries: LargeVec<Entry>,
+    segments: LargeVec<Segment>,
     details: Details,
     idle: IdleLists,
     free: Vec<u32>,
     /// Slots touched since the last cut, and those that still have to be written for it.
-    touched: [Vec<u32>; 2],
+    touched: [LargeVec<u32>; 2],
     current: usize,
     written: usize,
     /// Boundary of the last cut.
@@ -128,12 +129,12 @@ impl FlowTable {
         FlowTable {
             limit_least: limits.into_iter().min().unwrap_or(0),
             index: Index::new(flows_max),
-            entries: Vec::with_capacity(flows_max),
-            segments: Vec::with_capacity(flows_max),
+            entries: LargeVec::new(flows_max, Reading::AtRandom),
+            segments: LargeVec::new(flows_max, Reading::AtRandom),
             details: Details::new(flows_max / 2 + 64),
             idle: IdleLists::new(limits, flows_max),
             free: Vec::new(),
-            touched: [Vec::with_capacity(flows_max), Vec::with_capacity(flows_max)],
+            touched: [0, 1].map(|_| LargeVec::new(flows_max, Reading::InOrder)),
             current: 0,
             written: 0,
             boundary_ns: 0,
@@ -144,24 +145,6 @@ impl FlowTable {
             stats: TableStats::default(),
             config,
         }
-    }
-
-    /// Calls `advise` with the memory of each large array that is not in use
-    /// yet: a hint to the kernel about page size.
-    pub fn each_memory(&mut self, mut advise: impl FnMut(*mut u8, usize)) {
-        fn bytes<T>(memory: &mut [T]) -> (*mut u8, usize) {
-            (memory.as_mut_ptr().cast(), size_of_val(memory))
-        }
-        let [first, second] = &mut self.touched;
-        let memories = [
-            bytes(self.entries.spare_capacity_mut()),
-            bytes(self.segments.spare_capacity_mut()),
-            bytes(self.index.memory()),
-            bytes(self.idle.memory()),
-            bytes(first.spare_capacity_mut()),
-            bytes(second.spare_capacity_mut()),
-        ];
-        memories.into_iter().for_each(|(start, length)| advise(start, length));
     }
 
     /// Figures of the table.
@@ -252,15 +235,14 @@ impl FlowTable {
     fn count<S: Sink>(&mut self, packet: &mut Packet, slot: u32, sink: &mut S) -> Result<(), Reason> {
         let at = slot as usize;
         let side = packet.reversed as usize;
-        if packet.maybe_super && packet.kind == Kind::Tcp {
-            estimate(&mut self.segments[at], &self.entries[at], packet, side);
-        }
-        let entry = &mut self.entries[at];
-        let touch = entry.state >> state::TOUCH_SHIFT;
+        let touch = self.entries[at].state >> state::TOUCH_SHIFT;
         if touch != self.current as u32 + 1 {
             self.touch(slot, touch, sink);
         }
         let entry = &mut self.entries[at];
+        if packet.maybe_super && packet.kind == Kind::Tcp && tells_of_segments(entry, packet) {
+            estimate(&mut self.segments[at], packet, side);
+        }
         if packet.segments > 1 {
             let surplus = (packet.bytes - packet.frame_bytes) as u64;
             let more = packet.segments as u64 - 1;
@@ -295,7 +277,7 @@ impl FlowTable {
         }
         if packet.kind == Kind::Tcp {
             let before = entry.state;
-            if tcp::advance(entry, packet) && entry.state != before {
+            if tcp::advance(entry, packet) && (entry.state ^ before) & CLASS_BITS != 0 {
                 let (from, to) = (class_of_tcp(before), class_of_tcp(entry.state));
                 if from != to {
                     self.idle.reclass(slot, from, to, packet.time_ns);
@@ -457,11 +439,14 @@ impl FlowTable {
             }
             return false;
         };
+        // Read together and before any store: a load that a narrower store still
+        // stands before waits until all stores, into fresh buffers too, are done.
+        let (marks, lanes) = (entry.marks, entry.lanes);
         let mut flags = 0;
-        if entry.marks & mark::KNOWN == 0 {
+        if marks & mark::KNOWN == 0 {
             flags |= flag::NEW;
             buffer.keys.push((entry.key, entry.start));
-            entry.marks |= mark::KNOWN;
+            entry.marks = marks | mark::KNOWN;
         }
         if entry.client() == 1 {
             flags |= flag::CLIENT_SECOND;
@@ -475,7 +460,7 @@ impl FlowTable {
             end.or_else(|| active_due(age_ns, self.config.active_timeout_ns, reported?))
         };
         let mut lane_count = 0;
-        if entry.marks & (mark::LANES[0] | mark::LANES[1]) != 0 {
+        if marks & (mark::LANES[0] | mark::LANES[1]) != 0 {
             flags |= flag::LANES;
             let before = buffer.lanes.len();
             self.details.lanes(entry, |lane| buffer.lanes.push(lane));
@@ -494,8 +479,8 @@ impl FlowTable {
             slot,
             flags,
             state: (entry.key.protocol() == protocol::TCP).then(|| tcp::state_of(entry)),
-            marks: entry.marks,
-            lanes: entry.lanes,
+            marks,
+            lanes,
             lane_count,
             packets: [entry.packets(0), entry.packets(1)],
             bytes: [entry.sent[0].bytes, entry.sent[1].bytes],

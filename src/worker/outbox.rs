@@ -14,7 +14,7 @@ use crate::meter::totals::{Count, LaneTotals};
 use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
 
 /// Buffers of one worker on a file: enough to keep both threads busy.
-pub const BUFFERS_FILE: usize = 8;
+pub const BUFFERS_FILE: usize = 4;
 /// Buffers of one worker on rings: 262,144 records, some seconds of ended
 /// flows while the aggregator does not run.
 pub const BUFFERS_LIVE: usize = 128;

@@ -13,8 +13,9 @@ use std::io::{self, Read};
 /// Where bytes come from.
 pub(super) type Source = Box<dyn Read + Send>;
 
-/// First size of the buffer: one system call per MiB, and it stays in the L2 cache.
-pub(super) const BUFFER_START: usize = 1 << 20;
+/// First size of the buffer: some 2,000 packets a system call, and it stays in
+/// the L2 cache beside the flows.
+pub(super) const BUFFER_START: usize = 1 << 18;
 /// Most that a record or a block may make of the buffer (libpcap's bound for
 /// a block of pcapng, `INITIAL_MAX_BLOCKSIZE` in sf-pcapng.c).
 pub(super) const BUFFER_MAX: usize = 16 << 20;
