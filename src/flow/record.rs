@@ -127,6 +127,105 @@ impl Account {
     }
 }
 
+/// How an attempt to connect ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[repr(u8)]
+pub enum Outcome {
+    /// Both ends have the connection.
+    Success = 1,
+    /// The server answered with a RST.
+    Reject,
+    /// An ICMP error quotes the SYN.
+    Unreach,
+    /// Nobody answered the SYN for the time-out.
+    TimeoutNoSynack,
+    /// Nobody answered the SYN/ACK for the time-out.
+    TimeoutNoAck,
+    /// The client gave up by RST.
+    AbortedRst,
+    /// The client gave up by FIN, or began anew with another number.
+    Aborted,
+    /// Not finished for the time-out, but the capture lost something meanwhile or
+    /// never saw its beginning: no failure that anybody could vouch for.
+    Indeterminate,
+    /// Pushed out of a full table before anything was decided.
+    Evicted,
+}
+
+impl Outcome {
+    /// Its name in every output.
+    pub fn name(self) -> &'static str {
+        match self {
+            Outcome::Success => "success",
+            Outcome::Reject => "reject",
+            Outcome::Unreach => "unreach",
+            Outcome::TimeoutNoSynack | Outcome::TimeoutNoAck => "timeout",
+            Outcome::AbortedRst | Outcome::Aborted => "aborted",
+            Outcome::Indeterminate => "indeterminate",
+            Outcome::Evicted => "evicted",
+        }
+    }
+
+    /// From the entry's byte; 0 and anything else is undecided.
+    pub fn from_byte(byte: u8) -> Option<Outcome> {
+        use Outcome::{
+            Aborted, AbortedRst, Evicted, Indeterminate, Reject, Success, TimeoutNoAck, TimeoutNoSynack,
+            Unreach,
+        };
+        [Success, Reject, Unreach, TimeoutNoSynack, TimeoutNoAck, AbortedRst, Aborted, Indeterminate, Evicted]
+            .into_iter()
+            .find(|outcome| *outcome as u8 == byte)
+    }
+}
+
+/// An attempt to connect that is decided. µs, None where a latency could not be known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Session {
+    /// Slot of its flow in the worker's table.
+    pub slot: u32,
+    /// Its flow.
+    pub key: FlowKey,
+    /// The key's second end is the client.
+    pub client_second: bool,
+    /// First packet, ns since the epoch.
+    pub start_ns: u64,
+    /// When it was decided, ns since the epoch: for a time-out the last packet's time and the limit.
+    pub end_ns: u64,
+    /// How.
+    pub outcome: Outcome,
+    /// Type and code of the ICMP error (`Unreach`).
+    pub icmp: [u8; 2],
+    /// SYNs after the first, until it was decided; 255 and more are 255.
+    pub syn_retransmitted: u8,
+    /// SYN/ACKs after the first, until it was decided; 255 and more are 255.
+    pub synack_retransmitted: u8,
+    /// A SYN/ACK that answers the SYN was seen.
+    pub synack_seen: bool,
+    /// It was seen from its SYN/ACK on: in no figure of tcpeek's.
+    pub syn_unseen: bool,
+    /// First SYN to the end of the handshake (`Success`).
+    pub connect_us: Option<u32>,
+    /// SYN to SYN/ACK.
+    pub server_us: Option<u32>,
+    /// SYN/ACK to the client's ACK.
+    pub client_us: Option<u32>,
+    /// That ACK carried data: the client may have waited with it, so no percentile has it.
+    pub ack_with_data: bool,
+    /// Lane in force by sender.
+    pub lanes: [u8; 2],
+}
+
+/// A request and its whole response. µs, both None where the capture lost a part of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Exchange {
+    /// Slot of its flow in the worker's table.
+    pub slot: u32,
+    /// Last byte of the request to the first of the response.
+    pub first_byte_us: Option<u32>,
+    /// First byte of the request to the last of the response.
+    pub last_byte_us: Option<u32>,
+}
+
 /// A batch of records on its way to the aggregator; it comes back empty.
 #[derive(Default)]
 pub struct Buffer {
@@ -138,6 +237,10 @@ pub struct Buffer {
     pub lanes: Vec<LaneCount>,
     /// Of each record with `ACCOUNT`.
     pub accounts: Vec<Account>,
+    /// Attempts that were decided, each before the record that ends its flow.
+    pub sessions: Vec<Session>,
+    /// Exchanges that are complete, each before the record that ends its flow.
+    pub exchanges: Vec<Exchange>,
 }
 
 impl Buffer {
@@ -148,16 +251,20 @@ impl Buffer {
             keys: Vec::with_capacity(BUFFER_RECORDS),
             lanes: Vec::with_capacity(BUFFER_RECORDS),
             accounts: Vec::with_capacity(if accounts { BUFFER_RECORDS } else { 0 }),
+            sessions: Vec::with_capacity(BUFFER_RECORDS),
+            exchanges: Vec::with_capacity(BUFFER_RECORDS),
         }
     }
     /// Whether it has to be sent before another record. A flow has at most 256 lanes a side.
     #[inline]
     pub fn is_full(&self) -> bool {
-        self.records.len() >= BUFFER_RECORDS || self.lanes.len() + 512 > BUFFER_RECORDS
+        self.records.len() >= BUFFER_RECORDS
+            || self.lanes.len() + 512 > BUFFER_RECORDS
+            || self.sessions.len().max(self.exchanges.len()) >= BUFFER_RECORDS
     }
     /// Nothing to send.
     pub fn is_empty(&self) -> bool {
-        self.records.is_empty()
+        self.records.is_empty() && self.sessions.is_empty() && self.exchanges.is_empty()
     }
     /// Ready to be filled again; its memory stays.
     pub fn clear(&mut self) {
@@ -165,6 +272,8 @@ impl Buffer {
         self.keys.clear();
         self.lanes.clear();
         self.accounts.clear();
+        self.sessions.clear();
+        self.exchanges.clear();
     }
 }
 
