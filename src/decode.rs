@@ -20,6 +20,7 @@ mod fragment;
 mod headers;
 mod ip;
 mod plain;
+mod quote;
 
 use crate::capture::{Direction, Frame, Lane, LinkId};
 use crate::flow::key::{End, FlowKey};
@@ -98,6 +99,9 @@ pub enum Kind {
     Udp,
     /// Any other IP protocol.
     Other,
+    /// No packet of its own: the segment that an ICMP error quotes, which the flow
+    /// that it names has to be told of. Counts nowhere.
+    Quote,
     /// No flow takes it, for this reason; `key` means nothing.
     Untracked(Reason),
 }
@@ -136,10 +140,18 @@ pub struct Packet {
     pub window: u16,
     /// Maximum segment size option of a SYN, 0 if there is none.
     pub mss: u16,
+    /// TCP time stamp and its echo (RFC 7323 §3), where `has_stamps`.
+    pub stamp: u32,
+    /// See `stamp`.
+    pub stamp_echo: u32,
     /// TCP flags.
     pub tcp_flags: u8,
     /// Bytes of TCP options.
     pub tcp_option_bytes: u8,
+    /// First byte behind the TCP header, where it was captured: of the payload, if there is any.
+    pub first_byte: u8,
+    /// The segment has time stamps.
+    pub has_stamps: bool,
     /// Interface and direction.
     pub lane: Lane,
     /// The sender is the key's second end.
@@ -251,6 +263,13 @@ impl Decoder {
         }
     }
 
+    /// What an ICMP error says of a TCP connection, beside the packet that it is
+    /// itself: nearly always nothing. Call it for each frame after `decode_into`.
+    #[inline]
+    pub fn quoted(&self, frame: &Frame<'_>, packet: &Packet) -> Option<Packet> {
+        if matches!(packet.class, Class::Icmp | Class::Icmp6) { quote::of(frame, packet) } else { None }
+    }
+
     /// Everything that [`plain`] leaves.
     #[inline(never)]
     fn decode_fully(&mut self, frame: &Frame<'_>, packet: &mut Packet, group: u8) {
@@ -321,11 +340,11 @@ impl Decoder {
                 }
                 if !network.more_fragments
                     && header > 20
-                    && packet.tcp_flags & tcp_flag::SYN != 0
                     && let Ok(slice) = TcpHeaderSlice::from_slice(data)
                 {
-                    packet.mss = headers::mss(&slice);
+                    headers::tcp_options(&slice, packet);
                 }
+                packet.first_byte = data.get(header as usize).copied().unwrap_or(0);
             }
             protocol::UDP | protocol::UDP_LITE => {
                 packet.class = if network.protocol == protocol::UDP { Class::Udp } else { Class::OtherIp };
@@ -468,8 +487,12 @@ const BLANK: Packet = Packet {
     acknowledgement: 0,
     window: 0,
     mss: 0,
+    stamp: 0,
+    stamp_echo: 0,
     tcp_flags: 0,
     tcp_option_bytes: 0,
+    first_byte: 0,
+    has_stamps: false,
     lane: Lane(0),
     reversed: false,
     class: Class::NotIp,

@@ -88,6 +88,11 @@ impl Worker {
 
     /// Kernel figures for the next cut.
     pub fn set_rings(&mut self, rings: Vec<RingFigures>) {
+        let lost =
+            |rings: &[RingFigures]| rings.iter().map(|ring| ring.kernel_drops + ring.freezes).sum::<u64>();
+        if lost(&rings) != lost(&self.rings) {
+            self.table.note_loss();
+        }
         self.rings = rings;
     }
 

@@ -45,7 +45,7 @@ impl Played {
     fn payload(&self) -> Vec<(u64, u64)> {
         let of = |account: &Account| {
             let client = account.entry.client();
-            (account.entry.payload(client), account.entry.payload(1 - client))
+            (account.payload(client), account.payload(1 - client))
         };
         self.accounts.iter().map(of).collect()
     }
@@ -189,7 +189,7 @@ fn no_answer() {
         (63_000.0, C, SYN, 100, 0, 0, Some(TcpState::SynSent)),
     ]);
     assert_eq!(played.packets(), [(3, 0), (1, 0)]);
-    assert_eq!(played.ends()[0], (TcpState::SynSent, EndReason::Timeout));
+    assert_eq!(played.ends()[0], (TcpState::Closed, EndReason::Timeout));
 }
 
 #[test]

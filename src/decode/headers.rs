@@ -279,6 +279,8 @@ pub(super) fn cut_tcp(data: &[u8], packet: &mut Packet) -> Result<u32, Reason> {
         packet.acknowledgement = u32::from_be_bytes([data[8], data[9], data[10], data[11]]);
         packet.tcp_flags = data[13];
         let header = (data[12] >> 4) as u32 * 4;
+        // What is not there does not say that there is no room.
+        packet.window = data.get(14..16).map_or(1, |window| u16::from_be_bytes([window[0], window[1]]));
         if header >= 20 && !impossible(packet.tcp_flags) {
             packet.kind = Kind::Tcp;
         }
@@ -288,20 +290,36 @@ pub(super) fn cut_tcp(data: &[u8], packet: &mut Packet) -> Result<u32, Reason> {
     Ok(20)
 }
 
-/// The maximum segment size that a SYN offers (RFC 9293 §3.7.1), 0 for none.
+/// Time stamps, and a SYN's maximum segment size (RFC 9293 §3.7.1, RFC 7323 §3).
 #[cold]
-pub(super) fn mss(header: &TcpHeaderSlice<'_>) -> u16 {
-    // Nearly every stack puts it first (kind 2, length 4).
-    if let Some(&[2, 4, high, low]) = header.options().first_chunk() {
-        return u16::from_be_bytes([high, low]);
+#[inline(never)]
+pub(super) fn tcp_options(header: &TcpHeaderSlice<'_>, packet: &mut Packet) {
+    let options = header.options();
+    // As Linux writes a SYN's: segment size, SACK permitted, time stamps.
+    if let Some(&[2, 4, x, y, 4, 2, 8, 10, a, b, c, d, e, f, g, h]) = options.first_chunk() {
+        packet.mss = u16::from_be_bytes([x, y]);
+        packet.stamp = u32::from_be_bytes([a, b, c, d]);
+        packet.stamp_echo = u32::from_be_bytes([e, f, g, h]);
+        packet.has_stamps = true;
+    } else {
+        other_tcp_options(header, packet);
     }
-    header
-        .options_iterator()
-        .find_map(|option| match option {
-            Ok(TcpOptionElement::MaximumSegmentSize(size)) => Some(size),
-            _ => None,
-        })
-        .unwrap_or(0)
+    if packet.tcp_flags & tcp_flag::SYN == 0 {
+        packet.mss = 0;
+    }
+}
+
+fn other_tcp_options(header: &TcpHeaderSlice<'_>, packet: &mut Packet) {
+    for option in header.options_iterator() {
+        match option {
+            Ok(TcpOptionElement::MaximumSegmentSize(size)) => packet.mss = size,
+            Ok(TcpOptionElement::Timestamp(stamp, echo)) => {
+                (packet.stamp, packet.stamp_echo, packet.has_stamps) = (stamp, echo, true);
+            }
+            Ok(_) => {}
+            Err(_) => break,
+        }
+    }
 }
 
 /// Whether the IPv6 header at `at` has no length and a hop-by-hop header behind

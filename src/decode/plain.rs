@@ -13,7 +13,7 @@ use etherparse::{Ipv4HeaderSlice, TcpHeaderSlice};
 /// fragment, TCP or UDP whole. False for anything else, and then nothing has
 /// been written that the full way would not write; a property holds both ways
 /// to the same answer.
-#[inline(always)]
+#[inline]
 pub(super) fn plain(frame: &Frame<'_>, packet: &mut Packet, group: u8) -> bool {
     const ETHERNET: usize = 14;
     if frame.link_type != LinkType::Ethernet || frame.stripped_tag.is_some() || frame.gso_size != 0 {
@@ -43,9 +43,17 @@ pub(super) fn plain(frame: &Frame<'_>, packet: &mut Packet, group: u8) -> bool {
             packet.window = tcp.window_size();
             packet.tcp_flags = flags;
             packet.tcp_option_bytes = (header - 20) as u8;
-            if flags & tcp_flag::SYN != 0 {
-                packet.mss = headers::mss(&tcp);
+            // As every stack writes time stamps in an open connection (RFC 7323, appendix A).
+            if header >= 32
+                && let Some(&[1, 1, 8, 10, a, b, c, d, e, f, g, h]) = data[20..].first_chunk()
+            {
+                packet.stamp = u32::from_be_bytes([a, b, c, d]);
+                packet.stamp_echo = u32::from_be_bytes([e, f, g, h]);
+                packet.has_stamps = true;
+            } else if header > 20 {
+                headers::tcp_options(&tcp, packet);
             }
+            packet.first_byte = data.get(header).copied().unwrap_or(0);
         }
         protocol::UDP => {
             let Some(udp) = data.first_chunk::<8>() else { return false };

@@ -1,8 +1,9 @@
 //! How long a flow may be silent, and what its end is called.
 
-use super::entry::{Entry, mark, state};
+use super::entry::{Entry, state};
+use super::handshake;
 use super::idle::Class;
-use super::record::EndReason;
+use super::record::{EndReason, Outcome};
 use super::tcp::{self, TcpState};
 use crate::decode::protocol;
 
@@ -44,11 +45,10 @@ pub(super) fn reason_of(entry: &Entry) -> EndReason {
         return EndReason::Idle;
     }
     match tcp::state_of(entry) {
-        TcpState::SynSent | TcpState::SynReceived => EndReason::Timeout,
+        TcpState::SynSent | TcpState::SynReceived | TcpState::Closed => EndReason::Timeout,
         TcpState::TimeWait => EndReason::Fin,
-        TcpState::Reset if entry.marks & mark::REFUSED != 0 => EndReason::Refused,
+        TcpState::Reset if handshake::outcome(entry) == Some(Outcome::Reject) => EndReason::Refused,
         TcpState::Reset => EndReason::Rst,
-        TcpState::Closed => EndReason::Refused,
         TcpState::Established
         | TcpState::FinWait
         | TcpState::HalfClosedClient

@@ -18,6 +18,8 @@ use super::key::FlowKey;
 pub const NONE: u32 = u32::MAX;
 /// No lane yet.
 pub const NO_LANE: u8 = u8::MAX;
+/// A time that is not known.
+pub const UNKNOWN_US: u32 = u32::MAX;
 
 /// Counters of one direction: what the sender at that index sent.
 #[derive(Clone, Copy, Default, Debug)]
@@ -27,29 +29,31 @@ pub struct Sent {
     pub bytes: u64,
     /// Wire packets, low 32 bits; the rest is in [`Warm::packets_carry`].
     pub packets: u32,
-    /// TCP: sequence number behind the highest byte seen or acknowledged (without FIN).
+    /// TCP: sequence number behind the highest byte seen or acknowledged (without
+    /// FIN). Others: payload bytes, low 32 bits; high ones are in `wire_acked`.
     pub wire_end: u32,
     /// TCP: highest acknowledgement of the other side.
     pub wire_acked: u32,
-    /// Payload bytes, low 32 bits; the rest is in [`Warm::payload_carry`].
-    pub payload: u32,
+    /// TCP: when new payload came last, µs since [`Entry::start`], low 32 bits.
+    pub last_payload_us: u32,
 }
 
 /// Touched at handshakes, requests and round trips, not by every packet.
 #[derive(Clone, Copy, Default, Debug)]
 #[repr(C)]
 pub struct Warm {
-    /// Wire number of stream offset 0, where `state` says firm.
+    /// Wire number of stream offset 0.
     pub base: [u32; 2],
     /// High bits of the packet counters.
     pub packets_carry: [u16; 2],
-    /// High bits of the payload counters.
-    pub payload_carry: [u16; 2],
-    /// Halves of the handshake's latency, µs.
+    /// How often `wire_end` has passed 2^32.
+    pub end_epoch: [u16; 2],
+    /// Halves of the handshake's latency, to the server and to the client, µs, or [`UNKNOWN_US`].
     pub handshake_us: [u32; 2],
-    /// Least round trip by direction, µs.
+    /// Least round trip by sender of the payload, µs, or [`UNKNOWN_US`]. While a
+    /// handshake is undecided these and the two below are [`super::handshake::Attempt`].
     pub rtt_min_us: [u32; 2],
-    /// Smoothed round trip by direction, eighths of a µs.
+    /// Smoothed round trip, eighths of a µs; means something where `rtt_min_us` does.
     pub rtt_smoothed: [u32; 2],
     /// When the request in progress began, µs since `start`.
     pub request_us: u32,
@@ -118,15 +122,39 @@ pub mod mark {
     pub const SUPER_FRAMES: u16 = 1 << 8;
     /// The aggregator has its key.
     pub const KNOWN: u16 = 1 << 9;
+    /// A direction's detail has holes in its stream.
+    pub const HOLES: [u16; 2] = [1 << 10, 1 << 11];
+    /// Holes had to be merged or could not be kept: missing, retransmitted and
+    /// order figures are estimates from then on.
+    pub const HOLES_MERGED: u16 = 1 << 12;
+    /// Its numbers jumped and were begun anew: sums are not exact.
+    pub const DISCONTINUOUS: u16 = 1 << 13;
+    /// The capture lost a part of an exchange: their number is a lower bound.
+    pub const EXCHANGES_LOSSY: u16 = 1 << 14;
     /// The slot is free.
     pub const FREE: u16 = 1 << 15;
-    /// Ended by a RST before the handshake was proven, by the server.
-    pub const REFUSED: u16 = 1 << 10;
+}
+
+/// Bits beside the outcome in the first byte of [`Entry::handshake`].
+pub mod shake {
+    /// The outcome's bits: [`crate::flow::record::Outcome`], 0 while undecided.
+    pub const OUTCOME: u8 = 0x0f;
+    /// Payload of the SYN was acknowledged by the SYN/ACK (RFC 7413).
+    pub const TFO_ACCEPTED: u8 = 1 << 4;
+    /// It was not.
+    pub const TFO_REFUSED: u8 = 1 << 5;
+    /// Connected after an ICMP error said that it would not.
+    pub const AFTER_UNREACH: u8 = 1 << 6;
+    /// The client's first payload byte is that of a TLS record.
+    pub const TLS: u8 = 1 << 7;
+    /// Both ends sent a SYN: in the last byte, while undecided; its other bits are
+    /// the payload of the SYN/ACK then, and type and code of the ICMP error later.
+    pub const BOTH_OPEN: u8 = 1 << 7;
 }
 
 /// Bits of [`Entry::state`]. `SIDE[i]` shifts a side's five bits.
 pub mod state {
-    /// Its SYN was seen, or implied by the other's acknowledgement.
+    /// Its first number is known: its SYN was seen, or acknowledged by a SYN/ACK.
     pub const SYN: u32 = 1 << 0;
     /// Its SYN was acknowledged.
     pub const SYN_ACKED: u32 = 1 << 1;
@@ -144,12 +172,23 @@ pub mod state {
     pub const CLIENT_SECOND: u32 = 1 << 11;
     /// The handshake is proven, or the connection was picked up later.
     pub const PROVEN: u32 = 1 << 12;
-    /// `warm.base` is that of a SYN seen or acknowledged, by side.
+    /// `warm.base` will not move any more: that of a SYN, or of the first payload
+    /// that was seen, by side.
     pub const FIRM: [u32; 2] = [1 << 13, 1 << 14];
     /// A segment of that side was seen, so `wire_end` means something.
     pub const SEEN: [u32; 2] = [1 << 15, 1 << 16];
     /// That side's bytes were acknowledged once, so `wire_acked` means something.
     pub const ACKED: [u32; 2] = [1 << 17, 1 << 18];
+    /// Whose turn it is: nobody's, or one of the two below.
+    pub const FLOOR: u32 = 3 << 19;
+    /// The client has asked.
+    pub const REQUEST: u32 = 1 << 19;
+    /// The server answers.
+    pub const RESPONSE: u32 = 2 << 19;
+    /// The capture lost a part of the exchange under way.
+    pub const LOSSY: u32 = 1 << 21;
+    /// Where the state of each side's round-trip slot stands ([`super::super::rtt`]).
+    pub const SLOT: [u32; 2] = [22, 25];
     /// Where the mark of the cut stands: 0 clean, else number of the touched list + 1.
     pub const TOUCH_SHIFT: u32 = 30;
     /// Both bits of it.
@@ -212,9 +251,28 @@ impl Entry {
         (self.warm.packets_carry[side & 1] as u64) << 32 | self.sent[side & 1].packets as u64
     }
 
-    /// Payload bytes sent by an end.
+    /// Where a direction's known stream ends: bytes behind its base.
+    #[inline]
+    pub fn end(&self, side: usize) -> u64 {
+        let side = side & 1;
+        let epoch = (self.warm.end_epoch[side] as u64) << 32;
+        (epoch + self.sent[side].wire_end as u64).saturating_sub(self.warm.base[side] as u64)
+    }
+
+    /// Adds payload of any protocol but TCP.
+    #[inline]
+    pub fn add_payload(&mut self, side: usize, bytes: u32) {
+        let sent = &mut self.sent[side & 1];
+        let (low, over) = sent.wire_end.overflowing_add(bytes);
+        sent.wire_end = low;
+        sent.wire_acked += over as u32;
+    }
+
+    /// Payload bytes sent by an end, of any protocol but TCP (whose payload is
+    /// told by its stream: [`super::sequence`]).
     #[inline]
     pub fn payload(&self, side: usize) -> u64 {
-        (self.warm.payload_carry[side & 1] as u64) << 32 | self.sent[side & 1].payload as u64
+        let sent = &self.sent[side & 1];
+        (sent.wire_acked as u64) << 32 | sent.wire_end as u64
     }
 }

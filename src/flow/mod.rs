@@ -5,14 +5,19 @@
 //! allocates nothing; every store has a limit, a rule for what goes first, and
 //! a counter for what went.
 
+pub mod beside;
 mod class;
 pub mod detail;
 pub mod entry;
+pub mod exchange;
+pub mod handshake;
 pub mod idle;
 pub mod index;
 pub mod key;
 pub mod prefetch;
 pub mod record;
+mod rtt;
 mod segment;
+pub mod sequence;
 pub mod table;
 pub mod tcp;

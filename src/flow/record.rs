@@ -5,11 +5,14 @@
 //! slot; its key travels once, with the first record (`NEW`). Records, keys,
 //! lane counts and accounts are read in the order in which they were written.
 
-use super::detail::{LaneCount, Surplus};
+use super::beside::Beside;
+use super::detail::{ExchangeTimes, Histogram, LaneCount, Surplus};
 use super::entry::{Entry, NO_LANE};
 use super::key::FlowKey;
+use super::sequence::Stream;
 use super::tcp::TcpState;
 use crate::capture::{Lane, LinkId};
+use crate::decode::protocol;
 
 /// Records a buffer holds: 112 KiB of them, half of a worker's level-2 cache share.
 pub const BUFFER_RECORDS: usize = 2048;
@@ -94,6 +97,19 @@ pub struct Record {
 
 const _: () = assert!(size_of::<Record>() == 56);
 
+/// What is kept of a TCP connection beside its entry.
+#[derive(Clone, Debug, Default)]
+pub struct TcpAccount {
+    /// The streams, by sender.
+    pub streams: [Stream; 2],
+    /// SYN, FIN and RST, and the time that it took to connect.
+    pub beside: Beside,
+    /// Round trips by sender of the payload, where they were kept.
+    pub round_trips: Option<[Histogram; 2]>,
+    /// Times of exchanges, where there were several and they were kept.
+    pub exchanges: Option<ExchangeTimes>,
+}
+
 /// The whole account of a flow, for `connection` lines.
 #[derive(Clone, Debug)]
 pub struct Account {
@@ -101,6 +117,8 @@ pub struct Account {
     pub entry: Entry,
     /// Super-frames.
     pub surplus: Surplus,
+    /// What TCP came to.
+    pub tcp: TcpAccount,
     /// Why it left.
     pub reason: EndReason,
     /// Counters by lane, of a side with more than one; for a side without any,
@@ -109,6 +127,13 @@ pub struct Account {
 }
 
 impl Account {
+    /// Payload that a side sent, resends included.
+    pub fn payload(&self, side: usize) -> u64 {
+        let side = side & 1;
+        let is_tcp = self.entry.key.protocol() == protocol::TCP;
+        if is_tcp { self.tcp.streams[side].payload_bytes } else { self.entry.payload(side) }
+    }
+
     /// Bytes that a side sent, by interface, each interface once.
     pub fn bytes_by_link(&self, side: usize) -> Vec<(LinkId, u64)> {
         let side = side & 1;

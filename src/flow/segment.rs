@@ -6,19 +6,13 @@
 //! ordinary segment that was seen; else an assumption. What comes out is marked
 //! `estimated`. Rings tell the size: nothing here is for them.
 
+use super::beside::Beside;
 use super::entry::{Entry, mark};
 use crate::decode::{Packet, tcp_flag};
 
 /// Segment size that is assumed where a flow's is not known: 1500 bytes less
 /// IPv4, TCP and the time-stamp option.
 const SEGMENT_ASSUMED: u16 = 1448;
-
-/// Segment sizes by sender, beside the entry: read where a file's frame is larger than a packet.
-#[derive(Clone, Copy, Default)]
-pub(super) struct Segment {
-    mss: [u16; 2],
-    largest: [u16; 2],
-}
 
 /// Whether a file's frame is larger than a packet, or tells of its flow's
 /// segment size: only then the array, which is not in the cache, is looked at.
@@ -30,7 +24,7 @@ pub(super) fn tells_of_segments(entry: &Entry, packet: &Packet) -> bool {
 /// A file's frame that is larger than a packet: taken apart by the flow's
 /// segment size. A SYN's option counts the options that a segment carries.
 #[inline]
-pub(super) fn estimate(segment: &mut Segment, packet: &mut Packet, side: usize) {
+pub(super) fn estimate(segment: &mut Beside, packet: &mut Packet, side: usize) {
     if packet.ip_bytes > 1500 {
         estimate_rarely(segment, packet, side);
     } else if packet.tcp_flags & tcp_flag::SYN != 0 {
@@ -43,7 +37,7 @@ pub(super) fn estimate(segment: &mut Segment, packet: &mut Packet, side: usize) 
 
 #[cold]
 #[inline(never)]
-fn estimate_rarely(segment: &Segment, packet: &mut Packet, side: usize) {
+fn estimate_rarely(segment: &Beside, packet: &mut Packet, side: usize) {
     // A length that the frame does not have is a false one, not a super-frame's.
     if packet.frame_bytes.saturating_sub(packet.link_bytes as u32) <= 1500 {
         return;

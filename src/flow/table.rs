@@ -20,24 +20,29 @@
 //! Invariants: index, idle lists and slab name the same slots; a packet is in
 //! exactly one entry or one `untracked` counter, and always in the totals.
 
+use super::beside::Beside;
 use super::class::{CLASS_BITS, active_due, class_of, class_of_tcp, reason_of};
 use super::detail::Details;
-use super::entry::{Entry, NO_LANE, NONE, mark, state};
+use super::entry::{Entry, NO_LANE, NONE, UNKNOWN_US, mark, state};
 use super::idle::{Class, IdleLists};
 use super::index::Index;
 use super::key::FlowKey;
 use super::prefetch;
-use super::record::{Account, EndReason, Record, Sink, flag};
-use super::segment::{Segment, estimate, tells_of_segments};
-use super::tcp::{self, Fate, TcpState};
+use super::record::{Account, EndReason, Exchange, Record, Sink, TcpAccount, flag};
+use super::segment::{estimate, tells_of_segments};
+use super::tcp::{self, Events, Fate, TcpState, Track};
+use super::{exchange, handshake, sequence};
 use crate::capture::Lane;
 use crate::capture::sys::memory::{LargeVec, Reading};
 use crate::decode::{Kind, Packet, protocol};
 use crate::meter::loss::Reason;
-use crate::meter::totals::{Count, Totals};
+use crate::meter::totals::{Count, LaneTotals, Totals};
 
 /// Packets that go through together.
 pub const BATCH: usize = 32;
+
+/// So many packets before its turn an entry's hot line has come.
+const AHEAD: usize = 6;
 
 const SECOND: u64 = 1_000_000_000;
 /// Entries looked at for one eviction: what is looked at and stays is put where
@@ -84,6 +89,8 @@ pub struct TableStats {
     pub unreported: u64,
     /// Their packets and bytes.
     pub unreported_count: Count,
+    /// Attempts and exchanges that found no room on their way to the aggregator.
+    pub events_lost: u64,
 }
 
 /// See the module's description.
@@ -93,7 +100,7 @@ pub struct FlowTable {
     limit_least: u64,
     index: Index,
     entries: LargeVec<Entry>,
-    segments: LargeVec<Segment>,
+    beside: LargeVec<Beside>,
     details: Details,
     idle: IdleLists,
     free: Vec<u32>,
@@ -103,6 +110,8 @@ pub struct FlowTable {
     written: usize,
     /// Boundary of the last cut.
     boundary_ns: u64,
+    /// Raised where the capture lost something: an attempt that was open then is no failure.
+    loss_epoch: u32,
     /// Active time-outs that each slot's flow has been reported for; empty where none are asked for.
     reported: Vec<u64>,
     /// Every record of the cut under way has its values of the boundary.
@@ -130,14 +139,16 @@ impl FlowTable {
             limit_least: limits.into_iter().min().unwrap_or(0),
             index: Index::new(flows_max),
             entries: LargeVec::new(flows_max, Reading::AtRandom),
-            segments: LargeVec::new(flows_max, Reading::AtRandom),
-            details: Details::new(flows_max / 2 + 64),
+            beside: LargeVec::new(flows_max, Reading::AtRandom),
+            // Thirteen chunks for sixteen flows.
+            details: Details::new(flows_max / 16 * 13 + 64),
             idle: IdleLists::new(limits, flows_max),
             free: Vec::new(),
             touched: [0, 1].map(|_| LargeVec::new(flows_max, Reading::InOrder)),
             current: 0,
             written: 0,
             boundary_ns: 0,
+            loss_epoch: 0,
             reported: Vec::with_capacity(if config.reports_active() { flows_max } else { 0 }),
             cut_whole: true,
             cutting: false,
@@ -159,6 +170,11 @@ impl FlowTable {
             closed: self.stats.closed + tombstones,
             ..self.stats
         }
+    }
+
+    /// The capture has lost something: what is open now may not be whole.
+    pub fn note_loss(&mut self) {
+        self.loss_epoch = self.loss_epoch.wrapping_add(1);
     }
 
     /// From here on nothing ends by its idle limit but when its next packet
@@ -187,10 +203,23 @@ impl FlowTable {
                 prefetch::line(&entry.last);
             }
         }
-        for ((packet, &tag), &candidate) in packets.iter_mut().zip(&tags).zip(&candidates) {
+        for (at, ((packet, &tag), &candidate)) in packets.iter_mut().zip(&tags).zip(&candidates).enumerate() {
+            // The third line is needed by few, and who they are is known by now.
+            if let Some(ahead) = candidates.get(at + AHEAD).and_then(|&slot| self.entries.get(slot as usize))
+                && tcp::needs_more(ahead.state)
+            {
+                prefetch::line(&ahead.warm);
+                self.details.prefetch(ahead);
+            }
             let outcome = match packet.kind {
                 Kind::Untracked(reason) => Err(reason),
-                _ => self.place(packet, tag, candidate, sink).and_then(|slot| self.count(packet, slot, sink)),
+                Kind::Quote => {
+                    self.tell_quoted(packet, tag, sink);
+                    continue;
+                }
+                _ => self
+                    .place(packet, tag, candidate, sink)
+                    .and_then(|slot| self.count(packet, slot, &mut totals.lanes, sink)),
             };
             totals.count(packet);
             if let Err(reason) = outcome {
@@ -218,13 +247,13 @@ impl FlowTable {
             && packet.time_ns - entry.last >= self.idle.limit_ns(class_of(entry))
         {
             let reason = reason_of(entry);
-            self.end(slot, reason, sink);
+            self.end(slot, reason, packet.time_ns, sink);
             return self.open(packet, tag, sink);
         }
         if packet.kind == Kind::Tcp && tcp::fate(entry, packet) == Fate::Reused {
             let reason =
                 if tcp::state_of(entry) == TcpState::Reset { reason_of(entry) } else { EndReason::Reused };
-            self.end(slot, reason, sink);
+            self.end(slot, reason, packet.time_ns, sink);
             return self.open(packet, tag, sink);
         }
         Ok(slot)
@@ -232,7 +261,13 @@ impl FlowTable {
 
     /// Counts a packet in its flow.
     #[inline]
-    fn count<S: Sink>(&mut self, packet: &mut Packet, slot: u32, sink: &mut S) -> Result<(), Reason> {
+    fn count<S: Sink>(
+        &mut self,
+        packet: &mut Packet,
+        slot: u32,
+        lanes: &mut [LaneTotals],
+        sink: &mut S,
+    ) -> Result<(), Reason> {
         let at = slot as usize;
         let side = packet.reversed as usize;
         let touch = self.entries[at].state >> state::TOUCH_SHIFT;
@@ -241,7 +276,7 @@ impl FlowTable {
         }
         let entry = &mut self.entries[at];
         if packet.maybe_super && packet.kind == Kind::Tcp && tells_of_segments(entry, packet) {
-            estimate(&mut self.segments[at], packet, side);
+            estimate(&mut self.beside[at], packet, side);
         }
         if packet.segments > 1 {
             let surplus = (packet.bytes - packet.frame_bytes) as u64;
@@ -264,27 +299,89 @@ impl FlowTable {
         let sent = &mut entry.sent[side];
         sent.bytes += packet.bytes as u64;
         let (packets, over) = sent.packets.overflowing_add(packet.segments);
-        let (payload, payload_over) = sent.payload.overflowing_add(packet.payload);
         sent.packets = packets;
-        sent.payload = payload;
-        if over | payload_over {
-            entry.warm.packets_carry[side] = entry.warm.packets_carry[side].wrapping_add(over as u16);
-            entry.warm.payload_carry[side] = entry.warm.payload_carry[side].wrapping_add(payload_over as u16);
+        if over {
+            entry.warm.packets_carry[side] = entry.warm.packets_carry[side].wrapping_add(1);
         }
-        entry.last = packet.time_ns;
+        let before_ns = std::mem::replace(&mut entry.last, packet.time_ns);
         if packet.fragment {
             entry.marks |= mark::FRAGMENTED;
         }
-        if packet.kind == Kind::Tcp {
-            let before = entry.state;
-            if tcp::advance(entry, packet) && (entry.state ^ before) & CLASS_BITS != 0 {
-                let (from, to) = (class_of_tcp(before), class_of_tcp(entry.state));
-                if from != to {
-                    self.idle.reclass(slot, from, to, packet.time_ns);
-                }
+        if packet.kind != Kind::Tcp {
+            if packet.kind != Kind::TcpInert {
+                entry.add_payload(side, packet.payload);
+            } else {
+                tcp::count_flags(&mut self.beside[at], packet.tcp_flags, side);
             }
+            return Ok(());
+        }
+        let (details, beside) = (&mut self.details, &mut self.beside[at]);
+        let mut track = Track { entry, details, beside, lanes, slot };
+        let mut exchange = None;
+        if tcp::advance_plainly(&mut track, packet, before_ns, &mut exchange) {
+            if exchange.is_some() {
+                self.hand_over(slot, &Events { exchange, session: None }, sink);
+            }
+        } else {
+            self.count_rarely(packet, slot, lanes, before_ns, sink);
         }
         Ok(())
+    }
+
+    /// A segment that may change the connection's state.
+    #[cold]
+    #[inline(never)]
+    fn count_rarely<S: Sink>(
+        &mut self,
+        packet: &Packet,
+        slot: u32,
+        lanes: &mut [LaneTotals],
+        before_ns: u64,
+        sink: &mut S,
+    ) {
+        let entry = &mut self.entries[slot as usize];
+        let (details, beside) = (&mut self.details, &mut self.beside[slot as usize]);
+        let before = entry.state;
+        let mut events = Events::default();
+        let mut track = Track { entry, details, beside, lanes, slot };
+        tcp::advance_rarely(&mut track, packet, before_ns, &mut events);
+        let now = self.entries[slot as usize].state;
+        if (now ^ before) & CLASS_BITS != 0 {
+            let (from, to) = (class_of_tcp(before), class_of_tcp(now));
+            if from != to {
+                self.idle.reclass(slot, from, to, packet.time_ns);
+            }
+        }
+        self.hand_over(slot, &events, sink);
+    }
+
+    /// An ICMP error quotes a segment: an attempt to connect may have failed.
+    #[cold]
+    #[inline(never)]
+    fn tell_quoted<S: Sink>(&mut self, quote: &Packet, tag: u32, sink: &mut S) {
+        let Some(slot) = self.index.find(tag, |slot| self.entries[slot as usize].key == quote.key) else {
+            return;
+        };
+        let (entry, beside) = (&mut self.entries[slot as usize], &self.beside[slot as usize]);
+        let icmp = [quote.tcp_flags, quote.tcp_option_bytes];
+        let at = (icmp, quote.time_ns);
+        let session =
+            handshake::unreachable(entry, beside, slot, quote.reversed as usize, quote.sequence, at);
+        self.hand_over(slot, &Events { session, exchange: None }, sink);
+    }
+
+    /// What was decided goes to the aggregator; where there is no room it is counted.
+    #[inline]
+    fn hand_over<S: Sink>(&mut self, slot: u32, events: &Events, sink: &mut S) {
+        if events.session.is_none() && events.exchange.is_none() {
+            return;
+        }
+        let Some(buffer) = sink.buffer() else {
+            self.stats.events_lost += events.session.is_some() as u64 + events.exchange.is_some() as u64;
+            return;
+        };
+        buffer.sessions.extend(events.session);
+        buffer.exchanges.extend(events.exchange.map(|exchange| Exchange { slot, ..exchange }));
     }
 
     /// First packet of a flow since the last cut.
@@ -311,20 +408,20 @@ impl FlowTable {
         }
         let mut entry = Entry::new(packet.key, packet.time_ns);
         if packet.kind == Kind::Tcp {
-            tcp::begin(&mut entry, packet);
+            tcp::begin(&mut entry, packet, self.loss_epoch);
         } else {
             tcp::guess_roles(&mut entry, packet.reversed as usize);
         }
         let class = class_of(&entry);
         if class == Class::HalfOpen && self.idle.count(Class::HalfOpen) >= self.config.flows_max / 4 {
-            self.evict(Class::HalfOpen, sink);
+            self.evict(Class::HalfOpen, packet.time_ns, sink);
         }
         if self.entries.len() - self.free.len() >= self.config.flows_max {
             // Half-open ones that were not come upon are nearer by so many looks
             // for the next packet: no connection goes in their place.
-            let made_room = self.evict(Class::Tombstone, sink)
-                || self.evict(Class::HalfOpen, sink)
-                || self.idle.count(Class::HalfOpen) == 0 && self.evict_any(sink);
+            let made_room = self.evict(Class::Tombstone, packet.time_ns, sink)
+                || self.evict(Class::HalfOpen, packet.time_ns, sink)
+                || self.idle.count(Class::HalfOpen) == 0 && self.evict_any(packet.time_ns, sink);
             if !made_room {
                 return Err(Reason::TableFull);
             }
@@ -337,12 +434,12 @@ impl FlowTable {
                     entry.state |= touched;
                 }
                 self.entries[slot as usize] = entry;
-                self.segments[slot as usize] = Segment::default();
+                self.beside[slot as usize] = Beside { connect_us: UNKNOWN_US, ..Beside::default() };
                 slot
             }
             None => {
                 self.entries.push(entry);
-                self.segments.push(Segment::default());
+                self.beside.push(Beside { connect_us: UNKNOWN_US, ..Beside::default() });
                 self.entries.len() as u32 - 1
             }
         };
@@ -362,7 +459,7 @@ impl FlowTable {
     }
 
     /// Pushes out the longest idle flow of a class; false if there is none.
-    fn evict<S: Sink>(&mut self, class: Class, sink: &mut S) -> bool {
+    fn evict<S: Sink>(&mut self, class: Class, now_ns: u64, sink: &mut S) -> bool {
         for _ in 0..EVICTION_LOOKS {
             if self.idle.count(class) == 0 {
                 return false;
@@ -370,7 +467,7 @@ impl FlowTable {
             let Some((slot, second)) = self.idle.oldest(class) else { return false };
             let entry = &self.entries[slot as usize];
             if class_of(entry) == class && entry.last / SECOND <= second {
-                self.push_out(slot, class, sink);
+                self.push_out(slot, class, now_ns, sink);
                 return true;
             }
             self.idle.relink(slot, class_of(entry), entry.last);
@@ -379,13 +476,13 @@ impl FlowTable {
     }
 
     /// Pushes out the flow that has been idle for longest.
-    fn evict_any<S: Sink>(&mut self, sink: &mut S) -> bool {
+    fn evict_any<S: Sink>(&mut self, now_ns: u64, sink: &mut S) -> bool {
         for look in 0..EVICTION_LOOKS {
             let oldest = Class::ALL.into_iter().filter_map(|class| self.idle.oldest(class));
             let Some((slot, second)) = oldest.min_by_key(|&(_, second)| second) else { return false };
             let entry = &self.entries[slot as usize];
             if entry.last / SECOND <= second || look + 1 == EVICTION_LOOKS {
-                self.push_out(slot, class_of(entry), sink);
+                self.push_out(slot, class_of(entry), now_ns, sink);
                 return true;
             }
             self.idle.relink(slot, class_of(entry), entry.last);
@@ -393,19 +490,20 @@ impl FlowTable {
         false
     }
 
-    fn push_out<S: Sink>(&mut self, slot: u32, class: Class, sink: &mut S) {
+    fn push_out<S: Sink>(&mut self, slot: u32, class: Class, now_ns: u64, sink: &mut S) {
         if class == Class::Tombstone {
             // It had ended by itself; only its late packets find no entry now.
             let reason = reason_of(&self.entries[slot as usize]);
-            self.end(slot, reason, sink);
+            self.end(slot, reason, now_ns, sink);
         } else {
             self.stats.evicted += 1;
-            self.end(slot, EndReason::Evicted, sink);
+            self.end(slot, EndReason::Evicted, now_ns, sink);
         }
     }
 
-    /// Takes a flow out of the table and hands its last record over.
-    fn end<S: Sink>(&mut self, slot: u32, reason: EndReason, sink: &mut S) {
+    /// Takes a flow out of the table at `now_ns` and hands its last record over.
+    fn end<S: Sink>(&mut self, slot: u32, reason: EndReason, now_ns: u64, sink: &mut S) {
+        self.conclude(slot, reason, now_ns, sink);
         self.write(slot, Some(reason), sink);
         let entry = &mut self.entries[slot as usize];
         if entry.state >> state::TOUCH_SHIFT == self.current as u32 + 1 {
@@ -423,6 +521,18 @@ impl FlowTable {
         entry.key = FlowKey::NONE;
         self.free.push(slot);
         self.stats.closed += 1;
+    }
+
+    /// What a flow's end decides: its attempt, its last exchange.
+    fn conclude<S: Sink>(&mut self, slot: u32, reason: EndReason, now_ns: u64, sink: &mut S) {
+        let entry = &mut self.entries[slot as usize];
+        if entry.key.protocol() != protocol::TCP {
+            return;
+        }
+        let times = (now_ns, self.idle.limit_ns(Class::HalfOpen), self.loss_epoch);
+        let session = handshake::end(entry, &self.beside[slot as usize], slot, reason, times);
+        let exchange = exchange::end(entry, &mut self.details);
+        self.hand_over(slot, &Events { session, exchange }, sink);
     }
 
     /// Writes where a flow stands; it is clean then. Without room in the sink a
@@ -469,8 +579,19 @@ impl FlowTable {
         if let Some(reason) = account {
             flags |= flag::ACCOUNT;
             let surplus = self.details.surplus(entry);
+            let is_tcp = entry.key.protocol() == protocol::TCP;
+            let tcp = if is_tcp {
+                TcpAccount {
+                    streams: [0, 1].map(|side| sequence::stream(entry, &self.details, side)),
+                    beside: self.beside[slot as usize],
+                    round_trips: self.details.round_trips(entry),
+                    exchanges: self.details.exchange_times(entry),
+                }
+            } else {
+                TcpAccount::default()
+            };
             // Lane counts are put into it by the receiver: an empty Vec allocates nothing.
-            buffer.accounts.push(Account { entry: *entry, surplus, reason, lanes: Vec::new() });
+            buffer.accounts.push(Account { entry: *entry, surplus, tcp, reason, lanes: Vec::new() });
         }
         if end.is_some() {
             flags |= flag::END;
@@ -559,7 +680,7 @@ impl FlowTable {
                 let entry = &self.entries[slot as usize];
                 if self.idle.is_due(class_of(entry), entry.last, now_ns) {
                     let reason = reason_of(entry);
-                    self.end(slot, reason, sink);
+                    self.end(slot, reason, now_ns, sink);
                 } else {
                     self.idle.relink(slot, class_of(entry), entry.last);
                 }
@@ -577,6 +698,7 @@ impl FlowTable {
                 // Without a sweep what has ended by its limit may still be here.
                 let ended = class == Class::Tombstone || self.idle.is_due(class, entry.last, now_ns);
                 let reason = if ended { reason_of(entry) } else { EndReason::Open };
+                self.conclude(slot, reason, now_ns, sink);
                 self.write(slot, Some(reason), sink);
             }
         }

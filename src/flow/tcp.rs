@@ -6,16 +6,22 @@
 //! half-seen is a state here, not an error. Sources: RFC 9293 §3.3.2, §3.6,
 //! §3.10.7; RFC 5961 §3, §4 (challenge ACKs); RFC 7413 (payload in a SYN).
 
-use super::entry::{Entry, mark, state};
+use super::beside::Beside;
+use super::detail::Details;
+use super::entry::{Entry, NO_LANE, mark, shake, state};
+use super::record::{Exchange, Outcome, Session};
+use super::sequence::{self, ahead};
+use super::{exchange, handshake, rtt};
+use crate::capture::Lane;
 use crate::decode::Packet;
 use crate::decode::tcp_flag::{ACK, FIN, RST, SYN};
+use crate::meter::totals::{LaneTotals, TcpTotals};
 
 /// What a RST's sequence number may lie beyond what was seen of its sender:
 /// the capture may have lost the segments in between.
-const RESET_AHEAD: i32 = 1 << 20;
-/// Largest window there can be (RFC 7323 §2.3): an acknowledgement that lies
-/// further ahead is of another connection.
-const WINDOW_MAX: i32 = 1 << 30;
+const RESET_AHEAD: i64 = 1 << 20;
+/// Content type of a TLS handshake record (RFC 8446 §5.1).
+const TLS_HANDSHAKE: u8 = 22;
 
 /// State of a connection, from the states of its two sides.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -67,6 +73,9 @@ pub fn state_of(entry: &Entry) -> TcpState {
         return TcpState::Reset;
     }
     if !entry.has(state::PROVEN) {
+        if handshake::outcome(entry).is_some() {
+            return TcpState::Closed;
+        }
         let server = 1 - entry.client();
         return if entry.side(server, state::SYN) { TcpState::SynReceived } else { TcpState::SynSent };
     }
@@ -109,20 +118,22 @@ fn fate_of_syn(entry: &Entry, packet: &Packet) -> Fate {
     let other = 1 - sender;
     let proven = entry.has(state::PROVEN);
     let own = packet.sequence.wrapping_add(1);
-    let repeats = entry.has(state::FIRM[sender]) && entry.warm.base[sender] == own;
+    let repeats = entry.side(sender, state::SYN) && entry.warm.base[sender] == own;
     if packet.tcp_flags & ACK == 0 {
-        if repeats {
-            // A refused attempt is answered: the same number asks again.
-            let refused = !proven && entry.either(state::RST);
-            return if refused { Fate::Reused } else { Fate::Here };
+        use Outcome::{Aborted, AbortedRst, Reject};
+        // An attempt that was refused or given up is answered: the same number asks again.
+        let answered = matches!(handshake::outcome(entry), Some(Reject | Aborted | AbortedRst));
+        let over = !proven && (answered || entry.either(state::RST));
+        if over {
+            return Fate::Reused;
         }
-        let undecided = !proven && !entry.either(state::RST);
-        return if undecided && !entry.has(state::FIRM[sender]) { Fate::Here } else { Fate::Reused };
+        let first = !proven && !entry.side(sender, state::SYN);
+        return if repeats || first { Fate::Here } else { Fate::Reused };
     }
     if !proven {
         return Fate::Here;
     }
-    let answers = entry.has(state::FIRM[other]) && entry.warm.base[other] == packet.acknowledgement;
+    let answers = entry.side(other, state::SYN) && entry.warm.base[other] == packet.acknowledgement;
     if repeats || answers { Fate::Here } else { Fate::Reused }
 }
 
@@ -135,8 +146,9 @@ pub fn is_stray(packet: &Packet) -> bool {
 /// Makes a new entry what its first segment says: roles, and what is known of
 /// the handshake. `advance` follows with the same segment.
 #[inline]
-pub fn begin(entry: &mut Entry, packet: &Packet) {
+pub(super) fn begin(entry: &mut Entry, packet: &Packet, loss_epoch: u32) {
     let sender = packet.reversed as usize;
+    handshake::begin(entry, loss_epoch);
     match packet.tcp_flags & (SYN | ACK) {
         SYN => {
             entry.marks |= mark::ROLE_SYN;
@@ -149,6 +161,7 @@ pub fn begin(entry: &mut Entry, packet: &Packet) {
         _ => {
             entry.marks |= mark::MIDSTREAM;
             entry.state |= state::PROVEN;
+            rtt::begin(entry);
             guess_roles(entry, sender);
         }
     }
@@ -172,263 +185,508 @@ fn set_client(entry: &mut Entry, side: usize) {
     }
 }
 
-/// Moves the entry by one segment. True where its state, and with it the time
-/// after which it ends, may have changed.
+/// What a segment led to, for the table to hand on.
+#[derive(Default)]
+pub(super) struct Events {
+    /// The attempt was decided.
+    pub session: Option<Session>,
+    /// An exchange is complete.
+    pub exchange: Option<Exchange>,
+}
+
+/// An entry with all that belongs to it.
+pub(super) struct Track<'a> {
+    pub entry: &'a mut Entry,
+    pub details: &'a mut Details,
+    pub beside: &'a mut Beside,
+    /// Of all lanes: what was lost is counted where it should have come by.
+    pub lanes: &'a mut [LaneTotals],
+    pub slot: u32,
+}
+
+/// Both handshakes done, both streams begun, nothing ended.
+const OPEN: u32 = state::PROVEN
+    | state::SEEN[0]
+    | state::SEEN[1]
+    | state::ACKED[0]
+    | state::ACKED[1]
+    | state::FIRM[0]
+    | state::FIRM[1];
+
+/// Whether the next segment of a connection in this state will look at more than
+/// its hot line: the handshake, a close, a round trip under way.
 #[inline]
-pub fn advance(entry: &mut Entry, packet: &Packet) -> bool {
+pub(super) fn needs_more(bits: u32) -> bool {
+    bits & state::PROVEN == 0
+        || rtt::is_armed(bits)
+        || bits & (state::FIN | state::FIN << state::SIDE[1]) != 0
+}
+
+/// Nearly every segment of an open connection: the next of its stream, or an
+/// acknowledgement of what was seen. False for anything else, and then nothing
+/// has changed. `before_ns`: time of the packet before. Without branches where
+/// which way they go cannot be foreseen: whether it has payload, whether it
+/// acknowledges anything.
+#[inline]
+pub(super) fn advance_plainly(
+    track: &mut Track,
+    packet: &Packet,
+    before_ns: u64,
+    done: &mut Option<Exchange>,
+) -> bool {
     let sender = packet.reversed as usize;
-    let plain = packet.tcp_flags & (SYN | FIN | RST | ACK) == ACK
-        && entry.has(state::PROVEN | state::SEEN[0] | state::SEEN[1] | state::ACKED[0] | state::ACKED[1])
-        && !entry.either(state::FIN | state::RST);
-    if plain {
-        entry.window[sender] = packet.window;
-        acknowledge(entry, sender, packet.acknowledgement);
-        extend(entry, sender, packet.sequence, packet.payload);
+    let other = 1 - sender;
+    let entry = &mut *track.entry;
+    let [own, its] = [entry.sent[sender], entry.sent[other]];
+    let step = ahead(packet.acknowledgement, its.wire_acked);
+    let under_way = its.wire_end.wrapping_sub(its.wire_acked);
+    let speaks = packet.payload > 0;
+    let plain = (packet.tcp_flags & (SYN | FIN | RST | ACK) == ACK)
+        & entry.has(OPEN)
+        & !entry.either(state::FIN | state::RST)
+        & (packet.sequence == own.wire_end)
+        & (step >= 0)
+        & (step as u32 <= under_way)
+        & (packet.window != 0)
+        & (entry.marks & (mark::HOLES[0] | mark::HOLES[1]) == 0)
+        // Else it may be a duplicate acknowledgement.
+        & ((step > 0) | (under_way == 0) | speaks);
+    if !plain {
         return false;
     }
-    advance_rarely(entry, packet, sender);
+    entry.window[sender] = packet.window;
+    entry.sent[other].wire_acked = packet.acknowledgement;
+    track.lanes[packet.lane.index()].tcp.acks += (step > 0) as u64;
+    let now_us = rtt::now_us(entry, packet.time_ns);
+    if rtt::has_work(entry, packet, step > 0, before_ns) {
+        let first = if packet.segments > 1 { packet.gso_size as u32 } else { packet.payload };
+        let in_order = speaks.then(|| packet.sequence.wrapping_add(first));
+        rtt::work(entry, track.details, packet, &rtt::Seen { acks: step > 0, in_order, speaks }, before_ns);
+    }
+    sequence::extend(entry, sender, packet.payload);
+    let heard = packet.acknowledgement == its.wire_end;
+    if speaks && exchange::turns(entry, sender, heard) {
+        exchange::take_turn(entry, track.details, sender, now_us, done);
+    }
+    // In a greeting nobody reads it.
+    let its_turn = speaks & !exchange::waits(entry.state, sender == entry.client());
+    let last = &mut entry.sent[sender].last_payload_us;
+    *last = if its_turn { now_us } else { *last };
     true
 }
 
-#[inline]
-fn ahead(a: u32, b: u32) -> i32 {
-    a.wrapping_sub(b) as i32
-}
+/// Reordering explains a gap for as long as a round trip; where that is not
+/// known for 3 ms.
+const REORDERED_US: u32 = 3000;
 
-/// The sender's acknowledgement, taken by the other direction.
-#[inline]
-fn acknowledge(entry: &mut Entry, sender: usize, acknowledgement: u32) {
-    let sent = &mut entry.sent[1 - sender];
-    let step = ahead(acknowledgement, sent.wire_acked);
-    let beyond = ahead(acknowledgement, sent.wire_end);
-    if step > 0 && beyond <= WINDOW_MAX {
-        sent.wire_acked = acknowledgement;
-        if beyond > 0 {
-            beyond_end(entry, 1 - sender, acknowledgement);
-        }
-    }
-}
-
-/// More of a direction is acknowledged than was seen: lost on the way here, or
-/// its FIN, behind which nothing lies and which is no part of the stream.
-#[inline]
-fn beyond_end(entry: &mut Entry, side: usize, acknowledgement: u32) {
-    if entry.side(side, state::FIN) {
-        entry.sent[side].wire_acked = entry.sent[side].wire_end;
-    } else {
-        entry.sent[side].wire_end = acknowledgement;
-    }
-}
-
-#[inline]
-fn extend(entry: &mut Entry, sender: usize, sequence: u32, payload: u32) {
-    let sent = &mut entry.sent[sender];
-    let end = sequence.wrapping_add(payload);
-    let step = ahead(end, sent.wire_end);
-    if step > 0 && step <= WINDOW_MAX {
-        sent.wire_end = end;
-    }
-}
-
-/// Handshake, close, reset, pick-up.
-#[cold]
-#[inline(never)]
-fn advance_rarely(entry: &mut Entry, packet: &Packet, sender: usize) {
+/// Every other segment. `before_ns` as above.
+pub(super) fn advance_rarely(track: &mut Track, packet: &Packet, before_ns: u64, events: &mut Events) {
+    let sender = packet.reversed as usize;
+    let other = 1 - sender;
     let flags = packet.tcp_flags;
+    let first_syn = flags & SYN != 0 && track.beside.syn[sender] == 0;
+    let first_synack = !track.entry.side(sender, state::SYN);
+    if flags & (SYN | FIN | RST) != 0 {
+        count_flags(track.beside, flags, sender);
+    }
+    if flags & (SYN | ACK) == SYN | ACK && track.is_foreign_answer(packet, other) {
+        return;
+    }
+    track.find_base(packet, sender);
     if flags & RST != 0 {
-        reset(entry, packet, sender);
+        track.reset(packet, sender, events);
         return;
     }
-    if flags & SYN != 0 {
-        synchronise(entry, packet, sender);
-        return;
-    }
-    entry.window[sender] = packet.window;
-    let other = 1 - sender;
-    let believed = flags & ACK != 0 && is_believed(entry, packet, other);
-    if believed && entry.has(state::SEEN[other] | state::ACKED[other]) {
-        acknowledge(entry, sender, packet.acknowledgement);
-    } else if believed {
-        first_acknowledgement(entry, packet.acknowledgement, other);
-    }
-    if !entry.has(state::SEEN[sender]) {
-        entry.state |= state::SEEN[sender];
-        entry.sent[sender].wire_end = packet.sequence;
-    }
-    if !entry.side(sender, state::FIN) {
-        extend(entry, sender, packet.sequence, packet.payload);
-    }
+    let advanced = flags & ACK != 0 && track.acknowledge(packet, sender, other);
+    track.handshake(packet, sender, first_syn, first_synack, events);
+    track.measure(packet, sender, advanced, before_ns);
+    track.data(packet, sender, events);
     if flags & FIN != 0 {
-        finish(entry, packet, sender);
+        track.finish(packet, sender, events);
     }
-    if !entry.has(state::PROVEN) && !entry.either(state::RST) {
-        prove(entry, packet, sender);
+    if packet.window == 0 && flags & (SYN | FIN) == 0 {
+        sequence::add(track.entry, track.details, sender, |loss| {
+            loss.zero_windows = loss.zero_windows.saturating_add(1);
+        });
     }
-    if believed && entry.side(other, state::FIN) && !entry.side(other, state::FIN_ACKED) {
-        // A FIN takes the number behind the last byte (RFC 9293 §3.4).
-        if ahead(packet.acknowledgement, entry.sent[other].wire_end) >= 1 {
-            entry.set_side(other, state::FIN_ACKED);
+    track.entry.window[sender] = packet.window;
+}
+
+/// Counts segments with SYN, FIN and RST; those of an impossible header as well.
+pub(super) fn count_flags(beside: &mut Beside, flags: u8, sender: usize) {
+    for (flag, count) in [(SYN, &mut beside.syn), (FIN, &mut beside.fin), (RST, &mut beside.rst)] {
+        if flags & flag != 0 {
+            handshake::more(&mut count[sender]);
         }
     }
 }
 
-/// Whether an acknowledgement is of this connection. Before the handshake is
-/// proven a challenge ACK may acknowledge an older one (RFC 5961 §4): who has not
-/// sent a SYN is believed only what the other is known to have sent.
-fn is_believed(entry: &Entry, packet: &Packet, other: usize) -> bool {
-    if !entry.has(state::SEEN[other]) {
-        return true;
+impl Track<'_> {
+    /// Counters of the lane on which a side's packets come.
+    fn tally(&mut self, side: usize, packet: &Packet) -> &mut TcpTotals {
+        let own = self.entry.lanes[side];
+        let lane = if own == NO_LANE { packet.lane } else { Lane(own) };
+        &mut self.lanes[lane.index()].tcp
     }
-    let in_order = entry.has(state::PROVEN) || entry.side(1 - other, state::SYN);
-    let most = if in_order { WINDOW_MAX } else { 0 };
-    let before_all =
-        entry.has(state::FIRM[other]) && ahead(packet.acknowledgement, entry.warm.base[other]) < 0;
-    !before_all && ahead(packet.acknowledgement, entry.sent[other].wire_end) <= most
-}
 
-fn first_acknowledgement(entry: &mut Entry, acknowledgement: u32, other: usize) {
-    if !entry.has(state::SEEN[other]) {
-        entry.state |= state::SEEN[other];
-        entry.sent[other].wire_end = acknowledgement;
+    /// A SYN/ACK that answers no SYN of this connection is a packet and nothing else.
+    fn is_foreign_answer(&self, packet: &Packet, other: usize) -> bool {
+        if !self.entry.side(other, state::SYN) {
+            return false;
+        }
+        let beyond = ahead(packet.acknowledgement, self.entry.warm.base[other]);
+        beyond < 0 || beyond as u64 > self.entry.end(other)
     }
-    entry.state |= state::ACKED[other];
-    entry.sent[other].wire_acked = acknowledgement;
-    if ahead(acknowledgement, entry.sent[other].wire_end) > 0 {
-        beyond_end(entry, other, acknowledgement);
-    }
-}
 
-/// A SYN, or a SYN/ACK that may answer one.
-fn synchronise(entry: &mut Entry, packet: &Packet, sender: usize) {
-    let other = 1 - sender;
-    let base = packet.sequence.wrapping_add(1);
-    let answer = packet.tcp_flags & ACK != 0;
-    if answer && entry.has(state::FIRM[other]) {
-        let beyond = ahead(packet.acknowledgement, entry.warm.base[other]);
-        let sent = ahead(entry.sent[other].wire_end, entry.warm.base[other]);
-        if beyond < 0 || beyond > sent {
+    /// Where the sender's stream begins, as far as this segment tells.
+    fn find_base(&mut self, packet: &Packet, sender: usize) {
+        let Track { entry, details, .. } = self;
+        let flags = packet.tcp_flags;
+        if flags & SYN != 0 {
+            let first = packet.sequence.wrapping_add(1);
+            let known = entry.side(sender, state::SYN) && entry.warm.base[sender] == first;
+            let proven = entry.has(state::PROVEN);
+            let copy = entry.has(state::FIRM[sender]) && entry.warm.base[sender] == first;
+            // After the proof a SYN tells only what was not known.
+            if !known && (!proven || !entry.has(state::FIRM[sender])) && !copy {
+                sequence::rebase(entry, details, sender, first);
+            }
+            if !known && (!proven || entry.warm.base[sender] == first) {
+                entry.set_side(sender, state::SYN);
+                entry.state |= state::FIRM[sender] | state::SEEN[sender];
+            }
+            if packet.tcp_flags & ACK == 0
+                && entry.marks & mark::ROLE_SYNACK != 0
+                && sender == entry.client()
+                && entry.warm.base[sender] == first
+            {
+                entry.marks = entry.marks & !mark::ROLE_SYNACK | mark::ROLE_SYN;
+            }
             return;
         }
-    }
-    if !entry.has(state::FIRM[sender]) {
-        // A copy that comes late does not take back what was seen since; before
-        // the proof what was seen may be of an older connection.
-        if !entry.has(state::PROVEN | state::SEEN[sender]) {
-            entry.sent[sender].wire_end = base.wrapping_add(packet.payload);
+        if !entry.has(state::SEEN[sender]) {
+            sequence::rebase(entry, details, sender, packet.sequence);
         }
-        entry.state |= state::FIRM[sender] | state::SEEN[sender];
-        entry.warm.base[sender] = base;
-    }
-    if packet.tcp_flags & ACK == 0
-        && entry.marks & mark::ROLE_SYNACK != 0
-        && sender == entry.client()
-        && entry.warm.base[sender] == base
-    {
-        entry.marks = entry.marks & !mark::ROLE_SYNACK | mark::ROLE_SYN;
-    }
-    if entry.has(state::PROVEN) {
-        // A late copy tells where the stream began, nothing else.
-        return;
-    }
-    entry.set_side(sender, state::SYN);
-    entry.window[sender] = packet.window;
-    if answer {
-        entry.set_side(other, state::SYN | state::SYN_ACKED);
-        if !entry.has(state::FIRM[other]) {
-            entry.sent[other].wire_end = packet.acknowledgement;
-            entry.state |= state::FIRM[other] | state::SEEN[other];
-            entry.warm.base[other] = packet.acknowledgement;
+        if flags & RST != 0 || entry.has(state::FIRM[sender]) || entry.side(sender, state::FIN) {
+            return;
         }
-        if !entry.has(state::ACKED[other]) {
-            first_acknowledgement(entry, packet.acknowledgement, other);
-        }
-        if entry.side(sender, state::SYN_ACKED) && !entry.either(state::RST) {
-            entry.state |= state::PROVEN;
+        if packet.payload > 0 {
+            sequence::rebase(entry, details, sender, packet.sequence);
+            entry.state |= state::FIRM[sender];
+        } else if flags & FIN != 0 {
+            sequence::rebase(entry, details, sender, packet.sequence);
         }
     }
-}
 
-/// Whether this segment shows that both ends have the connection.
-fn prove(entry: &mut Entry, packet: &Packet, sender: usize) {
-    let other = 1 - sender;
-    let client = entry.client();
-    if packet.tcp_flags & ACK == 0 {
-        return;
-    }
-    if sender == client {
-        let from_start =
-            !entry.has(state::FIRM[sender]) || ahead(packet.sequence, entry.warm.base[sender]) >= 0;
-        let answers =
-            !entry.has(state::FIRM[other]) || ahead(packet.acknowledgement, entry.warm.base[other]) >= 0;
-        if from_start && answers {
-            entry.set_side(other, state::SYN | state::SYN_ACKED);
-            entry.state |= state::PROVEN;
+    /// The sender's acknowledgement, taken by the other direction; whether it
+    /// acknowledged something for the first time.
+    fn acknowledge(&mut self, packet: &Packet, sender: usize, other: usize) -> bool {
+        let syn = packet.tcp_flags & SYN != 0;
+        let attempt = handshake::is_attempt(self.entry);
+        let entry = &mut *self.entry;
+        if !entry.has(state::SEEN[other]) {
+            sequence::rebase(entry, self.details, other, packet.acknowledgement);
+            let first_word = sender == entry.client()
+                && attempt
+                && entry.side(sender, state::SYN)
+                && packet.sequence == entry.warm.base[sender]
+                && sequence::acked(entry, sender) == 0;
+            if syn || first_word {
+                entry.state |= state::FIRM[other];
+            }
+            if syn {
+                entry.set_side(other, state::SYN);
+            }
         }
-    } else {
-        let beyond = ahead(packet.acknowledgement, entry.warm.base[other]);
-        let acknowledges_payload = beyond > 0 && is_believed(entry, packet, other);
-        if packet.payload > 0 && (0..=WINDOW_MAX).contains(&beyond) || acknowledges_payload {
-            entry.set_side(sender, state::SYN);
+        let beyond = ahead(packet.acknowledgement, entry.sent[other].wire_end);
+        let step = ahead(packet.acknowledgement, entry.sent[other].wire_acked);
+        if entry.side(other, state::SYN) && sequence::offset(entry, other, packet.acknowledgement) >= 0 {
             entry.set_side(other, state::SYN_ACKED);
-            entry.state |= state::PROVEN;
+        }
+        let plain = packet.payload == 0 && packet.tcp_flags & (SYN | FIN) == 0;
+        if plain && entry.has(state::PROVEN | state::FIRM[other] | state::ACKED[other]) {
+            self.count_duplicate(packet, sender, other);
+        }
+        let entry = &mut *self.entry;
+        let known = state::ACKED[other] | state::FIRM[other];
+        if entry.has(known) && step > 0 && beyond <= 0 && entry.marks & mark::HOLES[other] == 0 {
+            entry.sent[other].wire_acked = packet.acknowledgement;
+            self.tally(other, packet).acks += 1;
+            return true;
+        }
+        // Before the proof a challenge ACK may acknowledge an older connection
+        // (RFC 5961 §4): who has sent no SYN is believed only what was seen.
+        let challenge = attempt
+            && !entry.has(state::PROVEN)
+            && !entry.side(sender, state::SYN)
+            && entry.side(other, state::SYN)
+            && beyond > 0;
+        if challenge {
+            return false;
+        }
+        let now = sequence::born(packet.time_ns);
+        let heard = sequence::acknowledge(entry, self.details, other, packet.acknowledgement, now);
+        self.count_heard(packet, other, &heard);
+        heard.advanced
+    }
+
+    /// What the segment means to the round trips: its payload has not been taken in.
+    fn measure(&mut self, packet: &Packet, sender: usize, acks: bool, before_ns: u64) {
+        let entry = &mut *self.entry;
+        if !entry.has(state::PROVEN) {
+            return;
+        }
+        let flags = packet.tcp_flags;
+        if packet.payload == 0 && !rtt::has_work(entry, packet, acks, before_ns) {
+            return;
+        }
+        let syn = (flags & SYN != 0) as u32;
+        let wire = packet.sequence.wrapping_add(syn);
+        let beyond = sequence::offset(entry, sender, wire) - entry.end(sender) as i64;
+        let speaks = packet.payload > 0 && beyond <= sequence::WINDOW_MAX;
+        let whole = entry.marks & mark::HOLES[sender] == 0;
+        let size = if packet.segments > 1 { packet.gso_size as u32 } else { packet.payload };
+        let in_order = speaks && beyond == 0 && whole && syn == 0;
+        let in_order = in_order.then(|| wire.wrapping_add(size.min(packet.payload)));
+        if speaks && beyond < 0 && !(packet.payload == 1 && self.asks(packet, sender)) {
+            rtt::disarm(self.entry, sender);
+        }
+        // Only a plain acknowledgement is one of its tick.
+        let plain = flags & (SYN | FIN) == 0;
+        let seen = rtt::Seen { acks, in_order, speaks: speaks || !plain };
+        rtt::work(self.entry, self.details, packet, &seen, before_ns);
+    }
+
+    fn count_heard(&mut self, packet: &Packet, other: usize, heard: &sequence::Heard) {
+        let firm = self.entry.has(state::FIRM[other]);
+        let tally = self.tally(other, packet);
+        tally.implausible += heard.implausible as u64;
+        tally.merged_holes += heard.merged as u64;
+        if !firm {
+            return;
+        }
+        tally.acked_unseen += heard.unseen;
+        tally.acks += heard.advanced as u64;
+        tally.acks_over_gap += (heard.unseen > 0) as u64;
+        if heard.unseen > 0 {
+            exchange::lost(self.entry);
         }
     }
-}
 
-fn finish(entry: &mut Entry, packet: &Packet, sender: usize) {
-    if entry.side(sender, state::FIN) {
-        return;
-    }
-    let end = packet.sequence.wrapping_add(packet.payload);
-    let sent = &entry.sent[sender];
-    let acknowledged = entry.has(state::ACKED[sender]) && sent.wire_acked == sent.wire_end;
-    match ahead(end, sent.wire_end) {
-        0 => {}
-        // An acknowledgement that counted the FIN came by before it did.
-        -1 if acknowledged => {
-            entry.sent[sender].wire_end = end;
-            entry.sent[sender].wire_acked = end;
-            entry.set_side(sender, state::FIN_ACKED);
+    /// The same acknowledgement once more, while something is under way.
+    fn count_duplicate(&mut self, packet: &Packet, sender: usize, other: usize) {
+        let entry = &mut *self.entry;
+        let (fin, fin_acked) = (entry.side(other, state::FIN), entry.side(other, state::FIN_ACKED));
+        let highest = entry.sent[other].wire_acked.wrapping_add(fin_acked as u32);
+        let next = entry.sent[other].wire_end.wrapping_add(fin as u32);
+        let same_window = packet.window == entry.window[sender] && packet.window != 0;
+        let same = packet.acknowledgement == highest && next != highest;
+        if same && same_window && !self.asks(packet, sender) {
+            sequence::add(self.entry, self.details, sender, |loss| {
+                loss.duplicate_acks = loss.duplicate_acks.saturating_add(1);
+            });
         }
-        // Of another connection: `extend` took what can be of this one.
-        _ => return,
     }
-    if sender == 1 && !entry.side(0, state::FIN) {
-        entry.state |= state::FIN_SECOND;
-    }
-    entry.set_side(sender, state::FIN);
-}
 
-/// Accepts a RST or leaves the connection as it is (RFC 9293 §3.10.7.3, .4;
-/// RFC 5961 §3).
-fn reset(entry: &mut Entry, packet: &Packet, sender: usize) {
-    let other = 1 - sender;
-    let fins_acked = entry.side(0, state::FIN_ACKED) && entry.side(1, state::FIN_ACKED);
-    if entry.either(state::RST) || fins_acked {
-        return;
+    /// A keep-alive's number: one below what comes next, all before it acknowledged
+    /// (RFC 9293 §3.8.4).
+    fn asks(&self, packet: &Packet, sender: usize) -> bool {
+        let entry = &*self.entry;
+        let next = entry.sent[sender].wire_end.wrapping_add(entry.side(sender, state::FIN) as u32);
+        packet.sequence.wrapping_add(1) == next && {
+            let next = entry.end(sender) + entry.side(sender, state::FIN) as u64;
+            sequence::acked(entry, sender) + entry.side(sender, state::FIN_ACKED) as u64 == next
+        }
     }
-    let client = entry.client();
-    let accepted = if entry.has(state::PROVEN) {
-        let sent = &entry.sent[sender];
-        let least = if entry.has(state::ACKED[sender]) { sent.wire_acked } else { entry.warm.base[sender] };
-        let fin = entry.side(sender, state::FIN) as i32;
-        !entry.has(state::FIRM[sender])
-            || ahead(packet.sequence, least) >= 0
-                && ahead(packet.sequence, sent.wire_end) <= RESET_AHEAD + fin
-    } else if sender == client {
-        let beyond = ahead(packet.sequence, entry.warm.base[sender]);
-        !entry.has(state::FIRM[sender]) || beyond == 0 || beyond == -1
-    } else if entry.side(other, state::SYN_ACKED) {
-        packet.sequence == entry.warm.base[sender]
-    } else {
-        let beyond = ahead(packet.acknowledgement, entry.warm.base[other]);
-        let sent = ahead(entry.sent[other].wire_end, entry.warm.base[other]);
-        packet.tcp_flags & ACK != 0 && (0..=sent).contains(&beyond)
-    };
-    if accepted {
+
+    /// What a segment says of the attempt.
+    fn handshake(
+        &mut self,
+        packet: &Packet,
+        sender: usize,
+        first_syn: bool,
+        first_synack: bool,
+        events: &mut Events,
+    ) {
+        let flags = packet.tcp_flags;
+        let entry = &mut *self.entry;
+        let client = entry.client();
+        let outcome = handshake::outcome(entry);
+        if entry.has(state::PROVEN) || !matches!(outcome, None | Some(Outcome::Unreach)) {
+            // Copies that come late are counted, nothing else.
+            let of_client = sender == client;
+            let copy = flags & SYN != 0 && (flags & ACK == 0) == of_client;
+            if copy && entry.warm.base[sender] == packet.sequence.wrapping_add(1) {
+                handshake::more(&mut entry.handshake[if of_client { 1 } else { 2 }]);
+            }
+            return;
+        }
+        if !handshake::is_attempt(entry) {
+            return;
+        }
+        let now_us = rtt::now_us(entry, packet.time_ns);
+        if flags & (SYN | ACK) == SYN {
+            if sender == client {
+                handshake::syn(entry, packet, first_syn, now_us);
+            } else if outcome.is_none() {
+                entry.handshake[3] |= shake::BOTH_OPEN;
+            }
+        } else if flags & SYN != 0 && sender != client && !handshake::is_both_open(entry) {
+            handshake::synack(entry, self.beside, packet, first_synack, now_us);
+        }
+        if self.proves(packet, sender, client) {
+            events.session = handshake::prove(self.entry, self.beside, packet, self.slot, now_us);
+        } else if flags & FIN != 0 && sender == client {
+            events.session =
+                handshake::decide(self.entry, self.beside, self.slot, Outcome::Aborted, packet.time_ns);
+        }
+    }
+
+    /// Whether this segment shows that both ends have the connection.
+    fn proves(&self, packet: &Packet, sender: usize, client: usize) -> bool {
+        let (entry, other) = (&*self.entry, 1 - sender);
+        if handshake::is_both_open(entry) {
+            return entry.side(0, state::SYN_ACKED) && entry.side(1, state::SYN_ACKED);
+        }
+        if packet.tcp_flags & (SYN | ACK) != ACK {
+            return false;
+        }
+        let from_start = sequence::offset(entry, sender, packet.sequence) >= 0;
+        if sender == client {
+            let answers = sequence::offset(entry, other, packet.acknowledgement) >= 0;
+            return answers && (from_start || !entry.side(sender, state::SYN));
+        }
+        let fast_open = entry.handshake[0] & (shake::TFO_ACCEPTED | shake::TFO_REFUSED) != 0;
+        let says_so = packet.payload > 0 || sequence::acked(entry, other) > 0;
+        entry.side(sender, state::SYN) && from_start && says_so && !fast_open
+    }
+
+    /// A segment's payload.
+    fn data(&mut self, packet: &Packet, sender: usize, events: &mut Events) {
+        let syn = (packet.tcp_flags & SYN != 0) as u32;
+        let wire = packet.sequence.wrapping_add(syn);
+        let no_end = packet.tcp_flags & (SYN | FIN) == 0;
+        let firm = self.entry.has(state::PROVEN | state::FIRM[sender]);
+        if no_end && packet.payload <= 1 && firm && self.asks(packet, sender) {
+            sequence::add(self.entry, self.details, sender, |loss| {
+                loss.keep_alives = loss.keep_alives.saturating_add(1);
+                loss.retransmitted_bytes += packet.payload as u64;
+                loss.retransmitted_segments = loss.retransmitted_segments.saturating_add(packet.payload);
+            });
+            return;
+        }
+        if packet.payload == 0 || !self.is_plausible(packet, sender, wire) {
+            return;
+        }
+        let entry = &mut *self.entry;
+        let from = sequence::offset(entry, sender, wire);
+        let now_us = rtt::now_us(entry, packet.time_ns);
+        let first_of_stream = entry.end(sender) == 0;
+        let taken = if from == entry.end(sender) as i64 && entry.marks & mark::HOLES[sender] == 0 {
+            sequence::extend(entry, sender, packet.payload);
+            sequence::Taken { new: packet.payload as u64, ..sequence::Taken::default() }
+        } else {
+            let size = if packet.segments > 1 { packet.gso_size as u32 } else { packet.payload };
+            let reordered = handshake::round_trip_us(entry).filter(|&us| us > 0).unwrap_or(REORDERED_US);
+            let threshold = ((reordered as u64 * 1000) >> 14) as u32;
+            let now = sequence::born(packet.time_ns);
+            let span = (from, packet.payload, size);
+            let taken = sequence::payload(entry, self.details, sender, span, now, threshold);
+            let tally = self.tally(sender, packet);
+            tally.late += taken.late;
+            tally.merged_holes += taken.merged as u64;
+            taken
+        };
+        let entry = &mut *self.entry;
+        // What it sends beyond its RST shows that the RST was not its own.
+        if entry.side(sender, state::RST)
+            && from + packet.payload as i64 >= entry.end(sender) as i64
+            && taken.new > 0
+        {
+            entry.state &= !(state::RST << state::SIDE[sender]);
+        }
+        if taken.new > 0 {
+            if first_of_stream && sender == entry.client() && packet.first_byte == TLS_HANDSHAKE {
+                entry.handshake[0] |= shake::TLS;
+            }
+            let other = 1 - sender;
+            let heard = sequence::acked(entry, other) >= entry.end(other);
+            exchange::speak(entry, self.details, sender, heard, now_us, &mut events.exchange);
+        }
+    }
+
+    /// Whether payload can be of this stream at all. Three that cannot in a row:
+    /// the numbers have jumped, and both directions begin anew.
+    fn is_plausible(&mut self, packet: &Packet, sender: usize, wire: u32) -> bool {
+        if ahead(wire, self.entry.sent[sender].wire_end) as i64 <= sequence::WINDOW_MAX {
+            self.beside.implausible[sender] = 0;
+            return true;
+        }
+        self.tally(sender, packet).implausible += 1;
+        handshake::more(&mut self.beside.implausible[sender]);
+        if self.beside.implausible[sender] < 3 {
+            return false;
+        }
+        self.beside.implausible[sender] = 0;
+        self.tally(sender, packet).discontinuities += 1;
+        sequence::restart(self.entry, self.details, sender, wire);
+        sequence::restart(self.entry, self.details, 1 - sender, packet.acknowledgement);
+        true
+    }
+
+    /// The sender has no more data.
+    fn finish(&mut self, packet: &Packet, sender: usize, events: &mut Events) {
+        let entry = &mut *self.entry;
+        let syn = (packet.tcp_flags & SYN != 0) as u32;
+        let at = sequence::offset(entry, sender, packet.sequence.wrapping_add(syn)) + packet.payload as i64;
+        let now = sequence::born(packet.time_ns);
+        if !entry.side(sender, state::FIN) && sequence::finish(entry, self.details, sender, at, now) {
+            if sender == 1 && !entry.side(0, state::FIN) {
+                entry.state |= state::FIN_SECOND;
+            }
+            entry.set_side(sender, state::FIN);
+        }
+        if sender != entry.client()
+            && let Some(done) = exchange::end(entry, self.details)
+        {
+            events.exchange = Some(done);
+        }
+    }
+
+    /// Accepts a RST or leaves the connection as it is (RFC 9293 §3.10.7.3, .4;
+    /// RFC 5961 §3).
+    fn reset(&mut self, packet: &Packet, sender: usize, events: &mut Events) {
+        let entry = &mut *self.entry;
+        let other = 1 - sender;
+        if entry.either(state::RST) || state_of(entry) == TcpState::TimeWait {
+            return;
+        }
+        let is_client = sender == entry.client();
+        let from = sequence::offset(entry, sender, packet.sequence);
+        let undecided = handshake::is_undecided(entry) && !entry.has(state::PROVEN);
+        let accepted = if !undecided {
+            let next = entry.end(sender) + entry.side(sender, state::FIN) as u64;
+            !entry.has(state::FIRM[sender])
+                || from >= sequence::acked(entry, sender) as i64 && from <= next as i64 + RESET_AHEAD
+        } else if is_client {
+            !entry.side(sender, state::SYN) || from == 0 || from == -1
+        } else if entry.side(sender, state::SYN) {
+            from == 0
+        } else {
+            let beyond = ahead(packet.acknowledgement, entry.warm.base[other]);
+            packet.tcp_flags & ACK != 0
+                && entry.side(other, state::SYN)
+                && beyond >= 0
+                && beyond as u64 <= entry.end(other)
+        };
+        if !accepted {
+            self.tally(sender, packet).ignored_rst += 1;
+            return;
+        }
         entry.set_side(sender, state::RST);
-        if !entry.has(state::PROVEN) && sender != client {
-            entry.marks |= mark::REFUSED;
+        let outcome = if is_client { Outcome::AbortedRst } else { Outcome::Reject };
+        if undecided {
+            events.session = handshake::decide(entry, self.beside, self.slot, outcome, packet.time_ns);
         }
     }
 }

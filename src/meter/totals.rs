@@ -29,6 +29,44 @@ impl Count {
     }
 }
 
+/// What TCP itself tells of a lane: evidence of what the capture did not see, and
+/// what could not be judged. Counted where the data should have come by.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct TcpTotals {
+    /// Acknowledgements that advance, of streams whose beginning is known.
+    pub acks: u64,
+    /// Of them, those that cover bytes never seen.
+    pub acks_over_gap: u64,
+    /// Bytes that were acknowledged and had not been seen; only grows.
+    pub acked_unseen: u64,
+    /// Of them, bytes that came by later; only grows.
+    pub late: u64,
+    /// Holes that had to be merged.
+    pub merged_holes: u64,
+    /// Segments whose numbers no window reaches.
+    pub implausible: u64,
+    /// Connections begun anew as numbers jumped.
+    pub discontinuities: u64,
+    /// RSTs that fit no connection's window.
+    pub ignored_rst: u64,
+}
+
+impl TcpTotals {
+    fn each(&mut self, other: &TcpTotals, merge: impl Fn(u64, u64) -> u64) {
+        let pairs = [
+            (&mut self.acks, other.acks),
+            (&mut self.acks_over_gap, other.acks_over_gap),
+            (&mut self.acked_unseen, other.acked_unseen),
+            (&mut self.late, other.late),
+            (&mut self.merged_holes, other.merged_holes),
+            (&mut self.implausible, other.implausible),
+            (&mut self.discontinuities, other.discontinuities),
+            (&mut self.ignored_rst, other.ignored_rst),
+        ];
+        pairs.into_iter().for_each(|(one, other)| *one = merge(*one, other));
+    }
+}
+
 /// Totals of one lane since the start.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct LaneTotals {
@@ -50,6 +88,8 @@ pub struct LaneTotals {
     pub classes: [Count; CLASSES],
     /// In no flow, by [`Reason`].
     pub untracked: [Count; REASONS],
+    /// What TCP tells.
+    pub tcp: TcpTotals,
 }
 
 impl LaneTotals {
@@ -68,6 +108,7 @@ impl LaneTotals {
         for (sum, one) in self.untracked.iter_mut().zip(other.untracked) {
             sum.add(one);
         }
+        self.tcp.each(&other.tcp, |sum, one| sum + one);
     }
 
     /// What came since `earlier`.
@@ -80,6 +121,8 @@ impl LaneTotals {
         for (now, then) in untracked.iter_mut().zip(&earlier.untracked) {
             *now = now.since(then);
         }
+        let mut tcp = self.tcp;
+        tcp.each(&earlier.tcp, |now, then| now - then);
         LaneTotals {
             count: self.count.since(&earlier.count),
             frames: self.frames - earlier.frames,
@@ -90,6 +133,7 @@ impl LaneTotals {
             estimated: self.estimated - earlier.estimated,
             classes,
             untracked,
+            tcp,
         }
     }
 

@@ -135,7 +135,12 @@ fn walk<T: Target>(job: Job<'_>, mut target: T) -> Walked {
             return false;
         }
         decoder.decode_into(frame, target.place());
+        let quote = decoder.quoted(frame, target.place());
         target.placed();
+        if let Some(quote) = quote {
+            *target.place() = quote;
+            target.placed();
+        }
         pace.until_look -= 1;
         pace.until_look > 0 || pace.look(stop)
     });

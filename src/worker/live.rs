@@ -215,6 +215,7 @@ impl Live {
             took += 1;
             let stamp_ns = frame.time_ns;
             self.decoder.decode_into(&frame, &mut self.batch[self.filled]);
+            let quote = self.decoder.quoted(&frame, &self.batch[self.filled]);
             // A stamp of before the clock was set back ends nothing.
             let watermark = self.merge.watermark();
             let time_ns = stamp_ns.min(watermark);
@@ -231,8 +232,23 @@ impl Live {
             if self.keeps() {
                 self.filled += 1;
             }
+            if let Some(quote) = quote {
+                self.tell_quoted(quote);
+            }
         }
         took
+    }
+
+    /// The flow that an ICMP error quotes is told, whoever has it.
+    #[cold]
+    fn tell_quoted(&mut self, quote: Packet) {
+        if self.filled == BATCH {
+            self.flush();
+        }
+        self.batch[self.filled] = quote;
+        if self.keeps() {
+            self.filled += 1;
+        }
     }
 
     /// A ring broke its promise: a packet of an interval that has ended is told.
@@ -265,6 +281,8 @@ impl Live {
         }
         match self.setup.handovers[owner].try_send(*packet) {
             Ok(()) => false,
+            // What counts nowhere is missed by nobody.
+            Err(_) if packet.kind == Kind::Quote => false,
             Err(_) => {
                 packet.kind = Kind::Untracked(Reason::HandoverFull);
                 true

@@ -2,8 +2,9 @@
 
 use super::community::community_id;
 use super::lines::{
-    Bond, Capture, Connection, Count, Ethertype, Figures, FlowScope, Flows, Head, Interface, Lane, Map, Ring,
-    Sent, Start, Stop, Time, Unknown, Unreported, Untracked, Watched, Worker,
+    Bond, Capture, Connection, Count, Ethertype, Exchanges, Figures, FlowScope, Flows, Handshake, Head,
+    Interface, Lane, Map, Ring, RoundTrips, Sent, Spread, Start, Stop, Stream, Time, Unknown, Unreported,
+    Untracked, Watched, Worker,
 };
 use super::rows::{End, Row, Vlan};
 use crate::aggregate::group::role_source;
@@ -11,10 +12,10 @@ use crate::aggregate::snapshot::{CaptureFigures, Snapshot, client_first};
 use crate::aggregate::window::Averages;
 use crate::capture::LinkId;
 use crate::decode::protocol;
-use crate::flow::entry::mark;
-use crate::flow::record::Account;
+use crate::flow::entry::{Entry, UNKNOWN_US, mark, shake, state};
+use crate::flow::record::{Account, Outcome};
 use crate::flow::table::TableStats;
-use crate::flow::tcp;
+use crate::flow::{exchange, handshake, tcp};
 use crate::meter::loss::REASON_TEXTS;
 use crate::meter::totals::{self, LaneTotals};
 use crate::output::figures::{
@@ -190,6 +191,8 @@ impl<'a> Measured<'_, 'a> {
             truncated: both(self.lanes, |lane| lane.truncated),
             coverage_ratio: self.coverage.ratio.map(|ratio| crate::output::figures::share(ratio, 1.0)),
             late_workers: self.late_workers,
+            missing_bytes: both(self.lanes, |lane| lane.tcp.acked_unseen) as i64
+                - both(self.lanes, |lane| lane.tcp.late) as i64,
             estimated_packets: some(estimated),
             corrupt_frames: some(self.capture.corrupt),
             second_sight_frames: some(self.capture.second_sight),
@@ -258,8 +261,141 @@ pub fn connection<'a>(head: Head<'a>, account: &Account, context: &'a Context) -
         midstream: entry.marks & mark::MIDSTREAM != 0,
         fragmented: entry.marks & mark::FRAGMENTED != 0,
         estimated: entry.marks & mark::ESTIMATED != 0,
+        conn_state: is_tcp.then(|| conn_state(entry)),
+        reset_by: reset_by(entry).filter(|_| is_tcp),
+        tfo: match entry.handshake[0] {
+            byte if byte & shake::TFO_ACCEPTED != 0 => Some("accepted"),
+            byte if byte & shake::TFO_REFUSED != 0 => Some("refused"),
+            _ => None,
+        },
+        after_unreach: entry.handshake[0] & shake::AFTER_UNREACH != 0,
+        tls: entry.handshake[0] & shake::TLS != 0,
+        holes_merged: entry.marks & mark::HOLES_MERGED != 0,
+        discontinuous: entry.marks & mark::DISCONTINUOUS != 0,
         c2s: sent(account, client, context),
         s2c: sent(account, server, context),
+        handshake: (is_tcp && handshake::is_attempt(entry)).then(|| shaken(account)),
+        exchanges: is_tcp.then(|| exchanges(account)),
+    }
+}
+
+/// µs as seconds, where they are known.
+fn known(us: u32) -> Option<f64> {
+    (us != UNKNOWN_US).then(|| seconds(us as u64 * 1000))
+}
+
+fn shaken(account: &Account) -> Handshake {
+    let entry = &account.entry;
+    let outcome = handshake::outcome(entry);
+    let icmp = handshake::icmp(entry);
+    Handshake {
+        outcome: outcome.map(Outcome::name),
+        reason: match outcome {
+            Some(Outcome::TimeoutNoSynack) => Some("no_synack"),
+            Some(Outcome::TimeoutNoAck) => Some("no_ack"),
+            _ => None,
+        },
+        icmp_type: icmp.map(|[kind, _]| kind),
+        icmp_code: icmp.map(|[_, code]| code),
+        syn_retransmitted: entry.handshake[1],
+        synack_retransmitted: entry.handshake[2],
+        connect_seconds: known(account.tcp.beside.connect_us),
+        syn_to_synack_seconds: known(entry.warm.handshake_us[0]),
+        synack_to_ack_seconds: known(entry.warm.handshake_us[1]),
+    }
+}
+
+fn exchanges(account: &Account) -> Exchanges {
+    let entry = &account.entry;
+    let spread = match (&account.tcp.exchanges, exchange::only_one_us(entry)) {
+        (Some(times), _) => {
+            let at =
+                |percent| times.histogram.percentile(percent).map(|us| us.min(times.max_us)).and_then(known);
+            Spread { p50: at(50), p95: at(95), max: known(times.max_us) }
+        }
+        (None, Some(us)) => Spread { p50: known(us), p95: known(us), max: known(us) },
+        (None, None) => Spread { p50: None, p95: None, max: None },
+    };
+    Exchanges {
+        count: entry.exchanges,
+        unanswered: exchange::unanswered(entry),
+        lossy: entry.marks & mark::EXCHANGES_LOSSY != 0,
+        last_byte_seconds: spread,
+    }
+}
+
+fn stream(account: &Account, side: usize) -> Stream {
+    let (entry, tcp) = (&account.entry, &account.tcp);
+    let stream = &tcp.streams[side];
+    let loss = &stream.loss;
+    // Before the handshake is proven the entry has other times in these places.
+    let timed = entry.has(state::PROVEN);
+    let least = Some(entry.warm.rtt_min_us[side]).filter(|_| timed);
+    let smoothed = Some(entry.warm.rtt_smoothed[side]).filter(|&eighths| timed && eighths > 0);
+    let at = |percent: u32| {
+        let both = tcp.round_trips.as_ref().filter(|_| timed)?;
+        both[side].percentile(percent).and_then(known)
+    };
+    Stream {
+        stream_bytes: stream.stream_bytes,
+        stream_exact: stream.exact,
+        stream_uncertain: stream.uncertain.then_some(1),
+        missing_bytes: stream.missing_bytes,
+        open_bytes: stream.open_bytes,
+        unacked_bytes: stream.unacked_bytes,
+        retransmitted_segments: loss.retransmitted_segments,
+        retransmitted_bytes: loss.retransmitted_bytes,
+        recovered_segments: loss.recovered_segments,
+        out_of_order_segments: loss.out_of_order_segments,
+        duplicate_acks: loss.duplicate_acks,
+        zero_windows: loss.zero_windows,
+        keep_alives: loss.keep_alives,
+        syn: tcp.beside.syn[side],
+        fin: tcp.beside.fin[side],
+        rst: tcp.beside.rst[side],
+        rtt_seconds: RoundTrips {
+            min: least.and_then(known),
+            smoothed: smoothed.map(|eighths| seconds(eighths as u64 * 125)),
+            p50: at(50),
+            p99: at(99),
+        },
+    }
+}
+
+/// Whose RST ended the connection.
+fn reset_by(entry: &Entry) -> Option<&'static str> {
+    let client = entry.client();
+    [(client, "client"), (1 - client, "server")]
+        .into_iter()
+        .find(|&(side, _)| entry.side(side, state::RST))
+        .map(|(_, name)| name)
+}
+
+/// Zeek's word for a connection (scripts/base/protocols/conn/main.zeek, `conn_state`).
+fn conn_state(entry: &Entry) -> &'static str {
+    let [client, server] = client_first(entry);
+    let reset = reset_by(entry);
+    let syn_unseen = entry.marks & mark::ROLE_SYN == 0 && handshake::is_attempt(entry);
+    match tcp::state_of(entry) {
+        tcp::TcpState::Reset if !entry.has(state::PROVEN) => match (reset, entry.side(server, state::SYN)) {
+            (Some("server"), _) if syn_unseen => "RSTRH",
+            (Some("server"), _) => "REJ",
+            (_, true) => "RSTO",
+            _ => "RSTOS0",
+        },
+        tcp::TcpState::Reset if reset == Some("client") => "RSTO",
+        tcp::TcpState::Reset => "RSTR",
+        tcp::TcpState::SynReceived | tcp::TcpState::Closed if entry.side(server, state::SYN) => {
+            if syn_unseen { "SHR" } else { "S1" }
+        }
+        tcp::TcpState::SynSent | tcp::TcpState::Closed if entry.side(client, state::FIN) => "SH",
+        tcp::TcpState::SynSent | tcp::TcpState::SynReceived | tcp::TcpState::Closed => "S0",
+        tcp::TcpState::Established if entry.marks & mark::MIDSTREAM != 0 => "OTH",
+        tcp::TcpState::Established => "S1",
+        tcp::TcpState::FinWait | tcp::TcpState::HalfClosedClient | tcp::TcpState::HalfClosedServer => {
+            if entry.side(client, state::FIN) { "S2" } else { "S3" }
+        }
+        tcp::TcpState::Closing | tcp::TcpState::TimeWait => "SF",
     }
 }
 
@@ -279,7 +415,8 @@ fn sent<'a>(account: &Account, side: usize, context: &'a Context) -> Sent<'a> {
         bytes: all.bytes,
         frames,
         frame_bytes,
-        payload_bytes: has_payload.then(|| entry.payload(side)),
+        payload_bytes: has_payload.then(|| account.payload(side)),
+        stream: (entry.key.protocol() == protocol::TCP).then(|| stream(account, side)),
         interfaces: interfaces(account, side, context),
     }
 }

@@ -1,0 +1,138 @@
+//! Requests and responses, by whose turn it is to send payload.
+//!
+//! Only new payload counts: no resend, no keep-alive. A side may take its turn
+//! when it has heard (acknowledged) all that the other said; so a pipelined
+//! batch is one exchange and a one-way stream is none. PSH decides nothing. What
+//! the capture lost never moves a turn: the exchange under way is lossy then,
+//! counted, and its times are not known.
+//!
+//! Knows an entry's turn; does not know why payload is new.
+
+use super::detail::Details;
+use super::entry::{Entry, UNKNOWN_US, mark, state};
+use super::record::Exchange;
+
+/// Whose turn it is.
+#[inline]
+fn floor(entry: &Entry) -> u32 {
+    entry.state & state::FLOOR
+}
+
+fn pass(entry: &mut Entry, to: u32) {
+    entry.state = entry.state & !state::FLOOR | to;
+}
+
+fn turn_of(is_client: bool) -> u32 {
+    if is_client { state::REQUEST } else { state::RESPONSE }
+}
+
+/// Whether new payload of `sender` may begin its turn. `heard`: it has
+/// acknowledged all that it was told.
+#[inline]
+pub(super) fn turns(entry: &Entry, sender: usize, heard: bool) -> bool {
+    (floor(entry) != turn_of(sender == entry.client())) & (heard | (floor(entry) == 0))
+}
+
+/// Whether in this state what a side says belongs to no turn of its own.
+#[inline]
+pub(super) fn waits(state: u32, is_client: bool) -> bool {
+    state & state::FLOOR != turn_of(is_client)
+}
+
+/// New payload of `sender`.
+pub(super) fn speak(
+    entry: &mut Entry,
+    details: &mut Details,
+    sender: usize,
+    heard: bool,
+    now_us: u32,
+    done: &mut Option<Exchange>,
+) {
+    if turns(entry, sender, heard) {
+        take_turn(entry, details, sender, now_us, done);
+    }
+    if !waits(entry.state, sender == entry.client()) {
+        entry.sent[sender & 1].last_payload_us = now_us;
+    }
+}
+
+/// It begins its turn, if it is its to begin.
+#[cold]
+#[inline(never)]
+pub(super) fn take_turn(
+    entry: &mut Entry,
+    details: &mut Details,
+    sender: usize,
+    now_us: u32,
+    done: &mut Option<Exchange>,
+) {
+    if sender == entry.client() {
+        if floor(entry) == state::RESPONSE {
+            *done = Some(complete(entry));
+            if let Some(us) = done.and_then(|exchange| exchange.last_byte_us) {
+                details.add_exchange(entry, us);
+            }
+        }
+        pass(entry, state::REQUEST);
+        entry.state &= !state::LOSSY;
+        entry.warm.request_us = now_us;
+    } else if floor(entry) == state::REQUEST {
+        pass(entry, state::RESPONSE);
+        entry.exchanges = entry.exchanges.saturating_add(1);
+        let asked = entry.sent[entry.client()].last_payload_us;
+        entry.warm.first_byte_us = between(asked, now_us).unwrap_or(UNKNOWN_US);
+    }
+    // Else the server speaks first: a greeting.
+}
+
+/// From one moment to a later one; None where stamps ran backwards. Times are
+/// kept in 32 bits: more than 71 minutes come out short.
+fn between(from_us: u32, to_us: u32) -> Option<u32> {
+    const BACKWARDS: u32 = 60_000_000;
+    let us = to_us.wrapping_sub(from_us);
+    (us < u32::MAX - BACKWARDS).then_some(us)
+}
+
+/// The exchange under way is over: the server has answered.
+fn complete(entry: &mut Entry) -> Exchange {
+    let lossy = entry.state & state::LOSSY != 0;
+    let server = 1 - entry.client();
+    pass(entry, 0);
+    Exchange {
+        slot: 0,
+        first_byte_us: Some(entry.warm.first_byte_us).filter(|&us| !lossy && us != UNKNOWN_US),
+        last_byte_us: between(entry.warm.request_us, entry.sent[server].last_payload_us).filter(|_| !lossy),
+    }
+}
+
+/// The server's FIN, or the end of the flow: what is answered is complete.
+pub(super) fn end(entry: &mut Entry, details: &mut Details) -> Option<Exchange> {
+    if floor(entry) != state::RESPONSE {
+        return None;
+    }
+    let done = complete(entry);
+    // The only one is told by the entry itself.
+    if let Some(us) = done.last_byte_us.filter(|_| entry.exchanges > 1) {
+        details.add_exchange(entry, us);
+    }
+    Some(done)
+}
+
+/// The capture has lost payload of this connection.
+pub(super) fn lost(entry: &mut Entry) {
+    entry.state |= state::LOSSY;
+    entry.marks |= mark::EXCHANGES_LOSSY;
+}
+
+/// Requests without an answer, once the flow has ended: 1 or 0.
+pub fn unanswered(entry: &Entry) -> u32 {
+    (floor(entry) == state::REQUEST) as u32
+}
+
+/// First to last byte of the one exchange that an entry tells of itself, µs,
+/// where it had exactly one and all of it was seen.
+pub fn only_one_us(entry: &Entry) -> Option<u32> {
+    let told = entry.exchanges == 1 && floor(entry) != state::REQUEST && entry.state & state::LOSSY == 0;
+    let server = 1 - entry.client();
+    between(entry.warm.request_us, entry.sent[server].last_payload_us).filter(|_| told)
+}
