@@ -132,10 +132,11 @@ pub static COLUMNS: [Column; 11] = [
 /// Heading of the watches' names.
 pub const WATCH_HEADING: &str = "Handshakes";
 
-/// Sums of all watches since the start; nothing where no handshake was seen.
+/// Sums of all watches since the start, behind an empty line; nothing where no handshake was seen.
 pub fn summary(handshakes: &Handshakes) -> String {
     let mut text = String::new();
     if handshakes.watches.iter().any(|watch| !watch.total.is_empty()) {
+        text.push('\n');
         text += &table(&handshakes.watches);
         handshakes.watches.iter().for_each(|watch| text += &undecided(watch));
     }
