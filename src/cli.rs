@@ -160,6 +160,14 @@ pub(crate) struct Arguments {
     #[arg(long, help_heading = "Output")]
     connections: bool,
 
+    /// A line for each handshake that ended; beside text on standard error
+    #[arg(long, help_heading = "Output")]
+    sessions: bool,
+
+    /// No lines for handshakes, --sessions or not
+    #[arg(short, long, help_heading = "Output")]
+    quiet: bool,
+
     /// With --connections: a line for long ones too, every SECS [default: off]
     #[arg(long, value_name = "SECS", help_heading = "Output")]
     active_timeout: Option<String>,
@@ -189,6 +197,16 @@ pub(crate) struct Arguments {
     /// Seconds after which a handshake has failed [default: 60]
     #[arg(long, value_name = "SECS", help_heading = "Connections")]
     timeout: Option<String>,
+
+    /// Handshakes to count by name, as tcpeek says it; repeatable
+    ///
+    /// [NAME]:DIR@ADDR:PORT[:PORT…][,ADDR:PORT…] where DIR is RX (the server is
+    /// here) or TX (the client is here), ADDR the far end's address or network
+    /// (IPv6 in brackets), PORT the server's; % or * is any. An empty name
+    /// excludes, wherever it stands: :RX@*:22. A word of the filter expression
+    /// that has this form is one too. RX:RX@*:* and TX:TX@*:* are always there.
+    #[arg(long, value_name = "WATCH", help_heading = "Connections")]
+    watch: Vec<String>,
 
     /// What counts, as tcpdump says it: port 80 and not host 192.0.2.9
     ///
@@ -314,6 +332,8 @@ mod tests {
             log_file: None,
             unit: Unit::Bits,
             handshake_timeout_ns: 60_000_000_000,
+            sessions: false,
+            watches: Default::default(),
         }
     }
 
@@ -368,6 +388,18 @@ mod tests {
             }),
             ("--log-file x.json -t", |c| c.log_file = Some("x.json".into())),
             ("-B", |c| c.unit = Unit::Bytes),
+            ("--sessions", |c| c.sessions = true),
+            ("--sessions -q", |_| ()),
+            ("--quiet", |_| ()),
+            ("--watch web:RX@*:80 tcp :TX@*:22 and port 80", |c| {
+                let term = |side, port| crate::config::WatchTerm { side, network: None, ports: vec![port] };
+                c.filter = Some("tcp and port 80".into());
+                c.watches.named.push(crate::config::Watch {
+                    name: "web".into(),
+                    terms: vec![term(crate::config::WatchSide::Rx, 80)],
+                });
+                c.watches.excluded = vec![term(crate::config::WatchSide::Tx, 22)];
+            }),
             ("--timeout 1.5", |c| c.handshake_timeout_ns = 1_500_000_000),
         ];
         for (line, change) in table {
@@ -424,6 +456,8 @@ mod tests {
             ("--max-flows 0", "--max-flows cannot be \"0\": it takes a number from 1 to 4294967294".to_owned()),
             ("--link-speed 1G", "--link-speed cannot be \"1G\": it takes IF=RATE in bits per second, such as eth0=2.5G, eth0=100M or eth0=1000000000".to_owned()),
             ("-G 10.0.0.0/40", "-F cannot be \"10.0.0.0/40\": it takes a network such as 10.0.0.0/8, 10.0.0.0/255.0.0.0 or 2001:db8::/32".to_owned()),
+            ("-i eth0 f:RX@*:70000", "f:RX@*:>>70000<< is no watch: between >> and << it takes a port from 1 to 65535, or % or * for any".to_owned()),
+            ("--watch web", ">><<web is no watch: between >> and << it takes a name and a colon before RX@ or TX@, or a colon alone to exclude".to_owned()),
             ("-i eth0,,eth1", "--interface cannot be \"\": it takes names such as eth0, eth0,eth1 or eth0+eth1".to_owned()),
             ("-i eth0+", "--interface cannot be \"eth0+\": it takes names such as eth0, eth0,eth1 or eth0+eth1".to_owned()),
             ("-i eth0 -i eth0+eth1", "--interface cannot be \"eth0+eth1\": it takes each interface once, so leave out the one that is named again".to_owned()),

@@ -71,6 +71,62 @@ pub struct Config {
     pub unit: Unit,
     /// How long a handshake may take before it has failed, in nanoseconds, above 0.
     pub handshake_timeout_ns: u64,
+    /// Whether each handshake that ended has a line of its own.
+    pub sessions: bool,
+    /// What handshakes are counted by.
+    pub watches: Watches,
+}
+
+/// Most watches of a run: a session says in a word of as many bits which it belongs to.
+pub const WATCHES_MAX: usize = 64;
+
+/// tcpeek's filters of handshakes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Watches {
+    /// At most [`WATCHES_MAX`], no name twice, in the order of outputs.
+    pub named: Vec<Watch>,
+    /// What belongs to one of these belongs to no watch.
+    pub excluded: Vec<WatchTerm>,
+}
+
+impl Default for Watches {
+    /// tcpeek's own two: all that is answered here, all that is asked from here.
+    fn default() -> Watches {
+        let watch = |name: &str, side| Watch {
+            name: name.to_owned(),
+            terms: vec![WatchTerm { side, network: None, ports: Vec::new() }],
+        };
+        Watches { named: vec![watch("RX", WatchSide::Rx), watch("TX", WatchSide::Tx)], excluded: Vec::new() }
+    }
+}
+
+/// A name for some handshakes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Watch {
+    /// Its name, not empty.
+    pub name: String,
+    /// It has what fits one of them.
+    pub terms: Vec<WatchTerm>,
+}
+
+/// Which handshakes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WatchTerm {
+    /// Which end is here.
+    pub side: WatchSide,
+    /// Where the other end is; `None` is anywhere.
+    pub network: Option<(IpAddr, u8)>,
+    /// The server's ports, ascending; none are all.
+    pub ports: Vec<u16>,
+}
+
+/// Which end of a handshake is here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WatchSide {
+    /// The server.
+    Rx,
+    /// The client.
+    Tx,
 }
 
 /// Where frames come from.

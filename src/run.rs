@@ -13,12 +13,14 @@ mod files;
 mod live;
 mod log_file;
 
-use crate::aggregate;
 use crate::aggregate::view::{Grouping, Order, View, Views};
+use crate::aggregate::watch::{Here, Network, Side, Term, Watch, Watches};
+use crate::aggregate::{self, Aggregator};
 use crate::capture::filter::FilterError;
-use crate::config::{By, Config, Input, OutputMode, Sort};
+use crate::config::{self, By, Config, Input, OutputMode, Sort, WatchSide, WatchTerm};
 use crate::flow::table::TableConfig;
 use crate::output::Style;
+use crate::worker::outbox::Inbox;
 use std::fmt;
 use std::io;
 use std::path::Path;
@@ -160,15 +162,42 @@ fn style(config: &Config, whole: bool) -> Style {
     Style { by: config.by, sort: config.sort, top: config.top, unit: config.unit, whole }
 }
 
-/// What the aggregator is told.
-fn aggregation(
+/// The aggregator, and what it knows to be here.
+fn aggregator(
     config: &Config,
     interval_ns: u64,
     tables: &TableConfig,
     patience: Option<Duration>,
-) -> aggregate::Config {
+    inboxes: Vec<Inbox>,
+) -> (Aggregator, Arc<Here>) {
     let flows_max = tables.flows_max;
-    aggregate::Config { interval_ns, views: views(config), averages: false, patience, flows_max }
+    let wanted =
+        aggregate::Config { interval_ns, views: views(config), averages: false, patience, flows_max };
+    let networks = config.local_networks.iter().map(|&(address, prefix)| Network::new(address, prefix));
+    let here = Arc::new(Here::new(networks.collect()));
+    let mut aggregator = Aggregator::new(wanted, inboxes);
+    aggregator.watch(watches(config), here.clone());
+    (aggregator, here)
+}
+
+/// What handshakes are counted by.
+fn watches(config: &Config) -> Watches {
+    let term = |term: &WatchTerm| Term {
+        here: match term.side {
+            WatchSide::Rx => Side::Server,
+            WatchSide::Tx => Side::Client,
+        },
+        network: term.network.map(|(address, prefix)| Network::new(address, prefix)),
+        ports: term.ports.clone(),
+    };
+    let terms = |terms: &[WatchTerm]| terms.iter().map(term).collect();
+    let watch =
+        |watch: &config::Watch| Watch { name: watch.name.as_str().into(), terms: terms(&watch.terms) };
+    Watches {
+        named: config.watches.named.iter().map(watch).collect(),
+        excluded: terms(&config.watches.excluded),
+        sessions: config.sessions,
+    }
 }
 
 /// The rows that the outputs of this run show.

@@ -8,6 +8,7 @@ mod golden;
 
 use fullcount::meter::loss::REASON_TEXTS;
 use fullcount::output::columns::{Column, INTERFACE_COLUMNS, ROW_COLUMNS, STATES, state_words};
+use fullcount::output::handshakes::{COLUMNS, WATCH_HEADING};
 use fullcount::output::losses::LOSSES;
 use golden::same_as_file;
 use serde_json::Value;
@@ -34,6 +35,16 @@ fn columns_are_documented() {
         let (word, meaning) = state_words(state);
         let _ = writeln!(states, "| `{word}` | `{}` | {meaning} |", state.name());
     }
+    let mut handshakes = String::from("| heading | unit | meaning | in JSON lines |\n|---|---|---|---|\n");
+    let _ = writeln!(
+        handshakes,
+        "| `{WATCH_HEADING}` | – | Name of the watch (`--watch`). `RX` has those whose server is here, `TX` those whose client is. | `watch` |"
+    );
+    for column in &COLUMNS {
+        let heading = format!("`{}`", column.heading);
+        let cells = [&heading, column.unit(), column.meaning, column.json].map(cell);
+        let _ = writeln!(handshakes, "| {} |", cells.join(" | "));
+    }
     let generated = format!(
         "# Columns of text\n\n\
          Written from the program's own table by a test; do not edit.\n\n\
@@ -42,6 +53,8 @@ fn columns_are_documented() {
          `-` could not be known. Times are packet time, UTC.\n\n\
          ## Interfaces\n\n{}\n\
          ## Rows\n\nWhat a row is about is chosen by `--by`, their order by `--sort`, their number by `--top`.\n\n{}\n\
+         ## Handshakes\n\nIn the summary, where any handshake was seen: a line for each watch, since the start. The words \
+         are tcpeek's; JSON keeps outcomes apart. What could not be decided is in no column and told below.\n\n{handshakes}\n\
          ## States\n\n{states}",
         rows_of(&INTERFACE_COLUMNS),
         rows_of(&ROW_COLUMNS),

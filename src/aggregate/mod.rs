@@ -18,6 +18,7 @@ pub mod group;
 mod rows;
 pub mod snapshot;
 pub mod view;
+pub mod watch;
 pub mod window;
 
 use crate::capture::{LINKS_MAX, Lane};
@@ -33,9 +34,11 @@ use snapshot::{CaptureFigures, Fault, InterfaceFigures, Snapshot};
 use std::sync::Arc;
 use std::time::Duration;
 use view::Views;
+use watch::{Here, Watcher, Watches};
 use window::{Calendar, History};
 
-/// Flows that ended in one interval whose accounts are kept, live: some 100 MiB.
+/// Flows that ended in one interval whose accounts are kept, live: some 100 MiB;
+/// as many sessions, some 40 MiB.
 /// What is left at the end of the run is not counted among them.
 const ACCOUNTS_MAX: usize = 1 << 18;
 /// Requests for views that may wait for a boundary.
@@ -83,6 +86,7 @@ pub struct Aggregator {
     earlier_table: TableStats,
     accounts: Vec<Account>,
     accounts_lost: u64,
+    watcher: Watcher,
     /// On a clock that was never set back.
     boundary_ns: u64,
     set_back_ns: u64,
@@ -147,6 +151,7 @@ impl Aggregator {
             earlier_table: TableStats::default(),
             accounts: Vec::new(),
             accounts_lost: 0,
+            watcher: Watcher::default(),
             boundary_ns: 0,
             set_back_ns: 0,
             start_ns: None,
@@ -168,6 +173,11 @@ impl Aggregator {
     pub fn begin_at(&mut self, start_ns: u64) {
         self.start_ns = Some(start_ns);
         self.boundary_ns = start_ns;
+    }
+
+    /// Handshakes are counted by these watches.
+    pub fn watch(&mut self, watches: Watches, here: Arc<Here>) {
+        self.watcher = Watcher::new(watches, here);
     }
 
     /// Takes everything up to the next boundary and says how things stand
@@ -290,6 +300,7 @@ impl Aggregator {
                 }
             }
         }
+        self.watcher.take(&buffer.sessions, most);
         buffer.clear();
         // The worker may have gone already.
         let _ = source.inbox.empties.try_send(buffer);
@@ -355,6 +366,7 @@ impl Aggregator {
             late_workers,
             groups_folded,
             accounts_lost: std::mem::take(&mut self.accounts_lost),
+            handshakes: self.watcher.tell(),
             faults: std::mem::take(&mut self.faults),
             last,
         };

@@ -1,5 +1,6 @@
 //! How things stood at one boundary: an immutable object that outputs read.
 
+use super::watch::Handshakes;
 use super::window::Averages;
 use crate::capture::{Lane, LinkId};
 use crate::flow::entry::Entry;
@@ -51,6 +52,8 @@ pub struct Snapshot {
     pub groups_folded: u64,
     /// Flows that ended (with accounts) for which an interval had no room, live.
     pub accounts_lost: u64,
+    /// Attempts to connect that were decided.
+    pub handshakes: Handshakes,
     /// What must not be.
     pub faults: Vec<Fault>,
     /// The last snapshot of the run.

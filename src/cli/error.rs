@@ -40,6 +40,15 @@ pub enum UsageError {
         /// What it takes: kind, range, example.
         wants: Cow<'static, str>,
     },
+    /// A watch that breaks somewhere.
+    BadWatch {
+        /// As typed.
+        word: String,
+        /// Bytes of it that are wrong; empty where something is missing.
+        place: std::ops::Range<usize>,
+        /// What should stand there.
+        wants: &'static str,
+    },
     /// Two options that exclude each other.
     Contradiction {
         /// One.
@@ -111,6 +120,18 @@ impl fmt::Display for UsageError {
             }
             Self::BadValue { option, value, wants } => {
                 write!(f, "{option} cannot be {value:?}: it takes {wants}")
+            }
+            Self::BadWatch { word, place, wants } => {
+                let part = |range: std::ops::Range<usize>| word.get(range).unwrap_or_default();
+                let (before, at) = (part(0..place.start), part(place.clone()));
+                let behind = part(place.end..word.len());
+                write!(
+                    f,
+                    "{}>>{}<<{} is no watch: between >> and << it takes {wants}",
+                    Safe(before),
+                    Safe(at),
+                    Safe(behind)
+                )
             }
             Self::Contradiction { first, second, advice } => {
                 write!(f, "{first} and {second} cannot go together: {advice}")

@@ -12,7 +12,7 @@ use std::path::Path;
 
 use clap::Command;
 
-use super::{UsageError, later, values, watch};
+use super::{UsageError, later, values};
 
 /// Buffers from this on are tcpdump's KiB: a TiB of tcpeek's MiB is not meant.
 const KIB_FROM: u64 = 1024;
@@ -34,7 +34,6 @@ pub(super) fn check(
 ) -> Result<(), UsageError> {
     let habits = Habits { command, file_exists };
     let mut filter_begun = false;
-    let mut watches = Vec::new();
     let mut rest = args.iter().map(|arg| arg.to_string_lossy()).peekable();
     while let Some(arg) = rest.next() {
         let next = rest.peek().map(|next| next.as_ref());
@@ -56,12 +55,9 @@ pub(super) fn check(
                 return Err(not_yet(format!("fullcount {name}"), now));
             }
             filter_begun = true;
-            if watch::is_watch(&arg) {
-                watches.push(arg.into_owned());
-            }
         }
     }
-    watched(&watches)
+    Ok(())
 }
 
 impl Habits<'_> {
@@ -211,16 +207,6 @@ fn buffer(typed: String, value: &str) -> Result<(), UsageError> {
     habit(typed, meaning, format!("type --ring-mib {mib}"))
 }
 
-/// tcpeek's filters, all of them in one answer.
-fn watched(words: &[String]) -> Result<(), UsageError> {
-    let Some(first) = words.first() else { return Ok(()) };
-    let now = match watch::as_expression(words) {
-        Some(expression) => format!("type '{expression}' in place of all such words"),
-        None => "type a filter as tcpdump takes it, such as tcp port 80".to_owned(),
-    };
-    Err(UsageError::NotYet { typed: format!("tcpeek's {first}"), now: now.into() })
-}
-
 /// Seconds, counts and sizes look like this.
 fn number(text: &str) -> Option<u64> {
     values::decimal(text, 1_000_000_000)
@@ -356,10 +342,6 @@ mod tests {
                 "-d is not in this version: leave it out; connections that were open before are shown too",
             ),
             (
-                "-q",
-                "-q is not in this version: leave it out, for sessions have lines only with --connections",
-            ),
-            (
                 "-u nobody",
                 "-u nobody is not in this version: start fullcount as that user, after setcap cap_net_raw=ep on the program",
             ),
@@ -392,14 +374,6 @@ mod tests {
                 "fullcount demo is not in this version: type -r FILE, which needs no privileges",
             ),
             ("completions bash", "fullcount completions is not in this version: --help lists all options"),
-            (
-                "-i eth0 filter:RX@%:80",
-                "tcpeek's filter:RX@%:80 is not in this version: type 'tcp port 80' in place of all such words",
-            ),
-            (
-                "f:RX@nowhere:80",
-                "tcpeek's f:RX@nowhere:80 is not in this version: type a filter as tcpdump takes it, such as tcp port 80",
-            ),
         ];
         for (line, sentence) in table {
             assert_eq!(config(line, &[]).unwrap_err(), sentence, "{line}");
@@ -473,32 +447,19 @@ mod tests {
             ("-p -i eth0", live("eth0", "")),
             ("-v", told("-v is tcptrack's")),
             // tcpeek, with addresses where its README shows them masked
+            ("-i eth0 filter:TX@192.168.0.0/24:%", live("eth0", "")),
+            ("-i eth0 filter:RX@%:80:443", live("eth0", "")),
+            ("-i eth0 filter1:RX@%:80:443 filter2:TX@192.168.0.0/24:%", live("eth0", "")),
+            ("-i eth0 :RX@*:22 :TX@*:22", live("eth0", "")),
             (
-                "-i eth0 filter:TX@192.168.0.0/24:%",
-                told(
-                    "tcpeek's filter:TX@192.168.0.0/24:% is not in this version: type 'tcp and net 192.168.0.0/24'",
-                ),
-            ),
-            (
-                "-i eth0 filter:RX@%:80:443",
-                told(
-                    "tcpeek's filter:RX@%:80:443 is not in this version: type 'tcp and (port 80 or port 443)'",
-                ),
-            ),
-            (
-                "-i eth0 filter1:RX@%:80:443 filter2:TX@192.168.0.0/24:%",
-                told(
-                    "tcpeek's filter1:RX@%:80:443 is not in this version: type '(tcp and (port 80 or port 443)) or (tcp and net 192.168.0.0/24)'",
-                ),
-            ),
-            (
-                "-i eth0 :RX@*:22 :TX@*:22",
-                told("tcpeek's :RX@*:22 is not in this version: type 'tcp and not (tcp port 22)'"),
+                "-i eth0 inbound-filter:RX@%:% outbound-filter:TX@192.168.0.100:%,192.168.0.200:%",
+                live("eth0", ""),
             ),
             ("--interface=eth0 --timeout=60", live("eth0", "")),
             ("-u 1000 -i eth0", told("-u 1000 is not in this version")),
             ("--socket=/var/run/tcpeek/tcpeek.sock", told("--socket /var/run/tcpeek/tcpeek.sock is not in")),
-            ("--quiet -i eth0", told("--quiet is not in this version")),
+            ("--quiet -i eth0", live("eth0", "")),
+            ("-q -i eth0", live("eth0", "")),
             ("--loglevel=LOG_NOTICE", told("--loglevel LOG_NOTICE is not in this version")),
             // tcpeekstat
             ("", live("", "")),

@@ -8,7 +8,7 @@
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
-use super::{Arguments, UsageError, values};
+use super::{Arguments, UsageError, values, watch};
 use crate::config::{
     By, Config, DEFAULT_MAX_FLOWS, DEFAULT_SNAPLEN, DEFAULT_TOP, Input, OutputMode, SECOND_NS, Sort, Unit,
 };
@@ -75,6 +75,14 @@ pub(super) fn resolve(typed: Arguments, file_exists: &dyn Fn(&Path) -> bool) -> 
         active_timeout_ns: seconds("--active-timeout", &typed.active_timeout)?,
         unit: if typed.bytes { Unit::Bytes } else { Unit::Bits },
         handshake_timeout_ns: seconds("--timeout", &typed.timeout)?.unwrap_or(60 * SECOND_NS),
+        sessions: typed.sessions && !typed.quiet,
+        watches: watch::watches(
+            typed
+                .watch
+                .iter()
+                .chain(expression(&typed).filter(|part| watch::is_watch(part)))
+                .map(String::as_str),
+        )?,
         input: input(typed.interface, &typed.read, file_exists)?,
         log_file: typed.log_file,
     })
@@ -165,10 +173,15 @@ fn link_groups(typed: Vec<String>) -> Result<Vec<String>, UsageError> {
     Ok(groups)
 }
 
-/// `-f` and the words at the end, one expression; blank is none.
+/// `-f` and the words at the end, as they were typed.
+fn expression(typed: &Arguments) -> impl Iterator<Item = &String> {
+    typed.filter_code.iter().chain(&typed.filter_words)
+}
+
+/// One expression of all words but tcpeek's; blank is none.
 fn filter(typed: &Arguments) -> Option<String> {
     let parts: Vec<&str> =
-        typed.filter_code.iter().chain(&typed.filter_words).map(|part| part.trim()).collect();
+        expression(typed).filter(|part| !watch::is_watch(part)).map(|part| part.trim()).collect();
     let expression = parts.join(" ");
     let expression = expression.trim();
     if expression.is_empty() { None } else { Some(expression.to_owned()) }

@@ -3,9 +3,11 @@
 //! Lines are made in memory and handed to the writer in pieces that end with a
 //! line, so a reader that sees a line sees all of it. No line depends on the
 //! clock, on the order of a hash map, or on the number of workers (but `start`,
-//! which names them). Types and their meaning: [`lines`] and [`rows`].
+//! which names them). Types and their meaning: [`lines`],
+//! [`rows`] and [`handshakes`].
 
 pub mod community;
+pub mod handshakes;
 pub mod lines;
 mod make;
 pub mod rows;
@@ -56,6 +58,22 @@ impl<W: Write> JsonLines<W> {
         if self.piece.len() >= PIECE_BYTES { self.hand_over() } else { Ok(()) }
     }
 
+    fn handshakes(&mut self, snapshot: &Snapshot, context: &Context) -> io::Result<()> {
+        let (time, handshakes) = (Some(snapshot.time_ns), &snapshot.handshakes);
+        for watch in handshakes.watches.iter().filter(|watch| !watch.interval.is_empty()) {
+            self.line(time, context, |head| {
+                let sums = handshakes::sums(&watch.name, &watch.interval);
+                Line::Handshake(handshakes::Handshake { head, sums })
+            })?;
+        }
+        for watched in &handshakes.sessions {
+            self.line(time, context, |head| {
+                Line::Session(handshakes::session(head, watched, handshakes, context))
+            })?;
+        }
+        Ok(())
+    }
+
     fn hand_over(&mut self) -> io::Result<()> {
         let written = self.writer.write_all(&self.piece);
         self.piece.clear();
@@ -84,6 +102,7 @@ impl<W: Write> Output for JsonLines<W> {
                 Line::Interface(make::interface(head, link, snapshot, span_ns, coverage, context))
             })?;
         }
+        self.handshakes(snapshot, context)?;
         for account in &snapshot.accounts {
             self.line(time, context, |head| Line::Connection(make::connection(head, account, context)))?;
         }

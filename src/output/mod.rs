@@ -6,6 +6,7 @@
 
 pub mod columns;
 pub mod figures;
+pub mod handshakes;
 pub mod json;
 pub mod losses;
 pub mod text;

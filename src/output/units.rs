@@ -125,6 +125,11 @@ pub fn moment(time_ns: u64) -> String {
     format!("{} {} UTC", day(time_ns), time_of_day(time_ns, if is_whole(time_ns) { "" } else { "%.3f" }))
 }
 
+/// A moment in UTC, short: `26-11-21 09:00:01.000`.
+pub fn short_moment(time_ns: u64) -> String {
+    formatted(time_ns, "%y-%m-%d %H:%M:%S%.3f")
+}
+
 /// From one moment to another: the day once where it is the same, microseconds
 /// where they are less than a second apart.
 pub fn between(begin_ns: u64, end_ns: u64) -> String {
@@ -253,6 +258,7 @@ mod tests {
         assert_eq!(duration(7_509_000_000_000), "2 h 05 min 09 s");
         assert_eq!(moment(1_795_251_601_000_000_000), "2026-11-21 09:00:01 UTC");
         assert_eq!(moment(1_795_251_601_500_000_000), "2026-11-21 09:00:01.500 UTC");
+        assert_eq!(short_moment(1_795_251_601_005_999_999), "26-11-21 09:00:01.005");
         assert_eq!(moment(u64::MAX), "2554-07-21 23:34:33.709 UTC");
         let begin = 1_795_251_601_000_000_000;
         assert_eq!(between(begin, begin + 500_000_000), "2026-11-21 09:00:01.000000 to 09:00:01.500000 UTC");

@@ -4,6 +4,7 @@ use super::log_file::{LogFile, Trouble};
 use super::{RunError, Signals, has_json, output_error, style};
 use crate::aggregate::snapshot::{Fault, Snapshot};
 use crate::config::{Config, OutputMode};
+use crate::output::handshakes::SessionLines;
 use crate::output::json::JsonLines;
 use crate::output::text::Text;
 use crate::output::{Context, Coverages, Notice, Output, Start, StopReason, Style};
@@ -13,6 +14,8 @@ use std::sync::PoisonError;
 /// All outputs of a run.
 pub(super) struct Deliver {
     outputs: Vec<Box<dyn Output>>,
+    /// A line for each handshake on standard error, beside text.
+    sessions: Option<SessionLines<io::Stderr>>,
     /// Where SIGUSR1's answer goes.
     summary: Text<Box<dyn Write>>,
     /// That is standard error.
@@ -50,7 +53,9 @@ impl Deliver {
             OutputMode::Json => Text::new(Box::new(io::stderr()), summary_style),
         };
         let beside_lines = config.output == OutputMode::Json;
-        Ok(Deliver { outputs, summary, beside_lines, trouble, late_packets: 0, unreported: 0 })
+        let beside_text = config.sessions && config.output == OutputMode::Text;
+        let sessions = beside_text.then(|| SessionLines::new(io::stderr()));
+        Ok(Deliver { outputs, sessions, summary, beside_lines, trouble, late_packets: 0, unreported: 0 })
     }
 
     /// The totals so far, as text. Beside lines nobody may be there to read it,
@@ -79,6 +84,10 @@ impl Deliver {
         coverage: &Coverages,
         context: &Context,
     ) -> Result<(), RunError> {
+        // As the summary: no output that a run lives by.
+        if self.sessions.as_mut().is_some_and(|sessions| sessions.tell(&snapshot.handshakes).is_err()) {
+            self.sessions = None;
+        }
         self.each(|output| output.snapshot(snapshot, coverage, context))?;
         for notice in self.notices(snapshot, context) {
             self.notice(&notice, context)?;
@@ -156,6 +165,11 @@ impl Deliver {
             );
             tell("rows_folded", None, count, message);
         }
+        let lost = snapshot.handshakes.sessions_lost;
+        if lost > 0 {
+            let message = format!("{lost} handshakes have no line, there were too many; sums have them");
+            tell("sessions_lost", None, lost, message);
+        }
         for worker in &snapshot.late_workers {
             let message = format!(
                 "worker {worker} had not finished its interval in time; the next one has its figures"
@@ -163,23 +177,28 @@ impl Deliver {
             tell("worker_late", None, *worker as u64, message);
         }
         for fault in &snapshot.faults {
-            match fault {
-                Fault::Identity { lane, totals, parts } => {
-                    let name = context.links.get(lane.link() as usize).map(|link| link.name.clone());
-                    let message = format!(
-                        "flows and untracked sum to {} packets, {} bytes, the totals are {} packets, {} bytes: please report this",
-                        parts.packets, parts.bytes, totals.packets, totals.bytes
-                    );
-                    tell("identity", name, totals.bytes.abs_diff(parts.bytes), message);
-                }
-                Fault::WorkerGone { worker } => {
-                    let message = format!(
-                        "worker {worker} has ended by a defect; its interfaces are no longer counted whole"
-                    );
-                    tell("worker_gone", None, *worker as u64, message);
-                }
-            }
+            let (event, interface, count, message) = told_of(fault, context);
+            tell(event, interface, count, message);
         }
         notices
+    }
+}
+
+/// A defect: word, interface, how much, sentence.
+fn told_of(fault: &Fault, context: &Context) -> (&'static str, Option<String>, u64, String) {
+    match fault {
+        Fault::Identity { lane, totals, parts } => {
+            let name = context.links.get(lane.link() as usize).map(|link| link.name.clone());
+            let message = format!(
+                "flows and untracked sum to {} packets, {} bytes, the totals are {} packets, {} bytes: please report this",
+                parts.packets, parts.bytes, totals.packets, totals.bytes
+            );
+            ("identity", name, totals.bytes.abs_diff(parts.bytes), message)
+        }
+        Fault::WorkerGone { worker } => {
+            let message =
+                format!("worker {worker} has ended by a defect; its interfaces are no longer counted whole");
+            ("worker_gone", None, *worker as u64, message)
+        }
     }
 }

@@ -2,7 +2,6 @@
 
 use super::deliver::Deliver;
 use super::{RunError, Signals, host_name, is_set, table_config};
-use crate::aggregate::Aggregator;
 use crate::aggregate::snapshot::Snapshot;
 use crate::capture::fileset::{FileLink, FileSet, STANDARD_INPUT};
 use crate::capture::{LinkId, LinkType, host_mac};
@@ -50,8 +49,7 @@ pub(super) fn run(config: &Config, groups: &[Vec<PathBuf>], signals: &Signals) -
     let (outboxes, inboxes): (Vec<_>, Vec<_>) =
         (0..workers).map(|_| outbox(BUFFERS_FILE, tables.accounts, true)).unzip();
     let (snapshots, to_deliver) = bounded(SNAPSHOTS);
-    let wanted = super::aggregation(config, interval_ns, &tables, None);
-    let mut aggregator = Aggregator::new(wanted, inboxes);
+    let (mut aggregator, here) = super::aggregator(config, interval_ns, &tables, None, inboxes);
     let links: Arc<Mutex<Vec<LinkFacts>>> = Arc::default();
     let rules = Rules::new(config, groups);
     let mut ended = Ok(());
@@ -71,6 +69,9 @@ pub(super) fn run(config: &Config, groups: &[Vec<PathBuf>], signals: &Signals) -
                 let rule = rules.of(link);
                 let mut facts = facts_of(&link.interface, link.group);
                 facts.direction_unknown = !link.directed && matches!(rule, DirectionRule::AsTold);
+                if !facts.direction_unknown {
+                    here.set_directed(number);
+                }
                 links.lock().unwrap_or_else(PoisonError::into_inner).push(facts);
                 decoder.set_link(
                     number,

@@ -12,7 +12,6 @@ mod write;
 
 use super::deliver::Deliver;
 use super::{RunError, Signals, host_name, table_config};
-use crate::aggregate::Aggregator;
 use crate::capture::deal::DealKey;
 use crate::capture::fanout::{self, Dealing};
 use crate::capture::link::{self, Bond, CounterReader, EventSource, LinkError, Root, Selection, Watch};
@@ -88,9 +87,10 @@ pub(super) fn run(config: &Config, named: &[String], signals: &Signals) -> Resul
     let (passage, snapshots) = write::passage(&lines_lost);
     let links = Arc::new(Mutex::new(context.links.clone()));
     let meter = Arc::new(Mutex::new(Meter::new(config.filter.is_some())));
-    let wanted = super::aggregation(config, interval_ns, &tables, Some(PATIENCE));
-    let mut aggregator = Aggregator::new(wanted, inboxes);
+    let (mut aggregator, here) = super::aggregator(config, interval_ns, &tables, Some(PATIENCE), inboxes);
     aggregator.begin_at(start_ns);
+    (0..selection.watched.len() as u8).for_each(|number| here.set_directed(number));
+    control::find_addresses(&root, &here);
 
     for (number, one) in opened.into_iter().enumerate() {
         let watch = &selection.watched[number];
@@ -147,6 +147,7 @@ pub(super) fn run(config: &Config, named: &[String], signals: &Signals) -> Resul
             config,
             links,
             meter,
+            here,
             defect: defect.clone(),
             signals: signals.clone(),
             counted,

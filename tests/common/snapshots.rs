@@ -1,6 +1,7 @@
 //! Snapshots made by hand: what outputs are tested with.
 
 use fullcount::aggregate::snapshot::{CaptureFigures, InterfaceFigures, Row, RowName, Snapshot};
+use fullcount::aggregate::watch::{Handshakes, Latency, Tally, WatchFigures, Watched};
 use fullcount::aggregate::window::Averages;
 use fullcount::capture::{Direction, Lane, LinkType};
 use fullcount::config::{By, Sort, Unit};
@@ -8,7 +9,7 @@ use fullcount::decode::{Class, protocol};
 use fullcount::flow::detail::{LaneCount, Surplus};
 use fullcount::flow::entry::{Entry, mark, state};
 use fullcount::flow::key::{End, FlowKey};
-use fullcount::flow::record::{Account, EndReason};
+use fullcount::flow::record::{Account, EndReason, Outcome, Session};
 use fullcount::flow::table::TableStats;
 use fullcount::flow::tcp::TcpState;
 use fullcount::meter::loss::Reason;
@@ -138,6 +139,7 @@ pub fn empty(time_ns: u64) -> Snapshot {
         late_workers: Vec::new(),
         groups_folded: 0,
         accounts_lost: 0,
+        handshakes: Default::default(),
         faults: Vec::new(),
         last: false,
     }
@@ -252,4 +254,80 @@ pub fn busy() -> (Snapshot, Vec<[Coverage; 2]>) {
 
 pub fn v4(last: u8) -> IpAddr {
     IpAddr::V4(Ipv4Addr::new(192, 0, 2, last))
+}
+
+/// An attempt of [`web`]'s that succeeded within 1.3 ms.
+pub fn session(outcome: Outcome) -> Session {
+    let (key, client_second) = web();
+    let mut lanes = [lane(0, Direction::Rx).0; 2];
+    lanes[1 - usize::from(client_second)] = lane(1, Direction::Tx).0;
+    Session {
+        slot: 0,
+        key,
+        client_second,
+        start_ns: NINE + 100_000_000,
+        end_ns: NINE + 101_300_000,
+        outcome,
+        icmp: [0; 2],
+        syn_retransmitted: 0,
+        synack_retransmitted: 0,
+        synack_seen: true,
+        syn_unseen: false,
+        connect_us: Some(1300),
+        server_us: Some(1100),
+        client_us: Some(200),
+        ack_with_data: false,
+        lanes,
+    }
+}
+
+/// One handshake of each kind, as two watches have them: `RX` all, `http-rx` those that succeeded.
+pub fn handshakes() -> Handshakes {
+    use Outcome::*;
+    let failed = |outcome, end_ns| Session {
+        end_ns,
+        connect_us: None,
+        server_us: None,
+        client_us: None,
+        synack_seen: false,
+        ..session(outcome)
+    };
+    let mut silent = failed(TimeoutNoSynack, NINE + 63_100_000_000);
+    silent.syn_retransmitted = 2;
+    silent.lanes[1 - usize::from(silent.client_second)] = u8::MAX;
+    let mut all = vec![
+        Session { syn_retransmitted: 1, server_us: None, ..session(Success) },
+        failed(Reject, NINE + 100_400_000),
+        Session { icmp: [3, 1], ..failed(Unreach, NINE + 103_000_000) },
+        silent,
+        Session { synack_retransmitted: 5, ..failed(TimeoutNoAck, NINE + 163_100_000_000) },
+        failed(AbortedRst, NINE + 101_000_000),
+        failed(Aborted, NINE + 1_100_000_000),
+        failed(Indeterminate, NINE + 60_100_000_000),
+    ];
+    let (key, client_second) = key_v6(
+        protocol::TCP,
+        ("2001:db8::1:2:3:4".parse().unwrap(), 51812),
+        ("2001:db8:ffff::443".parse().unwrap(), 443),
+    );
+    all.push(Session { key, client_second, ack_with_data: true, ..session(Success) });
+    let mut tally = Tally {
+        outcomes: [2, 1, 1, 1, 1, 1, 1, 1, 4],
+        syn_unseen: 1,
+        sessions_with_syn_retransmitted: 1,
+        syn_retransmitted: 3,
+        synack_retransmitted: 5,
+        connect: Some(Latency { p50_us: 1300, p95_us: 1300, p99_us: 1300, max_us: 1300 }),
+        ..Tally::default()
+    };
+    let rx = WatchFigures { name: "RX".into(), interval: tally, total: tally };
+    (tally.outcomes, tally.syn_unseen) = ([0, 1, 0, 0, 0, 0, 0, 0, 0], 0);
+    (tally.sessions_with_syn_retransmitted, tally.syn_retransmitted, tally.synack_retransmitted) = (0, 0, 0);
+    tally.connect = None;
+    let http = WatchFigures { name: "http-rx".into(), interval: Tally::default(), total: tally };
+    let watched = |session| Watched { session, watches: 1 };
+    let mut sessions: Vec<Watched> = all.into_iter().map(watched).collect();
+    sessions[1].watches = 3;
+    sessions.push(Watched { session: Session { syn_unseen: true, ..session(Success) }, watches: 0 });
+    Handshakes { watches: vec![rx, http], sessions, ..Handshakes::default() }
 }

@@ -4,6 +4,7 @@
 //! break, changing one raises [`SCHEMA`]. A key that is absent does not apply,
 //! `null` could not be known. The doc comments are the schema's descriptions.
 
+use super::handshakes::{Handshake, Session, Sums};
 use super::rows::{Row, Vlan};
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{Serialize, Serializer};
@@ -23,6 +24,10 @@ pub enum Line<'a> {
     Start(Start<'a>),
     /// One interface in one interval.
     Interface(Interface<'a>),
+    /// What came of the handshakes of one watch, in one interval in which there were any.
+    Handshake(Handshake<'a>),
+    /// A handshake that ended.
+    Session(Session<'a>),
     /// The whole account of one connection (flow), since its start.
     Connection(Connection<'a>),
     /// Something that a reader must know happened.
@@ -538,6 +543,15 @@ pub struct Stop<'a> {
     pub ethertypes: Vec<Ethertype>,
     /// Packets with a time before that of an interval that had ended; counted in the one under way.
     pub late_packets: u64,
+    /// Handshakes of each watch since the start.
+    pub handshakes: Vec<Sums<'a>>,
+    /// Handshakes that are in no watch and in no exclusion, as neither end is here (`-F` says what is), where there are any.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub handshakes_elsewhere: Option<u64>,
+    /// Handshakes of which nobody knows which end is here (`-F` would say), where there are any: watches of
+    /// both directions have them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub handshakes_unplaced: Option<u64>,
     /// Lines that a slow reader never got; `seq` counts them.
     pub json_lines_lost: u64,
 }

@@ -1,6 +1,7 @@
 //! Lines from snapshots: which figure goes under which key.
 
 use super::community::community_id;
+use super::handshakes::sums;
 use super::lines::{
     Bond, Capture, Connection, Count, Ethertype, Exchanges, Figures, FlowScope, Flows, Handshake, Head,
     Interface, Lane, Map, Ring, RoundTrips, Sent, Spread, Start, Stop, Stream, Time, Unknown, Unreported,
@@ -121,6 +122,8 @@ pub fn stop<'a>(
         packets: count.packets,
         bytes: count.bytes,
     };
+    let handshakes = &snapshot.handshakes;
+    let some = |number: u64| (number > 0).then_some(number);
     Stop {
         head,
         reason: reason.name(),
@@ -128,6 +131,9 @@ pub fn stop<'a>(
         interfaces: crate::output::figures::links(snapshot, context).map(total).collect(),
         ethertypes: snapshot.ethertypes.iter().map(ethertype).collect(),
         late_packets: snapshot.late_packets,
+        handshakes: handshakes.watches.iter().map(|watch| sums(&watch.name, &watch.total)).collect(),
+        handshakes_elsewhere: some(handshakes.elsewhere),
+        handshakes_unplaced: some(handshakes.unplaced),
         json_lines_lost: context.lines_lost,
     }
 }

@@ -4,6 +4,7 @@ use super::super::{Signals, is_set};
 use super::coverage::Meter;
 use super::rings::Opener;
 use super::{context_of, deal_out, link_facts, lock};
+use crate::aggregate::watch::Here;
 use crate::capture::link::{self, CounterReader, EventSource, LinkEvent, Root, Selection, Watch};
 use crate::config::{Config, OutputMode};
 use crate::output::{LinkFacts, Notice, StopReason};
@@ -41,6 +42,8 @@ pub(super) struct Controller<'a> {
     pub config: &'a Config,
     pub links: Arc<Mutex<Vec<LinkFacts>>>,
     pub meter: Arc<Mutex<Meter>>,
+    /// Addresses of this machine, for the watches of handshakes.
+    pub here: Arc<Here>,
     pub signals: Signals,
     /// A worker or the aggregator ended by a defect.
     pub defect: Arc<AtomicBool>,
@@ -105,8 +108,13 @@ impl Controller<'_> {
                 self.read_counters();
                 next_reading = (now / self.interval_ns + 1) * self.interval_ns;
             }
+            let mut moved = false;
             while let Some(event) = events.as_mut().and_then(|events| events.next_event().ok().flatten()) {
+                moved |= moves_addresses(&event);
                 self.follow(&mut states, event);
+            }
+            if moved {
+                find_addresses(self.root, &self.here);
             }
             let until_reading = Duration::from_nanos(next_reading.saturating_sub(now_ns()));
             let until_end = match self.config.duration_ns {
@@ -299,6 +307,28 @@ fn reader_is_gone() -> bool {
     let mut polled = [PollFd::from_borrowed_fd(stdout, PollFlags::empty())];
     let at_once = Timespec { tv_sec: 0, tv_nsec: 0 };
     poll(&mut polled, Some(&at_once)).is_ok() && polled[0].revents().contains(PollFlags::ERR)
+}
+
+/// The addresses of this machine, of whichever interface: a bond's stand at the
+/// bond, a bridge's at the bridge. Where they cannot be read, the last ones hold.
+pub(super) fn find_addresses(root: &Root, here: &Here) {
+    if let Ok(links) = link::read_links(root) {
+        here.set_addresses(link::local_addresses(&links));
+    }
+}
+
+/// Whether addresses may have come or gone with it.
+fn moves_addresses(event: &LinkEvent) -> bool {
+    match event {
+        LinkEvent::AddressChanged { .. } | LinkEvent::Gone { .. } | LinkEvent::Resync => true,
+        LinkEvent::Appeared { .. }
+        | LinkEvent::Renamed { .. }
+        | LinkEvent::Up { .. }
+        | LinkEvent::Down { .. }
+        | LinkEvent::Carrier { .. }
+        | LinkEvent::MasterChanged { .. }
+        | LinkEvent::MacChanged { .. } => false,
+    }
 }
 
 fn position(states: &[State], index: u32) -> Option<usize> {

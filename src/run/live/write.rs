@@ -54,9 +54,12 @@ pub(super) fn passage<T>(lines_lost: &Arc<AtomicU64>) -> (Passage<T>, Arrivals<T
 impl Passage<Arc<Snapshot>> {
     /// Sends a snapshot if there is room; the last one waits for it.
     pub fn send(&self, snapshot: Arc<Snapshot>) {
-        self.lines_lost.fetch_add(snapshot.accounts_lost, Ordering::Relaxed);
-        let accounts = snapshot.accounts.len() as u64;
-        let lines = snapshot.interfaces.len() as u64 + accounts;
+        let handshakes = &snapshot.handshakes;
+        self.lines_lost.fetch_add(snapshot.accounts_lost + handshakes.sessions_lost, Ordering::Relaxed);
+        // Sessions are as many lines, and wait for the writer in the same room.
+        let accounts = (snapshot.accounts.len() + handshakes.sessions.len()) as u64;
+        let told = handshakes.watches.iter().filter(|watch| !watch.interval.is_empty()).count();
+        let lines = (snapshot.interfaces.len() + told) as u64 + accounts;
         let size = Size { accounts, lines, last: snapshot.last };
         self.pass(snapshot, size);
     }

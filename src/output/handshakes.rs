@@ -1,0 +1,257 @@
+//! Handshakes in tcpeek's words: a line for each session, and the summary.
+//!
+//! tcpeek knows success and three failures. What a client gave up by a RST is
+//! rejected there, what it gave up otherwise runs into the time-out; what could
+//! not be decided is in neither and is told beside. A session that was seen
+//! from its SYN/ACK on, or evicted from a full table, has no line.
+//! Source: tcpeek 3189698, session.c (`tcpeek_session_print`) and tcpeek.c.
+
+use super::units::{duration, grouped, number_of, plain, short_moment};
+use crate::aggregate::watch::{Handshakes, Latency, Tally, WatchFigures};
+use crate::flow::record::{Outcome, Session};
+use std::fmt::Write as _;
+use std::io::{self, Write};
+use std::net::IpAddr;
+
+/// What is gathered before it is written.
+const PIECE_BYTES: usize = 64 * 1024;
+
+const TIMED_OUT: &[Outcome] = &[Outcome::TimeoutNoSynack, Outcome::TimeoutNoAck, Outcome::Aborted];
+const REJECTED: &[Outcome] = &[Outcome::Reject, Outcome::AbortedRst];
+const UNREACHABLE: &[Outcome] = &[Outcome::Unreach];
+
+/// A column of the summary, behind the watch's name.
+pub struct Column {
+    /// Its heading.
+    pub heading: &'static str,
+    /// Where JSON lines have the figure, within `handshake` and each of `stop.handshakes`.
+    pub json: &'static str,
+    /// What it means.
+    pub meaning: &'static str,
+    figure: Figure,
+}
+
+enum Figure {
+    Count(fn(&Tally) -> u64),
+    Micros(fn(&Latency) -> u64),
+}
+
+impl Column {
+    /// Unit in docs.
+    pub fn unit(&self) -> &'static str {
+        match self.figure {
+            Figure::Count(_) => "handshakes",
+            Figure::Micros(_) => "time",
+        }
+    }
+
+    fn cell(&self, tally: &Tally) -> String {
+        match self.figure {
+            Figure::Count(count) => grouped(count(tally)),
+            Figure::Micros(micros) => match &tally.connect {
+                Some(latency) => duration(micros(latency).saturating_mul(1000)),
+                None => String::from("-"),
+            },
+        }
+    }
+}
+
+/// Columns of the summary, in their order: the words are tcpeek's.
+pub static COLUMNS: [Column; 11] = [
+    Column {
+        heading: "Success",
+        json: "`success`",
+        meaning: "Connections.",
+        figure: Figure::Count(|tally| tally.of(&[Outcome::Success])),
+    },
+    Column {
+        heading: "SYN dup",
+        json: "`sessions_with_syn_retransmitted`",
+        meaning: "Of them, those whose SYN was repeated.",
+        figure: Figure::Count(|tally| tally.sessions_with_syn_retransmitted),
+    },
+    Column {
+        heading: "S/A dup",
+        json: "`sessions_with_synack_retransmitted`",
+        meaning: "Of them, those whose SYN/ACK was repeated.",
+        figure: Figure::Count(|tally| tally.sessions_with_synack_retransmitted),
+    },
+    Column {
+        heading: "Failure",
+        json: "`failure`, added up",
+        meaning: "Attempts that failed: the sum of the three columns that follow.",
+        figure: Figure::Count(|tally| {
+            [TIMED_OUT, REJECTED, UNREACHABLE].into_iter().map(|outcomes| tally.of(outcomes)).sum()
+        }),
+    },
+    Column {
+        heading: "Timed out",
+        json: "`failure.timeout`, a part of `failure.aborted`",
+        meaning: "Not finished for `--timeout`, or given up by the client without a RST.",
+        figure: Figure::Count(|tally| tally.of(TIMED_OUT)),
+    },
+    Column {
+        heading: "Rejected",
+        json: "`failure.reject`, a part of `failure.aborted`",
+        meaning: "Answered with a RST, or given up by the client with one.",
+        figure: Figure::Count(|tally| tally.of(REJECTED)),
+    },
+    Column {
+        heading: "Unreach",
+        json: "`failure.unreach`",
+        meaning: "Answered with an ICMP error.",
+        figure: Figure::Count(|tally| tally.of(UNREACHABLE)),
+    },
+    Column {
+        heading: "p50",
+        json: "`latency_seconds.p50`",
+        meaning: "From the first SYN to the end of the handshake: half of the connections took no longer. Those whose \
+                  last ACK carried data are left out, as the client may have waited for what to say.",
+        figure: Figure::Micros(|latency| latency.p50_us),
+    },
+    Column {
+        heading: "p95",
+        json: "`latency_seconds.p95`",
+        meaning: "95 of 100 took no longer.",
+        figure: Figure::Micros(|latency| latency.p95_us),
+    },
+    Column {
+        heading: "p99",
+        json: "`latency_seconds.p99`",
+        meaning: "99 of 100 took no longer.",
+        figure: Figure::Micros(|latency| latency.p99_us),
+    },
+    Column {
+        heading: "max",
+        json: "`latency_seconds.max`",
+        meaning: "None took longer. Exact; the others are less than 1 % too high.",
+        figure: Figure::Micros(|latency| latency.max_us),
+    },
+];
+
+/// Heading of the watches' names.
+pub const WATCH_HEADING: &str = "Handshakes";
+
+/// Sums of all watches since the start, behind an empty line; nothing where no handshake was seen.
+pub fn summary(handshakes: &Handshakes) -> String {
+    let mut text = String::new();
+    if handshakes.watches.iter().any(|watch| !watch.total.is_empty()) {
+        text.push('\n');
+        text += &table(&handshakes.watches);
+        handshakes.watches.iter().for_each(|watch| text += &undecided(watch));
+    }
+    if handshakes.unplaced > 0 {
+        let many = number_of(handshakes.unplaced, "handshake");
+        let _ = writeln!(text, "{many} in RX and TX alike: nothing tells which end is here (-F NET would)");
+    }
+    if handshakes.elsewhere > 0 {
+        let many = number_of(handshakes.elsewhere, "handshake");
+        let _ = writeln!(text, "{many} in no watch: neither end is here (-F NET says what is)");
+    }
+    text
+}
+
+fn table(watches: &[WatchFigures]) -> String {
+    let heading = || COLUMNS.iter().map(|column| column.heading.to_owned()).collect();
+    let mut lines: Vec<(String, Vec<String>)> = vec![(WATCH_HEADING.to_owned(), heading())];
+    lines.extend(watches.iter().map(|watch| {
+        let cells = COLUMNS.iter().map(|column| column.cell(&watch.total));
+        (plain(&watch.name).into_owned(), cells.collect())
+    }));
+    let width = |text: &String| text.chars().count();
+    let first = lines.iter().map(|(name, _)| width(name)).max().unwrap_or(0);
+    let widths: Vec<usize> = (0..COLUMNS.len())
+        .map(|at| lines.iter().filter_map(|(_, cells)| cells.get(at)).map(width).max().unwrap_or(0))
+        .collect();
+    let mut text = String::new();
+    for (name, cells) in &lines {
+        let _ = write!(text, "{name:first$}");
+        for (cell, width) in cells.iter().zip(&widths) {
+            let _ = write!(text, "  {cell:>width$}");
+        }
+        text.push('\n');
+    }
+    text
+}
+
+/// What stands in no column.
+fn undecided(watch: &WatchFigures) -> String {
+    let total = &watch.total;
+    let said: Vec<String> = [
+        (total.of(&[Outcome::Indeterminate]), "indeterminate, as the capture lost something meanwhile"),
+        (total.of(&[Outcome::Evicted]), "evicted from the full flow table (--max-flows)"),
+        (total.syn_unseen, "seen from the SYN/ACK on"),
+    ]
+    .into_iter()
+    .filter(|(count, _)| *count > 0)
+    .map(|(count, words)| format!("{} {words}", grouped(count)))
+    .collect();
+    match said.is_empty() {
+        true => String::new(),
+        false => format!("{}: besides {}\n", plain(&watch.name), said.join(", ")),
+    }
+}
+
+/// A line for each session, as tcpeek prints them; times are UTC.
+pub struct SessionLines<W: Write> {
+    writer: W,
+    begun: bool,
+}
+
+impl<W: Write> SessionLines<W> {
+    /// Lines go to `writer`.
+    pub fn new(writer: W) -> SessionLines<W> {
+        SessionLines { writer, begun: false }
+    }
+
+    /// The sessions of an interval.
+    ///
+    /// # Errors
+    /// Of the writer.
+    pub fn tell(&mut self, handshakes: &Handshakes) -> io::Result<()> {
+        let mut piece = String::new();
+        for watched in handshakes.sessions.iter().filter(|watched| !watched.session.syn_unseen) {
+            let Some(result) = result(watched.session.outcome) else { continue };
+            if !std::mem::replace(&mut self.begun, true) {
+                let heading = " TIME(s) |    TIMESTAMP (UTC)    |      SRC IP:PORT            DST IP:PORT     |      \
+                               RESULTS      | DUP SYN  DUP S/A";
+                let _ = writeln!(piece, "{heading}\n{}", "-".repeat(118));
+            }
+            line(&mut piece, &watched.session, result);
+            if piece.len() >= PIECE_BYTES {
+                self.writer.write_all(piece.as_bytes())?;
+                piece.clear();
+            }
+        }
+        self.writer.write_all(piece.as_bytes())?;
+        self.writer.flush()
+    }
+}
+
+fn line(text: &mut String, session: &Session, result: &str) {
+    let ms = session.end_ns.saturating_sub(session.start_ns) / 1_000_000;
+    let client = usize::from(session.client_second);
+    let [from, to] = [client, 1 - client].map(|side| {
+        let ip = match session.key.ip(side) {
+            IpAddr::V4(ip) => ip.to_string(),
+            IpAddr::V6(ip) => format!("[{ip}]"),
+        };
+        format!("{ip:>15}:{:<5}", session.key.end(side).port)
+    });
+    let (seconds, rest, start) = (ms / 1000, ms % 1000, short_moment(session.start_ns));
+    let (syn, synack) = (session.syn_retransmitted, session.synack_retransmitted);
+    let _ =
+        writeln!(text, "{seconds:>4}.{rest:03} | {start} | {from} {to} | {result} | {syn:>7}  {synack:>7}");
+}
+
+/// tcpeek's word; none for what has no line.
+fn result(outcome: Outcome) -> Option<&'static str> {
+    Some(match outcome {
+        Outcome::Success => "     success     ",
+        Outcome::TimeoutNoSynack | Outcome::TimeoutNoAck | Outcome::Aborted => "failure (timeout)",
+        Outcome::Reject | Outcome::AbortedRst => "failure (reject) ",
+        Outcome::Unreach => "failure (unreach)",
+        Outcome::Indeterminate => "  indeterminate  ",
+        Outcome::Evicted => return None,
+    })
+}
