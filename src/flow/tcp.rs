@@ -531,7 +531,12 @@ impl Track<'_> {
             } else if outcome.is_none() {
                 entry.handshake[3] |= shake::BOTH_OPEN;
             }
-        } else if flags & SYN != 0 && sender != client && !handshake::is_both_open(entry) {
+        } else if flags & SYN != 0 && sender == client {
+            // Who has asked answers only where it was asked, too.
+            if outcome.is_none() {
+                entry.handshake[3] |= shake::BOTH_OPEN;
+            }
+        } else if flags & SYN != 0 && !handshake::is_both_open(entry) {
             handshake::synack(entry, self.beside, packet, first_synack, now_us);
         }
         if self.proves(packet, sender, client) {
@@ -557,8 +562,13 @@ impl Track<'_> {
             return answers && (from_start || !entry.side(sender, state::SYN));
         }
         let fast_open = entry.handshake[0] & (shake::TFO_ACCEPTED | shake::TFO_REFUSED) != 0;
-        let says_so = packet.payload > 0 || sequence::acked(entry, other) > 0;
-        entry.side(sender, state::SYN) && from_start && says_so && !fast_open
+        let beyond = sequence::offset(entry, other, packet.acknowledgement);
+        // Without its SYN a segment may be of an older connection: what it
+        // acknowledges has to be what the client is known to have sent.
+        let known = entry.side(sender, state::SYN);
+        let most = if known { sequence::WINDOW_MAX } else { entry.end(other) as i64 };
+        let says_so = packet.payload > 0 && (0..=most).contains(&beyond) || sequence::acked(entry, other) > 0;
+        (from_start || !known) && says_so && !fast_open
     }
 
     /// A segment's payload.

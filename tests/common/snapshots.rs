@@ -6,10 +6,11 @@ use fullcount::aggregate::window::Averages;
 use fullcount::capture::{Direction, Lane, LinkType};
 use fullcount::config::{By, Sort, Unit};
 use fullcount::decode::{Class, protocol};
-use fullcount::flow::detail::{LaneCount, Surplus};
-use fullcount::flow::entry::{Entry, mark, state};
+use fullcount::flow::detail::{ExchangeTimes, Histogram, LaneCount, Surplus};
+use fullcount::flow::entry::{Entry, UNKNOWN_US, mark, state};
 use fullcount::flow::key::{End, FlowKey};
-use fullcount::flow::record::{Account, EndReason, Outcome, Session};
+use fullcount::flow::record::{Account, EndReason, Outcome, Session, TcpAccount};
+use fullcount::flow::sequence::Stream;
 use fullcount::flow::table::TableStats;
 use fullcount::flow::tcp::TcpState;
 use fullcount::meter::loss::Reason;
@@ -188,13 +189,30 @@ pub fn account() -> Account {
     entry.marks = mark::ROLE_SYN | mark::SUPER_FRAMES;
     entry.state = state::PROVEN | if reversed { state::CLIENT_SECOND } else { 0 };
     let (client, server) = (reversed as usize, 1 - reversed as usize);
-    (entry.sent[client].packets, entry.sent[client].bytes, entry.sent[client].payload) = (12, 3104, 2300);
-    (entry.sent[server].packets, entry.sent[server].bytes, entry.sent[server].payload) = (70, 91_422, 86_802);
+    (entry.sent[client].packets, entry.sent[client].bytes) = (12, 3104);
+    (entry.sent[server].packets, entry.sent[server].bytes) = (70, 91_422);
+    entry.handshake = [Outcome::Success as u8, 1, 0, 0];
+    entry.warm.handshake_us = [1100, 200];
+    entry.warm.rtt_min_us[client] = 1050;
+    entry.warm.rtt_min_us[server] = UNKNOWN_US;
+    entry.warm.rtt_smoothed[client] = 8 * 1200;
+    entry.exchanges = 3;
     entry.lanes[client] = lane(0, Direction::Rx).0;
     entry.lanes[server] = lane(1, Direction::Tx).0;
     let mut surplus = Surplus::default();
     (surplus.packets[server], surplus.bytes[server]) = (60, 3960);
-    Account { entry, surplus, reason: EndReason::Fin, lanes: Vec::new() }
+    let mut tcp = TcpAccount::default();
+    (tcp.beside.connect_us, tcp.beside.syn, tcp.beside.fin) = (3_001_300, [1; 2], [1; 2]);
+    tcp.beside.syn[client] = 2;
+    let stream =
+        |bytes| Stream { payload_bytes: bytes, stream_bytes: bytes, exact: true, ..Stream::default() };
+    tcp.streams[client] = Stream { unacked_bytes: Some(0), ..stream(2300) };
+    tcp.streams[server] = stream(86_802);
+    tcp.streams[server].loss.duplicate_acks = 2;
+    let mut histogram = Histogram::default();
+    histogram.0[12] = 3;
+    tcp.exchanges = Some(ExchangeTimes { histogram, max_us: 3100, sum_us: 7000 });
+    Account { entry, surplus, tcp, reason: EndReason::Fin, lanes: Vec::new() }
 }
 
 /// An account whose answer was spread over both slaves.

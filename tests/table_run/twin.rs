@@ -34,6 +34,8 @@ struct Side {
     edge: Option<u32>,
     /// Highest acknowledgement of it.
     acknowledged: Option<u32>,
+    /// Where its stream begins: behind its SYN, or at the first payload seen.
+    base: Option<u32>,
 }
 
 /// A flow as the rules have it.
@@ -50,6 +52,11 @@ pub struct Flow {
     /// (side, lane): packets and bytes.
     pub lanes: BTreeMap<(u8, u8), (u64, u64)>,
     proven: bool,
+    /// The client gave up by FIN before anything was proven.
+    aborted: bool,
+    attempt: bool,
+    /// Both ends sent a SYN (RFC 9293 §3.5): it takes both to be answered.
+    both_open: bool,
     role_by_answer: bool,
     refused: bool,
     sides: [Side; 2],
@@ -83,14 +90,21 @@ impl Flow {
             frames: [0; 2],
             lanes: BTreeMap::new(),
             proven: false,
+            aborted: false,
+            attempt: false,
+            both_open: false,
             role_by_answer: false,
             refused: false,
             sides: Default::default(),
         };
         if packet.kind == Kind::Tcp {
             match (packet.tcp_flags & SYN != 0, packet.tcp_flags & ACK != 0) {
-                (true, false) => flow.client = sender,
+                (true, false) => {
+                    flow.client = sender;
+                    flow.attempt = true;
+                }
                 (true, true) => {
+                    flow.attempt = true;
                     flow.client = 1 - sender;
                     flow.role_by_answer = true;
                 }
@@ -110,6 +124,9 @@ impl Flow {
             return TcpState::Reset;
         }
         if !self.proven {
+            if self.aborted {
+                return TcpState::Closed;
+            }
             let answered = self.sides[1 - self.client].syn;
             return if answered { TcpState::SynReceived } else { TcpState::SynSent };
         }
@@ -132,7 +149,7 @@ impl Flow {
         match self.state() {
             _ if !self.is_tcp() => Rank::Other,
             TcpState::TimeWait | TcpState::Reset => Rank::Ended,
-            TcpState::SynSent | TcpState::SynReceived => Rank::HalfOpen,
+            TcpState::SynSent | TcpState::SynReceived | TcpState::Closed => Rank::HalfOpen,
             _ => Rank::Other,
         }
     }
@@ -176,7 +193,7 @@ impl Flow {
             self.proven && !same && !fits
         } else if self.proven {
             !same
-        } else if self.is_reset() {
+        } else if self.is_reset() || self.aborted {
             true
         } else {
             self.sides[sender].first.is_some() && !same
@@ -209,8 +226,12 @@ impl Flow {
             if packet.tcp_flags & FIN != 0 && plausible {
                 self.fin(packet, sender);
             }
-            if !self.proven && !self.is_reset() && packet.tcp_flags & ACK != 0 {
+            if !self.proven && !self.is_reset() && !self.aborted && packet.tcp_flags & ACK != 0 {
                 self.proof(packet, sender);
+            }
+            let gives_up = packet.tcp_flags & FIN != 0 && sender == self.client;
+            if gives_up && self.attempt && !self.proven && !self.is_reset() {
+                self.aborted = true;
             }
             let other = &mut self.sides[1 - sender];
             if accepted && other.fin && other.edge.is_some_and(|edge| ahead(packet.acknowledgement, edge) > 0)
@@ -224,14 +245,21 @@ impl Flow {
     fn acknowledge(&mut self, packet: &Packet, sender: usize) -> bool {
         let number = packet.acknowledgement;
         let stranger = !self.proven && !self.sides[sender].syn;
+        // Its first word: what it acknowledges is the other's first number.
+        let own = &self.sides[sender];
+        let first_word = self.attempt
+            && sender == self.client
+            && own.first == Some(packet.sequence)
+            && own.acknowledged.is_none_or(|number| number == packet.sequence);
         let other = &mut self.sides[1 - sender];
         let Some(edge) = other.edge else {
             (other.edge, other.acknowledged) = (Some(number), Some(number));
+            other.base = first_word.then_some(number);
             return true;
         };
         let beyond = ahead(number, edge);
         let before_all = other.first.is_some_and(|first| ahead(number, first) < 0);
-        if beyond > LARGEST_WINDOW || stranger && beyond > 0 || before_all {
+        if beyond > LARGEST_WINDOW || stranger && beyond > 0 && other.first.is_some() || before_all {
             return false;
         }
         if other.acknowledged.is_none_or(|highest| ahead(number, highest) > 0) {
@@ -251,12 +279,24 @@ impl Flow {
     fn data(&mut self, packet: &Packet, sender: usize) -> bool {
         let side = &mut self.sides[sender];
         let end = packet.sequence.wrapping_add(packet.payload);
+        if side.base.is_none() && !side.fin && (packet.payload > 0 || packet.tcp_flags & FIN != 0) {
+            // What was acknowledged before belongs to the time before the capture.
+            if packet.payload > 0 {
+                side.base = Some(packet.sequence);
+            }
+            side.edge = Some(packet.sequence);
+            side.acknowledged = side.acknowledged.map(|_| packet.sequence);
+        }
         let edge = *side.edge.get_or_insert(packet.sequence);
-        if ahead(end, edge) > LARGEST_WINDOW {
+        if packet.payload == 0 {
+            return true;
+        }
+        if ahead(packet.sequence, edge) > LARGEST_WINDOW {
             return false;
         }
-        if ahead(end, edge) > 0 && !side.fin {
+        if ahead(end, edge) > 0 {
             side.edge = Some(end);
+            side.reset = false;
         }
         true
     }
@@ -270,6 +310,11 @@ impl Flow {
         }
         match ahead(number, edge) {
             0 => side.fin = true,
+            // What lies before it was not seen.
+            1..=LARGEST_WINDOW => {
+                side.fin = true;
+                side.edge = Some(number);
+            }
             // Its acknowledgement came by before it did.
             -1 if side.acknowledged == Some(edge) => {
                 side.fin = true;
@@ -282,7 +327,9 @@ impl Flow {
 
     fn proof(&mut self, packet: &Packet, sender: usize) {
         let other = 1 - sender;
-        if sender == self.client {
+        if self.both_open {
+            self.proven = self.sides.iter().all(|side| side.syn_acknowledged);
+        } else if sender == self.client {
             let own = self.sides[sender].first.is_none_or(|first| ahead(packet.sequence, first) >= 0);
             let its = self.sides[other].first.is_none_or(|first| ahead(packet.acknowledgement, first) >= 0);
             self.proven = own && its;
@@ -290,7 +337,7 @@ impl Flow {
             let least = ahead(packet.acknowledgement, first);
             let beyond = ahead(packet.acknowledgement, edge);
             let believed = if self.sides[sender].syn { beyond <= LARGEST_WINDOW } else { beyond <= 0 };
-            let speaks = packet.payload > 0 && (0..=LARGEST_WINDOW).contains(&least);
+            let speaks = packet.payload > 0 && least >= 0 && believed;
             self.proven = speaks || least > 0 && believed;
         }
         if self.proven {
@@ -309,8 +356,11 @@ impl Flow {
             }
         }
         let side = &mut self.sides[sender];
-        if side.first.is_none() {
+        let anew = side.first.is_some() && side.first != Some(first) && !self.proven;
+        if side.first.is_none() || anew {
             side.first = Some(first);
+            side.base = Some(first);
+            side.acknowledged = side.acknowledged.map(|_| first);
             // Before the handshake is proven what was seen may be of another connection.
             if !self.proven || side.edge.is_none() {
                 side.edge = Some(first.wrapping_add(packet.payload));
@@ -320,18 +370,23 @@ impl Flow {
             self.role_by_answer = false;
         }
         side.syn = true;
+        if !answers && !self.proven && sender != self.client {
+            self.both_open |= self.attempt;
+        }
         if !answers || self.proven {
             return;
         }
+        self.both_open |= self.attempt && sender == self.client;
         let acknowledged = self.sides[sender].syn_acknowledged;
         let its = &mut self.sides[other];
         (its.syn, its.syn_acknowledged) = (true, true);
         if its.first.is_none() {
             its.first = Some(packet.acknowledgement);
+            its.base = its.first;
             its.edge = Some(packet.acknowledgement);
         }
         its.acknowledged.get_or_insert(packet.acknowledgement);
-        if acknowledged && !self.is_reset() {
+        if acknowledged && self.both_open && !self.aborted && !self.is_reset() {
             self.proven = true;
         }
     }
@@ -343,7 +398,7 @@ impl Flow {
         }
         let (own, its) = (&self.sides[sender], &self.sides[other]);
         let accepted = if self.proven {
-            match (own.first, own.edge) {
+            match (own.base, own.edge) {
                 (Some(first), Some(edge)) => {
                     let least = own.acknowledged.unwrap_or(first);
                     let next = ahead(packet.sequence, edge) - own.fin as i64;
@@ -353,7 +408,7 @@ impl Flow {
             }
         } else if sender == self.client {
             own.first.is_none_or(|first| (-1..=0).contains(&ahead(packet.sequence, first)))
-        } else if its.syn_acknowledged {
+        } else if own.first.is_some() {
             own.first == Some(packet.sequence)
         } else {
             let fits = |first, edge| (0..=ahead(edge, first)).contains(&ahead(packet.acknowledgement, first));

@@ -376,7 +376,7 @@ pub struct Connection<'a> {
     pub s2c: Sent<'a>,
     /// How a TCP connection began; absent where its beginning was not seen.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub handshake: Option<Handshake>,
+    pub handshake: Option<Opening>,
     /// Requests and responses of a TCP connection, by turns of payload.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub exchanges: Option<Exchanges>,
@@ -384,7 +384,7 @@ pub struct Connection<'a> {
 
 /// How a connection began.
 #[derive(Serialize, JsonSchema)]
-pub struct Handshake {
+pub struct Opening {
     /// `success`, `reject`, `unreach`, `timeout`, `aborted`, `indeterminate`, `evicted`; null while undecided.
     pub outcome: Option<&'static str>,
     /// Of a time-out: `no_synack` or `no_ack`.

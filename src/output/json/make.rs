@@ -3,9 +3,9 @@
 use super::community::community_id;
 use super::handshakes::sums;
 use super::lines::{
-    Bond, Capture, Connection, Count, Ethertype, Exchanges, Figures, FlowScope, Flows, Handshake, Head,
-    Interface, Lane, Map, Ring, RoundTrips, Sent, Spread, Start, Stop, Stream, Time, Unknown, Unreported,
-    Untracked, Watched, Worker,
+    Bond, Capture, Connection, Count, Ethertype, Exchanges, Figures, FlowScope, Flows, Head, Interface, Lane,
+    Map, Opening, Ring, RoundTrips, Sent, Spread, Start, Stop, Stream, Time, Unknown, Unreported, Untracked,
+    Watched, Worker,
 };
 use super::rows::{End, Row, Vlan};
 use crate::aggregate::group::role_source;
@@ -280,7 +280,7 @@ pub fn connection<'a>(head: Head<'a>, account: &Account, context: &'a Context) -
         discontinuous: entry.marks & mark::DISCONTINUOUS != 0,
         c2s: sent(account, client, context),
         s2c: sent(account, server, context),
-        handshake: (is_tcp && handshake::is_attempt(entry)).then(|| shaken(account)),
+        handshake: (is_tcp && handshake::is_attempt(entry)).then(|| opening(account)),
         exchanges: is_tcp.then(|| exchanges(account)),
     }
 }
@@ -290,11 +290,11 @@ fn known(us: u32) -> Option<f64> {
     (us != UNKNOWN_US).then(|| seconds(us as u64 * 1000))
 }
 
-fn shaken(account: &Account) -> Handshake {
+fn opening(account: &Account) -> Opening {
     let entry = &account.entry;
     let outcome = handshake::outcome(entry);
     let icmp = handshake::icmp(entry);
-    Handshake {
+    Opening {
         outcome: outcome.map(Outcome::name),
         reason: match outcome {
             Some(Outcome::TimeoutNoSynack) => Some("no_synack"),
