@@ -181,6 +181,10 @@ impl Conversation {
     fn length(&self) -> u64 {
         self.events.iter().map(Event::at).max().unwrap_or(0) + self.silence
     }
+    /// Nanoseconds since 1970 at which it begins in the capture.
+    pub fn start(&self) -> u64 {
+        (END_PERIODS - (self.length() * 1000).div_ceil(PERIOD_NS)) * PERIOD_NS
+    }
 }
 
 const SERVER: [u8; 4] = [198, 19, 255, 1];
@@ -271,8 +275,7 @@ fn frame(event: &Event, client: [u8; 4], whole: bool) -> (Vec<u8>, u32) {
 pub fn capture(conversations: &[Conversation], whole: bool) -> Vec<u8> {
     let mut packets = Vec::new();
     for (number, conversation) in conversations.iter().enumerate() {
-        let back = (conversation.length() * 1000).div_ceil(PERIOD_NS);
-        let start = (END_PERIODS - back) * PERIOD_NS;
+        let start = conversation.start();
         for event in &conversation.events {
             let (data, len) = frame(event, client_address(number), whole);
             packets.push(Packet { time_ns: start + event.at() * 1000, len, data });
