@@ -1212,6 +1212,7 @@ fn round_trips_by_time_stamps() {
             c(0.0, SYN, 100, 0, 0).stamps(1000, 0),
             s(10.0, SYN | ACK, 500, 101, 0).stamps(70, 1000),
             c(12.0, ACK, 101, 501, 0).stamps(1012, 70),
+            c(13.0, ACK, 101, 501, 0).stamps(1013, 70),
         ];
         all.extend(more);
         events(all)
@@ -1225,7 +1226,7 @@ fn round_trips_by_time_stamps() {
                 s(32.0, DATA, 1501, 101, 1000).stamps(92, 1022),
                 c(34.0, ACK, 101, 2501, 0).stamps(1034, 92),
             ]),
-            // The handshake's own ACK waits; the next one arms.
+            // The ACK at 13 acknowledges nothing new: it only waits. The one at 22 arms.
             json!({"handshake": handshake(), "c2s": {"rtt_seconds": {"min": 0.010, "smoothed": null}},
                    "s2c": {"stream_bytes": 2000, "rtt_seconds": {"min": 0.002}}}),
         ),
