@@ -296,3 +296,48 @@ fn as_the_twin_says_3() {
 fn as_the_twin_says_4() {
     run(4, "1");
 }
+
+/// What is lost by the capture alone takes nothing from the stream: dropping payload
+/// frames, while acknowledgements, SYN and FIN stay, changes no stream_bytes.
+#[test]
+fn stream_bytes_survive_what_the_capture_loses() {
+    let mut random = Random::new(5);
+    let mut kept = Vec::new();
+    while kept.len() < CONVERSATIONS / 2 {
+        let conversation = tcp_traffic::conversation("lossy", &mut random);
+        let twin = Tuple::play(conversation.start(), &conversation.events, u32::from(MSS));
+        if let [only] = &twin[..]
+            && only.state() == "time_wait"
+            && only.role == "syn"
+            && only.streams.iter().all(|stream| stream.isn.is_some() && stream.packets > 0)
+        {
+            kept.push((conversation, [only.streams[0].edge, only.streams[1].edge]));
+        }
+    }
+    for percent in [10, 50, 90] {
+        let mut lossy: Vec<Conversation> =
+            kept.iter().map(|(conversation, _)| conversation.clone()).collect();
+        for conversation in &mut lossy {
+            conversation.events.retain(|event| match event {
+                Event::Segment(one) => {
+                    one.length == 0 || one.flags & (SYN | FIN) != 0 || !random.percent(percent)
+                }
+                Event::Unreachable { .. } => true,
+            });
+        }
+        for ((number, (_, streams)), lines) in kept.iter().enumerate().zip(answers(&lossy, false, "2")) {
+            let line = &lines[0];
+            for (way, stream) in ["c2s", "s2c"].iter().zip(streams) {
+                let count = |name: &str| line[way][name].as_i64().unwrap_or(-1);
+                let sent = count("payload_bytes") + count("missing_bytes");
+                let found = [count("stream_bytes"), sent - count("retransmitted_bytes"), count("open_bytes")];
+                let packets = script(&lossy[number].events);
+                assert_eq!(
+                    found,
+                    [*stream, *stream, 0],
+                    "{percent} % lost, {number}, {way}: {line}\n{packets}"
+                );
+            }
+        }
+    }
+}

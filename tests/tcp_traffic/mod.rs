@@ -25,7 +25,7 @@ impl Random {
     fn below(&mut self, end: u64) -> u64 {
         self.next() % end.max(1)
     }
-    fn percent(&mut self, of: u64) -> bool {
+    pub fn percent(&mut self, of: u64) -> bool {
         self.below(100) < of
     }
     fn pick<T: Copy>(&mut self, from: &[T]) -> T {
