@@ -227,6 +227,30 @@ fn from_open_to_close() {
             }),
         ),
         case(
+            "a reset as far ahead as it may be",
+            opened(vec![
+                c(20.0, DATA, 101, 501, 100),
+                s(30.0, ACK, 501, 201, 0),
+                c(40.0, RST, 201 + (1 << 20), 0, 0),
+            ]),
+            json!({
+                "state": "reset", "end_reason": "rst", "conn_state": "RSTO", "reset_by": "client",
+                "c2s": {"stream_bytes": 100, "rtt_seconds": {"min": 0.010}}, "exchanges": {"unanswered": 1},
+            }),
+        ),
+        case(
+            "closed windows in segments that close or open: none is counted",
+            events(vec![
+                c(0.0, SYN, 100, 0, 0).window(0),
+                s(10.0, SYN | ACK, 500, 101, 0).window(0),
+                c(12.0, ACK, 101, 501, 0),
+                c(20.0, FIN | ACK, 101, 501, 0).window(0),
+                s(30.0, ACK, 501, 102, 0).window(0),
+                s(40.0, RST | ACK, 501, 102, 0).window(0),
+            ]),
+            json!({"state": "reset", "handshake": handshake(), "s2c": {"zero_windows": 1}}),
+        ),
+        case(
             "a reset that was somebody else's: its side sends on",
             opened(vec![
                 s(20.0, DATA, 501, 101, 100),
@@ -683,8 +707,8 @@ fn resent_late_and_lost_data() {
             "exactly a round trip late is still reordering",
             opened(vec![
                 s(32.0, DATA, 1501, 101, 1000),
-                s(40.0, DATA, 501, 101, 1000),
-                c(44.0, ACK, 101, 2501, 0),
+                s(44.0, DATA, 501, 101, 1000),
+                c(46.0, ACK, 101, 2501, 0),
             ]),
             json!({"s2c": {"stream_bytes": 2000, "out_of_order_segments": 1}}),
         ),
@@ -825,6 +849,29 @@ fn resent_late_and_lost_data() {
                 "c2s": {"stream_bytes": 300, "recovered_segments": 1, "rtt_seconds": {"min": 0.011}},
                 "exchanges": {"unanswered": 1},
             }),
+        ),
+        case(
+            "one hole more than are told apart, nothing acknowledged: the two lowest become one",
+            opened((0..6).map(|part| s(20.0, DATA, 501 + 2000 * part, 101, 1000)).collect()),
+            json!({"holes_merged": true, "s2c": {"stream_bytes": 11_000, "open_bytes": 5000, "unacked_bytes": 11_000}}),
+        ),
+        case(
+            "one hole more, the lowest acknowledged: it is settled, its late data were seen before",
+            opened(vec![
+                s(20.0, DATA, 501, 101, 1000),
+                s(20.1, DATA, 2501, 101, 1000),
+                s(20.2, DATA, 4501, 101, 1000),
+                s(20.3, DATA, 6501, 101, 1000),
+                s(20.4, DATA, 8501, 101, 1000),
+                c(22.0, ACK, 101, 9501, 0),
+                s(22.1, DATA, 10_501, 101, 1000),
+                s(22.2, DATA, 1501, 101, 1000),
+                s(22.3, DATA, 3501, 101, 1000),
+                c(24.0, ACK, 101, 11_501, 0),
+            ]),
+            json!({"s2c": {"stream_bytes": 11_000, "missing_bytes": 4000, "unacked_bytes": 0,
+                           "retransmitted_segments": 1, "retransmitted_bytes": 1000, "out_of_order_segments": 1,
+                           "rtt_seconds": {"min": 0.002}}}),
         ),
         case(
             "FIN again",

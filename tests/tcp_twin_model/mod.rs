@@ -667,7 +667,7 @@ impl Connection {
         self.handshake(which, segment, at, now);
         self.data(which, segment, at, now);
         let own = &mut self.streams[which];
-        own.zero_windows += u64::from(segment.window == 0 && !syn);
+        own.zero_windows += u64::from(segment.window == 0 && segment.flags & (SYN | FIN) == 0);
         own.window = Some(segment.window);
     }
 
