@@ -34,7 +34,9 @@ fn direction(connection: &Connection, which: usize) -> Value {
         |number: usize| if connection.doubt_flags { json!(ANY) } else { json!(stream.flagged[number]) };
     let loose = connection.doubt_rtt || connection.streams.iter().any(|stream| stream.crowded);
     json!({
-        "packets": stream.packets, "payload_bytes": stream.payload, "stream_bytes": stream.edge,
+        // Without a SYN's segment size a frame larger than a packet is cut by a guess.
+        "packets": if connection.role == "port" { json!(ANY) } else { json!(stream.packets) },
+        "payload_bytes": stream.payload, "stream_bytes": stream.edge,
         "unacked_bytes": stream.unacked(),
         "stream_exact": connection.stream_exact(which).map_or(json!(ANY), |exact| json!(exact)),
         "stream_uncertain": exact(if stream.uncertain() { json!(1) } else { Value::Null }),

@@ -165,6 +165,8 @@ pub struct ExchangeTimes {
     pub max_us: u32,
     /// Sum, µs.
     pub sum_us: u64,
+    /// Longest from the end of a request to the first byte of its response, µs.
+    pub first_byte_max_us: u32,
 }
 
 /// What one direction of a flow had on one lane.
@@ -475,11 +477,16 @@ impl Details {
         let body = &self.chunks[at].body;
         let mut counts = [0; BUCKETS];
         counts.copy_from_slice(&bytes_of(body)[..BUCKETS]);
-        Some(ExchangeTimes { histogram: Histogram(counts), max_us: (body[3] >> 32) as u32, sum_us: body[4] })
+        Some(ExchangeTimes {
+            histogram: Histogram(counts),
+            max_us: (body[3] >> 32) as u32,
+            sum_us: body[4],
+            first_byte_max_us: body[5] as u32,
+        })
     }
 
     /// One more, where there is room to keep it.
-    pub(super) fn add_exchange(&mut self, entry: &mut Entry, us: u32) {
+    pub(super) fn add_exchange(&mut self, entry: &mut Entry, us: u32, first_byte_us: u32) {
         let known = self.find(entry, KIND_EXCHANGES, |_| true);
         let new = || if self.is_generous() { self.claim(entry, KIND_EXCHANGES) } else { None };
         let Some(at) = known.or_else(new) else { return };
@@ -488,6 +495,7 @@ impl Details {
         let max_us = (body[3] >> 32) as u32;
         body[3] = body[3] & u32::MAX as u64 | (max_us.max(us) as u64) << 32;
         body[4] = body[4].saturating_add(us as u64);
+        body[5] = body[5].max(first_byte_us as u64);
     }
 
     /// Counters by lane of both directions, in no order.

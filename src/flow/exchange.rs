@@ -69,9 +69,16 @@ pub(super) fn take_turn(
     if sender == entry.client() {
         if floor(entry) == state::RESPONSE {
             *done = Some(complete(entry));
-            if let Some(us) = done.and_then(|exchange| exchange.last_byte_us) {
-                details.add_exchange(entry, us);
+            if let Some(Exchange { first_byte_us, last_byte_us: Some(us), .. }) = *done {
+                details.add_exchange(entry, us, first_byte_us.unwrap_or(0));
             }
+        }
+        // The only one so far was told by the entry itself, which forgets it now.
+        if floor(entry) == 0
+            && details.exchange_times(entry).is_none()
+            && let Some(Exchange { first_byte_us, last_byte_us: Some(us), .. }) = only_one(entry)
+        {
+            details.add_exchange(entry, us, first_byte_us.unwrap_or(0));
         }
         pass(entry, state::REQUEST);
         entry.state &= !state::LOSSY;
@@ -113,14 +120,16 @@ pub(super) fn end(entry: &mut Entry, details: &mut Details) -> Option<Exchange> 
     let done = complete(entry);
     // The only one is told by the entry itself.
     if let Some(us) = done.last_byte_us.filter(|_| entry.exchanges > 1) {
-        details.add_exchange(entry, us);
+        details.add_exchange(entry, us, done.first_byte_us.unwrap_or(0));
     }
     Some(done)
 }
 
 /// The capture has lost payload of this connection.
 pub(super) fn lost(entry: &mut Entry) {
-    entry.state |= state::LOSSY;
+    if floor(entry) != 0 {
+        entry.state |= state::LOSSY;
+    }
     entry.marks |= mark::EXCHANGES_LOSSY;
 }
 
@@ -129,10 +138,10 @@ pub fn unanswered(entry: &Entry) -> u32 {
     (floor(entry) == state::REQUEST) as u32
 }
 
-/// First to last byte of the one exchange that an entry tells of itself, µs,
-/// where it had exactly one and all of it was seen.
-pub fn only_one_us(entry: &Entry) -> Option<u32> {
+/// Times of the one exchange that an entry tells of itself, where it had exactly
+/// one and all of it was seen.
+pub fn only_one(entry: &Entry) -> Option<Exchange> {
     let told = entry.exchanges == 1 && floor(entry) != state::REQUEST && entry.state & state::LOSSY == 0;
-    let server = 1 - entry.client();
-    between(entry.warm.request_us, entry.sent[server].last_payload_us).filter(|_| told)
+    let mut copy = *entry;
+    told.then(|| complete(&mut copy))
 }

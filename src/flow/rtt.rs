@@ -87,6 +87,8 @@ pub(super) struct Seen {
     pub in_order: Option<u32>,
     /// Payload of any kind.
     pub speaks: bool,
+    /// An acknowledgement and nothing else, with a time stamp.
+    pub only_acks: bool,
 }
 
 /// What a segment means to both slots, its acknowledgement first.
@@ -128,7 +130,7 @@ pub(super) fn work(entry: &mut Entry, details: &mut Details, packet: &Packet, se
     } else if seen.speaks {
         // Any payload ends its wait for a tick.
         own = if own == WAITING { EMPTY } else { own };
-    } else if packet.has_stamps && (own == EMPTY || own == WAITING) {
+    } else if seen.only_acks && (own == EMPTY || own == WAITING) {
         let newer = packet.stamp.wrapping_sub(entry.slots[sender][0]) as i32 > 0;
         if own == EMPTY || newer {
             own = if own == WAITING && seen.acks { STAMP } else { WAITING };
@@ -138,6 +140,18 @@ pub(super) fn work(entry: &mut Entry, details: &mut Details, packet: &Packet, se
     let both = if sender == 0 { [own, its] } else { [its, own] };
     let kept = entry.state & !(MASK << state::SLOT[0] | MASK << state::SLOT[1]);
     entry.state = kept | both[0] << state::SLOT[0] | both[1] << state::SLOT[1];
+}
+
+/// A packet that means nothing else to the slots: it may be the first of a period.
+pub(super) fn wake(entry: &mut Entry, before_ns: u64, time_ns: u64) {
+    if before_ns >> PERIOD_BITS != time_ns >> PERIOD_BITS {
+        let now_us = now_us(entry, time_ns);
+        for side in 0..2 {
+            let shift = state::SLOT[side];
+            let slot = at_new_period(entry.state >> shift & MASK, entry.slots[side][1], now_us);
+            entry.state = entry.state & !(MASK << shift) | slot << shift;
+        }
+    }
 }
 
 /// Who rested is ready, and what was armed too long ago is forgotten.

@@ -251,8 +251,9 @@ impl FlowTable {
             return self.open(packet, tag, sink);
         }
         if packet.kind == Kind::Tcp && tcp::fate(entry, packet) == Fate::Reused {
-            let reason =
-                if tcp::state_of(entry) == TcpState::Reset { reason_of(entry) } else { EndReason::Reused };
+            // An attempt that was answered by a RST had ended by that.
+            let answered = tcp::state_of(entry) == TcpState::Reset && !entry.has(state::PROVEN);
+            let reason = if answered { reason_of(entry) } else { EndReason::Reused };
             self.end(slot, reason, packet.time_ns, sink);
             return self.open(packet, tag, sink);
         }

@@ -261,7 +261,9 @@ pub(super) fn advance_plainly(
     if rtt::has_work(entry, packet, step > 0, before_ns) {
         let first = if packet.segments > 1 { packet.gso_size as u32 } else { packet.payload };
         let in_order = speaks.then(|| packet.sequence.wrapping_add(first));
-        rtt::work(entry, track.details, packet, &rtt::Seen { acks: step > 0, in_order, speaks }, before_ns);
+        let only_acks = !speaks && packet.has_stamps;
+        let seen = rtt::Seen { acks: step > 0, in_order, speaks, only_acks };
+        rtt::work(entry, track.details, packet, &seen, before_ns);
     }
     sequence::extend(entry, sender, packet.payload);
     let heard = packet.acknowledgement == its.wire_end;
@@ -289,7 +291,11 @@ pub(super) fn advance_rarely(track: &mut Track, packet: &Packet, before_ns: u64,
     if flags & (SYN | FIN | RST) != 0 {
         count_flags(track.beside, flags, sender);
     }
-    if flags & (SYN | ACK) == SYN | ACK && track.is_foreign_answer(packet, other) {
+    let foreign = flags & (SYN | ACK) == SYN | ACK && track.is_foreign_answer(packet, other);
+    if (foreign || flags & RST != 0) && track.entry.has(state::PROVEN) {
+        rtt::wake(track.entry, before_ns, packet.time_ns);
+    }
+    if foreign {
         return;
     }
     track.find_base(packet, sender);
@@ -404,7 +410,7 @@ impl Track<'_> {
             entry.set_side(other, state::SYN_ACKED);
         }
         let plain = packet.payload == 0 && packet.tcp_flags & (SYN | FIN) == 0;
-        if plain && entry.has(state::PROVEN | state::FIRM[other] | state::ACKED[other]) {
+        if plain && entry.has(state::PROVEN | state::FIRM[other]) {
             self.count_duplicate(packet, sender, other);
         }
         let entry = &mut *self.entry;
@@ -447,13 +453,20 @@ impl Track<'_> {
         let whole = entry.marks & mark::HOLES[sender] == 0;
         let size = if packet.segments > 1 { packet.gso_size as u32 } else { packet.payload };
         let in_order = speaks && beyond == 0 && whole && syn == 0;
-        let in_order = in_order.then(|| wire.wrapping_add(size.min(packet.payload)));
+        let mut in_order = in_order.then(|| wire.wrapping_add(size.min(packet.payload)));
         if speaks && beyond < 0 && !(packet.payload == 1 && self.asks(packet, sender)) {
             rtt::disarm(self.entry, sender);
+            // The first segment of a super-frame that is all new is one in order.
+            let seen = beyond.unsigned_abs();
+            if whole && seen < packet.payload as u64 && seen.is_multiple_of(size as u64) {
+                let rest = packet.payload - seen as u32;
+                in_order = Some(wire.wrapping_add(seen as u32).wrapping_add(size.min(rest)));
+            }
         }
         // Only a plain acknowledgement is one of its tick.
         let plain = flags & (SYN | FIN) == 0;
-        let seen = rtt::Seen { acks, in_order, speaks: speaks || !plain };
+        let only_acks = plain && packet.payload == 0 && packet.has_stamps;
+        let seen = rtt::Seen { acks, in_order, speaks, only_acks };
         rtt::work(self.entry, self.details, packet, &seen, before_ns);
     }
 

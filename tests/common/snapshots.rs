@@ -211,7 +211,7 @@ pub fn account() -> Account {
     tcp.streams[server].loss.duplicate_acks = 2;
     let mut histogram = Histogram::default();
     histogram.0[12] = 3;
-    tcp.exchanges = Some(ExchangeTimes { histogram, max_us: 3100, sum_us: 7000 });
+    tcp.exchanges = Some(ExchangeTimes { histogram, max_us: 3100, sum_us: 7000, first_byte_max_us: 900 });
     Account { entry, surplus, tcp, reason: EndReason::Fin, lanes: Vec::new() }
 }
 

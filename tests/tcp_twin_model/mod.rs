@@ -555,7 +555,8 @@ impl Tuple {
             "time_wait" | "reset" => None,
             _ if connection.proven => Some("idle"),
             _ => {
-                connection.decide("timeout");
+                // Whose beginning nobody saw may have gone on unseen.
+                connection.decide(if connection.syn.count > 0 { "timeout" } else { "indeterminate" });
                 Some("timeout")
             }
         };
@@ -585,15 +586,17 @@ impl Tuple {
                     && (own.isn.is_some() || live.proven || live.reset_by.is_some());
                 refused || other
             } else if syn {
-                let other = own.isn.is_some_and(|isn| isn != segment.sequence)
-                    && peer.isn.is_some_and(|isn| isn.wrapping_add(1) != segment.acknowledgement);
+                let answers = peer.isn.map(|isn| isn.wrapping_add(1)) == Some(segment.acknowledgement);
+                let other = own.isn != Some(segment.sequence) && !answers;
                 other && !matches!(live.state(), "syn_sent" | "syn_received")
             } else {
                 false
             };
             if again {
                 live.decide("aborted");
-                self.finish(Some("reused"));
+                // An attempt that a RST answered had ended by that.
+                let answered = live.reset_by.is_some() && !live.proven;
+                self.finish((!answered).then_some("reused"));
             }
         }
         if self.live.is_none() {
@@ -873,11 +876,12 @@ impl Connection {
         match which {
             0 => plain && acknowledges(server) && (client.isn.is_none() || at >= 0),
             _ => {
-                plain
-                    && server.isn.is_some()
-                    && at >= 0
-                    && self.tfo.is_none()
-                    && (client.acked > 0 || segment.length > 0)
+                // Without its SYN it may be of an older connection: what it acknowledges
+                // has to be what the client is known to have sent.
+                let over = if client.base.is_some() { client.offset(segment.acknowledgement) } else { -1 };
+                let known = server.isn.is_some();
+                let speaks = segment.length > 0 && over >= 0 && (known || over <= client.edge);
+                plain && (at >= 0 || !known) && self.tfo.is_none() && (client.acked > 0 || speaks)
             }
         }
     }

@@ -370,6 +370,9 @@ pub struct Connection<'a> {
     /// True where sequence numbers jumped and were begun anew: sums are not exact.
     #[serde(skip_serializing_if = "is_false")]
     pub discontinuous: bool,
+    /// True where the capture lost a part of an exchange: their count is a lower bound.
+    #[serde(skip_serializing_if = "is_false")]
+    pub exchanges_lossy: bool,
     /// Client to server.
     pub c2s: Sent<'a>,
     /// Server to client.
@@ -415,11 +418,17 @@ pub struct Exchanges {
     pub count: u32,
     /// Requests without an answer.
     pub unanswered: u32,
-    /// True where the capture lost a part: `count` is a lower bound.
-    #[serde(skip_serializing_if = "is_false")]
-    pub lossy: bool,
+    /// End of the request to the first byte of the response.
+    pub first_byte_seconds: Longest,
     /// First byte of the request to the last of the response.
     pub last_byte_seconds: Spread,
+}
+
+/// The longest of some times; null where none was kept.
+#[derive(Serialize, JsonSchema)]
+pub struct Longest {
+    /// The longest.
+    pub max: Option<f64>,
 }
 
 /// How times are spread; null where they were not kept.

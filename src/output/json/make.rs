@@ -4,8 +4,8 @@ use super::community::community_id;
 use super::handshakes::sums;
 use super::lines::{
     Bond, Capture, Connection, Count, Ethertype, Exchanges, Figures, FlowScope, Flows, Head, Interface, Lane,
-    Map, Opening, Ring, RoundTrips, Sent, Spread, Start, Stop, Stream, Time, Unknown, Unreported, Untracked,
-    Watched, Worker,
+    Longest, Map, Opening, Ring, RoundTrips, Sent, Spread, Start, Stop, Stream, Time, Unknown, Unreported,
+    Untracked, Watched, Worker,
 };
 use super::rows::{End, Row, Vlan};
 use crate::aggregate::group::role_source;
@@ -278,6 +278,7 @@ pub fn connection<'a>(head: Head<'a>, account: &Account, context: &'a Context) -
         tls: entry.handshake[0] & shake::TLS != 0,
         holes_merged: entry.marks & mark::HOLES_MERGED != 0,
         discontinuous: entry.marks & mark::DISCONTINUOUS != 0,
+        exchanges_lossy: entry.marks & mark::EXCHANGES_LOSSY != 0,
         c2s: sent(account, client, context),
         s2c: sent(account, server, context),
         handshake: (is_tcp && handshake::is_attempt(entry)).then(|| opening(account)),
@@ -313,20 +314,23 @@ fn opening(account: &Account) -> Opening {
 
 fn exchanges(account: &Account) -> Exchanges {
     let entry = &account.entry;
-    let spread = match (&account.tcp.exchanges, exchange::only_one_us(entry)) {
+    let (last_byte_seconds, first_max) = match (&account.tcp.exchanges, exchange::only_one(entry)) {
         (Some(times), _) => {
             let at =
                 |percent| times.histogram.percentile(percent).map(|us| us.min(times.max_us)).and_then(known);
-            Spread { p50: at(50), p95: at(95), max: known(times.max_us) }
+            (Spread { p50: at(50), p95: at(95), max: known(times.max_us) }, known(times.first_byte_max_us))
         }
-        (None, Some(us)) => Spread { p50: known(us), p95: known(us), max: known(us) },
-        (None, None) => Spread { p50: None, p95: None, max: None },
+        (None, Some(one)) => {
+            let us = one.last_byte_us.and_then(known);
+            (Spread { p50: us, p95: us, max: us }, one.first_byte_us.and_then(known))
+        }
+        (None, None) => (Spread { p50: None, p95: None, max: None }, None),
     };
     Exchanges {
         count: entry.exchanges,
         unanswered: exchange::unanswered(entry),
-        lossy: entry.marks & mark::EXCHANGES_LOSSY != 0,
-        last_byte_seconds: spread,
+        first_byte_seconds: Longest { max: first_max },
+        last_byte_seconds,
     }
 }
 
