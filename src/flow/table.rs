@@ -353,7 +353,9 @@ impl FlowTable {
                 self.idle.reclass(slot, from, to, packet.time_ns);
             }
         }
-        self.hand_over(slot, &events, sink);
+        if events.session.is_some() || events.exchange.is_some() {
+            self.hand_over(slot, &events, sink);
+        }
     }
 
     /// An ICMP error quotes a segment: an attempt to connect may have failed.
@@ -372,7 +374,8 @@ impl FlowTable {
     }
 
     /// What was decided goes to the aggregator; where there is no room it is counted.
-    #[inline]
+    #[cold]
+    #[inline(never)]
     fn hand_over<S: Sink>(&mut self, slot: u32, events: &Events, sink: &mut S) {
         if events.session.is_none() && events.exchange.is_none() {
             return;
