@@ -9,7 +9,6 @@
 //! of all chunks is free.
 
 use super::entry::{Entry, NONE, mark};
-use super::prefetch;
 use crate::capture::Lane;
 
 const KIND_LANES: u32 = 1;
@@ -239,14 +238,6 @@ impl Details {
         entry.detail = NONE;
     }
 
-    /// Brings an entry's first chunk nearer.
-    #[inline]
-    pub(super) fn prefetch(&self, entry: &Entry) {
-        if let Some(chunk) = self.chunks.get(entry.detail as usize) {
-            prefetch::line(chunk);
-        }
-    }
-
     fn find(&self, entry: &Entry, kind: u32, mut wanted: impl FnMut(&Chunk) -> bool) -> Option<usize> {
         let mut at = entry.detail;
         while at != NONE {
@@ -457,7 +448,7 @@ impl Details {
         add_to(body, first, us);
     }
 
-    /// What comes most often stands first: it is asked for ahead of its turn.
+    /// What comes most often stands first.
     #[cold]
     fn move_to_front(&mut self, entry: &mut Entry, chunk: u32) {
         let mut before = entry.detail;

@@ -49,13 +49,6 @@ pub(super) fn begin(entry: &mut Entry) {
     entry.state &= !(MASK << state::SLOT[0] | MASK << state::SLOT[1]);
 }
 
-/// Whether a slot of an entry with this state holds something.
-#[inline]
-pub(super) fn is_armed(bits: u32) -> bool {
-    const HOLDS: u32 = 3 << state::SLOT[0] | 3 << state::SLOT[1];
-    bits & HOLDS != 0
-}
-
 /// What the two slots do: of a segment's sender, and of the other side.
 #[inline]
 fn slots_of(bits: u32, sender: usize) -> [u32; 2] {

@@ -41,9 +41,6 @@ use crate::meter::totals::{Count, LaneTotals, Totals};
 /// Packets that go through together.
 pub const BATCH: usize = 32;
 
-/// So many packets before its turn an entry's hot line has come.
-const AHEAD: usize = 6;
-
 const SECOND: u64 = 1_000_000_000;
 /// Entries looked at for one eviction: what is looked at and stays is put where
 /// it belongs, so that it is not looked at again.
@@ -203,14 +200,7 @@ impl FlowTable {
                 prefetch::line(&entry.last);
             }
         }
-        for (at, ((packet, &tag), &candidate)) in packets.iter_mut().zip(&tags).zip(&candidates).enumerate() {
-            // The third line is needed by few, and who they are is known by now.
-            if let Some(ahead) = candidates.get(at + AHEAD).and_then(|&slot| self.entries.get(slot as usize))
-                && tcp::needs_more(ahead.state)
-            {
-                prefetch::line(&ahead.warm);
-                self.details.prefetch(ahead);
-            }
+        for ((packet, &tag), &candidate) in packets.iter_mut().zip(&tags).zip(&candidates) {
             let outcome = match packet.kind {
                 Kind::Untracked(reason) => Err(reason),
                 Kind::Quote => {

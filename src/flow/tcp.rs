@@ -213,14 +213,11 @@ const OPEN: u32 = state::PROVEN
     | state::FIRM[0]
     | state::FIRM[1];
 
-/// Whether the next segment of a connection in this state will look at more than
-/// its hot line: the handshake, a close, a round trip under way.
-#[inline]
-pub(super) fn needs_more(bits: u32) -> bool {
-    bits & state::PROVEN == 0
-        || rtt::is_armed(bits)
-        || bits & (state::FIN | state::FIN << state::SIDE[1]) != 0
-}
+/// One of the two has ended it.
+const ENDED: u32 = {
+    let side = state::FIN | state::RST;
+    side << state::SIDE[0] | side << state::SIDE[1]
+};
 
 /// Nearly every segment of an open connection: the next of its stream, or an
 /// acknowledgement of what was seen. False for anything else, and then nothing
@@ -237,36 +234,35 @@ pub(super) fn advance_plainly(
     let sender = packet.reversed as usize;
     let other = 1 - sender;
     let entry = &mut *track.entry;
-    let [own, its] = [entry.sent[sender], entry.sent[other]];
-    let step = ahead(packet.acknowledgement, its.wire_acked);
-    let under_way = its.wire_end.wrapping_sub(its.wire_acked);
+    let (its_end, its_acked) = (entry.sent[other].wire_end, entry.sent[other].wire_acked);
+    let step = packet.acknowledgement.wrapping_sub(its_acked);
+    let under_way = its_end.wrapping_sub(its_acked);
     let speaks = packet.payload > 0;
-    let plain = (packet.tcp_flags & (SYN | FIN | RST | ACK) == ACK)
-        & entry.has(OPEN)
-        & !entry.either(state::FIN | state::RST)
-        & (packet.sequence == own.wire_end)
-        & (step >= 0)
-        & (step as u32 <= under_way)
-        & (packet.window != 0)
-        & (entry.marks & (mark::HOLES[0] | mark::HOLES[1]) == 0)
-        // Else it may be a duplicate acknowledgement.
-        & ((step > 0) | (under_way == 0) | speaks);
-    if !plain {
+    let flags = (packet.tcp_flags & (SYN | FIN | RST | ACK)) ^ ACK;
+    let holes = entry.marks & (mark::HOLES[0] | mark::HOLES[1]);
+    let otherwise = flags as u32
+        | (entry.state & (OPEN | ENDED)) ^ OPEN
+        | packet.sequence ^ entry.sent[sender].wire_end
+        | holes as u32;
+    // An old acknowledgement is a large step; one that repeats may be a duplicate.
+    let repeats = (step | packet.payload == 0) & (under_way != 0);
+    if (otherwise != 0) | (step > under_way) | (packet.window == 0) | repeats {
         return false;
     }
     entry.window[sender] = packet.window;
     entry.sent[other].wire_acked = packet.acknowledgement;
-    track.lanes[packet.lane.index()].tcp.acks += (step > 0) as u64;
+    let acks = step > 0;
+    track.lanes[packet.lane.index()].tcp.acks += acks as u64;
     let now_us = rtt::now_us(entry, packet.time_ns);
-    if rtt::has_work(entry, packet, step > 0, before_ns) {
+    if rtt::has_work(entry, packet, acks, before_ns) {
         let first = if packet.segments > 1 { packet.gso_size as u32 } else { packet.payload };
         let in_order = speaks.then(|| packet.sequence.wrapping_add(first));
         let only_acks = !speaks && packet.has_stamps;
-        let seen = rtt::Seen { acks: step > 0, in_order, speaks, only_acks };
+        let seen = rtt::Seen { acks, in_order, speaks, only_acks };
         rtt::work(entry, track.details, packet, &seen, before_ns);
     }
     sequence::extend(entry, sender, packet.payload);
-    let heard = packet.acknowledgement == its.wire_end;
+    let heard = packet.acknowledgement == its_end;
     if speaks && exchange::turns(entry, sender, heard) {
         exchange::take_turn(entry, track.details, sender, now_us, done);
     }
