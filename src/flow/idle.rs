@@ -148,10 +148,11 @@ impl IdleLists {
         self.counts[from as usize] -= 1;
         self.counts[to as usize] += 1;
         let limit_ns = self.limit_ns(to);
+        let own = matches!(to, Class::Tombstone | Class::HalfOpen);
         // Where it stands the limit is not longer than that of its class so far.
-        if to == Class::Tombstone || limit_ns < self.limit_ns(from) {
+        if own || limit_ns < self.limit_ns(from) {
             let stands = self.nodes.get(slot as usize).map_or(0, |node| node.class as usize);
-            if to == Class::Tombstone || limit_ns < self.rings[stands].limit_ns {
+            if own || limit_ns < self.rings[stands].limit_ns {
                 self.relink(slot, to, last_ns);
             }
         }
@@ -358,6 +359,15 @@ mod tests {
         assert_eq!(lists.oldest(Class::Tombstone), Some((0, 107)));
         lists.take(0, Class::Tombstone);
         assert!(Class::ALL.into_iter().all(|class| lists.count(class) == 0 && lists.oldest(class).is_none()));
+    }
+
+    #[test]
+    fn what_is_half_open_again_is_found_among_the_half_open() {
+        let mut lists = IdleLists::new(LIMITS, 8);
+        lists.put(0, Class::HalfOpen, 100 * SECOND);
+        lists.reclass(0, Class::HalfOpen, Class::Tombstone, 101 * SECOND);
+        lists.reclass(0, Class::Tombstone, Class::HalfOpen, 102 * SECOND);
+        assert_eq!((lists.oldest(Class::Tombstone), lists.oldest(Class::HalfOpen)), (None, Some((0, 102))));
     }
 
     #[test]

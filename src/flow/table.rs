@@ -340,6 +340,10 @@ impl FlowTable {
         if (now ^ before) & CLASS_BITS != 0 {
             let (from, to) = (class_of_tcp(before), class_of_tcp(now));
             if from != to {
+                if to == Class::HalfOpen {
+                    // An attempt's RST was taken back.
+                    self.make_half_open_room(packet.time_ns, sink);
+                }
                 self.idle.reclass(slot, from, to, packet.time_ns);
             }
         }
@@ -407,8 +411,8 @@ impl FlowTable {
             tcp::guess_roles(&mut entry, packet.reversed as usize);
         }
         let class = class_of(&entry);
-        if class == Class::HalfOpen && self.idle.count(Class::HalfOpen) >= self.config.flows_max / 4 {
-            self.evict(Class::HalfOpen, packet.time_ns, sink);
+        if class == Class::HalfOpen {
+            self.make_half_open_room(packet.time_ns, sink);
         }
         if self.entries.len() - self.free.len() >= self.config.flows_max {
             // Half-open ones that were not come upon are nearer by so many looks
@@ -450,6 +454,13 @@ impl FlowTable {
         self.idle.put(slot, class, packet.time_ns);
         self.stats.opened += 1;
         Ok(slot)
+    }
+
+    /// One more is about to be half-open: they have a quarter of the table.
+    fn make_half_open_room<S: Sink>(&mut self, now_ns: u64, sink: &mut S) {
+        if self.idle.count(Class::HalfOpen) >= self.config.flows_max / 4 {
+            self.evict(Class::HalfOpen, now_ns, sink);
+        }
     }
 
     /// Pushes out the longest idle flow of a class; false if there is none.
