@@ -97,6 +97,8 @@ pub struct Aggregator {
     calendar: Calendar,
     /// Of each link.
     histories: Vec<History>,
+    /// Missing bytes that intervals have told of, of each link.
+    missing_told: Vec<u64>,
     latest: Arc<ArcSwapOption<Snapshot>>,
     requests: (Sender<Views>, Receiver<Views>),
 }
@@ -159,6 +161,7 @@ impl Aggregator {
             incomplete: false,
             calendar: Calendar::default(),
             histories: vec![History::new(0); LINKS_MAX],
+            missing_told: vec![0; LINKS_MAX],
             latest: Arc::default(),
             requests: bounded(REQUESTS),
         }
@@ -477,32 +480,48 @@ impl Aggregator {
             sum.opened += stats.opened;
             sum.closed += stats.closed;
             sum.evicted += stats.evicted;
+            sum.events_lost += stats.events_lost;
             sum.unreported += stats.unreported;
             sum.unreported_count.add(stats.unreported_count);
         }
         sum
     }
 
-    fn interfaces(&self, totals: &[LaneTotals], rings: &[RingFigures]) -> Vec<InterfaceFigures> {
+    fn interfaces(&mut self, totals: &[LaneTotals], rings: &[RingFigures]) -> Vec<InterfaceFigures> {
         let used = totals.iter().rposition(|lane| lane.frames > 0).map_or(0, |at| at / 2 + 1);
         let rings_used = rings.iter().map(|ring| ring.link as usize + 1).max().unwrap_or(0);
-        (0..used.max(rings_used))
-            .map(|link| {
+        let mut figures = Vec::with_capacity(used.max(rings_used));
+        for link in 0..used.max(rings_used) {
+            figures.push({
                 let ring = |all: &[RingFigures]| all.iter().find(|ring| ring.link as usize == link).copied();
                 let now = ring(rings).unwrap_or_default();
                 let then = ring(&self.earlier_rings).unwrap_or_default();
                 let pair = |lanes: &[LaneTotals]| [lanes[2 * link], lanes[2 * link + 1]];
                 let (total, before) = (pair(totals), pair(&self.earlier));
+                let missing_bytes = self.missing_of(link, &total);
                 InterfaceFigures {
                     link: link as u8,
                     interval: [total[0].since(&before[0]), total[1].since(&before[1])],
                     total,
+                    missing_bytes,
                     averages: self.histories[link].averages(&self.calendar),
                     capture_interval: capture_since(&now, &then),
                     capture: capture_since(&now, &RingFigures::default()),
                 }
-            })
-            .collect()
+            });
+        }
+        figures
+    }
+
+    /// Bytes acknowledged and never seen, of the interval and since the start.
+    /// What was missing and comes by after all is taken back from intervals to come.
+    fn missing_of(&mut self, link: usize, total: &[LaneTotals; 2]) -> [u64; 2] {
+        let unseen = total[0].tcp.acked_unseen + total[1].tcp.acked_unseen;
+        let now = unseen.saturating_sub(total[0].tcp.late + total[1].tcp.late);
+        let told = &mut self.missing_told[link];
+        let interval = now.saturating_sub(*told);
+        *told += interval;
+        [interval, now]
     }
 }
 
@@ -527,6 +546,7 @@ fn difference(now: &TableStats, then: &TableStats) -> TableStats {
         opened: now.opened - then.opened,
         closed: now.closed - then.closed,
         evicted: now.evicted - then.evicted,
+        events_lost: now.events_lost - then.events_lost,
         unreported: now.unreported - then.unreported,
         unreported_count: now.unreported_count.since(&then.unreported_count),
         ..*now

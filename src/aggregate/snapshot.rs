@@ -96,6 +96,8 @@ pub struct InterfaceFigures {
     pub interval: [LaneTotals; 2],
     /// Since the start: received, sent.
     pub total: [LaneTotals; 2],
+    /// TCP payload that was acknowledged and never seen: of the interval, since the start.
+    pub missing_bytes: [u64; 2],
     /// Averages over the last seconds, and peaks: received, sent.
     pub averages: Averages,
     /// Rings, of the interval.

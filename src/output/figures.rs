@@ -68,6 +68,7 @@ pub fn figures_of(snapshot: &Snapshot, link: LinkId) -> InterfaceFigures {
     let found = snapshot.interfaces.iter().find(|one| one.link == link).copied();
     found.unwrap_or(InterfaceFigures {
         link,
+        missing_bytes: [0; 2],
         interval: Default::default(),
         total: Default::default(),
         averages: Default::default(),

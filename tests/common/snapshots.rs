@@ -112,6 +112,7 @@ pub fn interface(link: u8, rx: LaneTotals, tx: LaneTotals) -> InterfaceFigures {
     let intervals = [rx, tx];
     InterfaceFigures {
         link,
+        missing_bytes: [0; 2],
         interval: intervals,
         total: intervals,
         averages,

@@ -251,8 +251,10 @@ pub struct Capture<'a> {
     /// comes with a later line.
     #[serde(skip_serializing_if = "<[usize]>::is_empty")]
     pub late_workers: &'a [usize],
-    /// TCP payload that receivers acknowledged and that never came by here: the third witness of loss.
-    pub missing_bytes: i64,
+    /// TCP payload that receivers acknowledged and that never came by here, of both directions:
+    /// what the capture lost, whatever the kernel says. In an interval what had been missing and came
+    /// by after all is taken off.
+    pub missing_bytes: u64,
     /// Packets of super-frames in files whose number rests on an assumed segment size, where there are any.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub estimated_packets: Option<u64>,
@@ -281,6 +283,10 @@ pub struct Flows {
     pub closed: u64,
     /// Of those, flows pushed out because the table was full.
     pub evicted: u64,
+    /// Decided handshakes and finished exchanges that found no room on their way here, where that
+    /// happened: they are missing in `handshake` lines.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub events_lost: Option<u64>,
     /// Flows that ended while there was no room to report them, where that happened: they are in the
     /// interfaces' figures, but in no row.
     #[serde(skip_serializing_if = "Option::is_none")]

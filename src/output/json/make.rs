@@ -78,6 +78,7 @@ pub fn interface<'a>(
     let measured = Measured {
         lanes: &figures.interval,
         averages: figures.averages,
+        missing_bytes: figures.missing_bytes[0],
         capture: figures.capture_interval,
         coverage: coverage_of(coverage, link, 0),
         table: &snapshot.table_interval,
@@ -108,6 +109,7 @@ pub fn stop<'a>(
         let measured = Measured {
             lanes: &figures.total,
             averages: Averages { windows: [None; 3], peak: peak_of_run(&figures, span_ns) },
+            missing_bytes: figures.missing_bytes[1],
             capture: figures.capture,
             coverage: coverage_of(coverage, link, 1),
             table: &snapshot.table,
@@ -142,6 +144,7 @@ pub fn stop<'a>(
 struct Measured<'s, 'a> {
     lanes: &'s [LaneTotals; 2],
     averages: Averages,
+    missing_bytes: u64,
     capture: CaptureFigures,
     coverage: Coverage,
     table: &'s TableStats,
@@ -197,8 +200,7 @@ impl<'a> Measured<'_, 'a> {
             truncated: both(self.lanes, |lane| lane.truncated),
             coverage_ratio: self.coverage.ratio.map(|ratio| crate::output::figures::share(ratio, 1.0)),
             late_workers: self.late_workers,
-            missing_bytes: both(self.lanes, |lane| lane.tcp.acked_unseen) as i64
-                - both(self.lanes, |lane| lane.tcp.late) as i64,
+            missing_bytes: self.missing_bytes,
             estimated_packets: some(estimated),
             corrupt_frames: some(self.capture.corrupt),
             second_sight_frames: some(self.capture.second_sight),
@@ -238,6 +240,7 @@ fn flows(table: &TableStats) -> Flows {
         opened: table.opened,
         closed: table.closed,
         evicted: table.evicted,
+        events_lost: (table.events_lost > 0).then_some(table.events_lost),
         unreported: (table.unreported > 0).then_some(Unreported {
             flows: table.unreported,
             packets: lost.packets,
