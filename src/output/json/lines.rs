@@ -354,7 +354,7 @@ pub struct Connection<'a> {
     /// True where some packet counts rest on an assumed segment size (super-frames in files).
     #[serde(skip_serializing_if = "is_false")]
     pub estimated: bool,
-    /// TCP: Zeek's word for how far it came (`S0`, `SF`, `REJ`, …; docs/COMING-FROM.md).
+    /// TCP: Zeek's word for how far it came (`S0`, `SF`, `REJ`, …; docs/TCP.md).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub conn_state: Option<&'static str>,
     /// `client` or `server`: whose RST ended it.
