@@ -91,19 +91,17 @@ pub(super) fn work(entry: &mut Entry, details: &mut Details, packet: &Packet, se
     let sender = packet.reversed as usize;
     let other = 1 - sender;
     let now_us = now_us(entry, packet.time_ns);
-    let [mut own, mut its] = slots_of(entry.state, sender);
-    if before_ns >> PERIOD_BITS != packet.time_ns >> PERIOD_BITS {
-        own = at_new_period(own, entry.slots[sender][1], now_us);
-        its = at_new_period(its, entry.slots[other][1], now_us);
-    }
+    let [own, its] = slots_of(entry.state, sender);
+    let new = before_ns >> PERIOD_BITS != packet.time_ns >> PERIOD_BITS;
+    let mut own = left_of(own, new, entry.slots[sender][1], now_us);
+    let mut its = left_of(its, new, entry.slots[other][1], now_us);
     let [key, since] = entry.slots[other];
-    if its == PAYLOAD && seen.acks {
-        if entry.sent[other].wire_acked.wrapping_sub(key) as i32 >= 0 {
-            its = REST;
-            // A stamp that runs backwards measures nothing.
-            if let Ok(us) = u32::try_from(now_us.wrapping_sub(since) as i32) {
-                sample(entry, details, other, us);
-            }
+    let reached = entry.sent[other].wire_acked.wrapping_sub(key) as i32 >= 0;
+    if (its == PAYLOAD) & seen.acks & reached {
+        its = REST;
+        // A stamp that runs backwards measures nothing.
+        if let Ok(us) = u32::try_from(now_us.wrapping_sub(since) as i32) {
+            sample(entry, details, other, us);
         }
     } else if its == STAMP && seen.speaks && packet.has_stamps {
         let newer = packet.stamp_echo.wrapping_sub(key) as i32;
@@ -141,17 +139,19 @@ pub(super) fn wake(entry: &mut Entry, before_ns: u64, time_ns: u64) {
         let now_us = now_us(entry, time_ns);
         for side in 0..2 {
             let shift = state::SLOT[side];
-            let slot = at_new_period(entry.state >> shift & MASK, entry.slots[side][1], now_us);
+            let slot = left_of(entry.state >> shift & MASK, true, entry.slots[side][1], now_us);
             entry.state = entry.state & !(MASK << shift) | slot << shift;
         }
     }
 }
 
-/// Who rested is ready, and what was armed too long ago is forgotten.
+/// What is left of a slot: in a new period who rested is ready, and what was armed
+/// too long ago is forgotten. Without branches: periods cannot be foreseen.
 #[inline]
-fn at_new_period(slot: u32, since_us: u32, now_us: u32) -> u32 {
-    let age = now_us.wrapping_sub(since_us) as i32;
-    if slot == REST || slot != EMPTY && age > EXPIRES_US as i32 { EMPTY } else { slot }
+fn left_of(slot: u32, new_period: bool, since_us: u32, now_us: u32) -> u32 {
+    let old = now_us.wrapping_sub(since_us) as i32 > EXPIRES_US as i32;
+    let gone = new_period & ((slot == REST) | (slot != EMPTY) & old);
+    slot * !gone as u32
 }
 
 /// A round trip of payload.
