@@ -198,6 +198,10 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "SECS", help_heading = "Connections")]
     timeout: Option<String>,
 
+    /// An ICMP error that quotes a SYN is no failed handshake
+    #[arg(long, help_heading = "Connections")]
+    no_icmp: bool,
+
     /// Handshakes to count by name, as tcpeek says it; repeatable
     ///
     /// [NAME]:DIR@ADDR:PORT[:PORT…][,ADDR:PORT…] where DIR is RX (the server is
@@ -332,6 +336,7 @@ mod tests {
             log_file: None,
             unit: Unit::Bits,
             handshake_timeout_ns: 60_000_000_000,
+            icmp: true,
             sessions: false,
             watches: Default::default(),
         }
@@ -401,6 +406,7 @@ mod tests {
                 c.watches.excluded = vec![term(crate::config::WatchSide::Tx, 22)];
             }),
             ("--timeout 1.5", |c| c.handshake_timeout_ns = 1_500_000_000),
+            ("--no-icmp", |c| c.icmp = false),
         ];
         for (line, change) in table {
             let mut expected = defaults();

@@ -71,6 +71,8 @@ pub struct Config {
     pub unit: Unit,
     /// How long a handshake may take before it has failed, in nanoseconds, above 0.
     pub handshake_timeout_ns: u64,
+    /// ICMP errors end attempts to connect (`--no-icmp`: they do not).
+    pub icmp: bool,
     /// Whether each handshake that ended has a line of its own.
     pub sessions: bool,
     /// What handshakes are counted by.

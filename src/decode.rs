@@ -217,12 +217,18 @@ pub struct Decoder {
     links: Vec<LinkContext>,
     fragments: FragmentTable,
     stacks: VlanStacks,
+    quotes: bool,
 }
 
 impl Decoder {
     /// `stacks` is shared by all decoders of a run.
     pub fn new(links: Vec<LinkContext>, stacks: VlanStacks) -> Decoder {
-        Decoder { links, fragments: FragmentTable::new(), stacks }
+        Decoder { links, fragments: FragmentTable::new(), stacks, quotes: true }
+    }
+
+    /// Whether ICMP errors are told to the flows that they quote; they are at first.
+    pub fn set_quotes(&mut self, quotes: bool) {
+        self.quotes = quotes;
     }
 
     /// Sets what is known of an interface; links that were not set are alone in group 0.
@@ -267,7 +273,8 @@ impl Decoder {
     /// itself: nearly always nothing. Call it for each frame after `decode_into`.
     #[inline]
     pub fn quoted(&self, frame: &Frame<'_>, packet: &Packet) -> Option<Packet> {
-        if matches!(packet.class, Class::Icmp | Class::Icmp6) { quote::of(frame, packet) } else { None }
+        let is_icmp = matches!(packet.class, Class::Icmp | Class::Icmp6);
+        if is_icmp && self.quotes { quote::of(frame, packet) } else { None }
     }
 
     /// Everything that [`plain`] leaves.

@@ -52,7 +52,6 @@ pub(super) const OPTIONS: &[Later] = &[
     valued("until", None, NO_CUT),
     flag("new-only", Some('d'), "leave it out; connections that were open before are shown too"),
     valued("linger", None, LINGER),
-    flag("no-icmp", None, "leave it out"),
     valued("burst-threshold", None, NO_BURST),
     valued("burst-min", None, NO_BURST),
     valued("burst-gap", None, NO_BURST),

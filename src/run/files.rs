@@ -65,6 +65,7 @@ pub(super) fn run(config: &Config, groups: &[Vec<PathBuf>], signals: &Signals) -
         });
         let reader = scope.spawn(|| {
             let mut decoder = Decoder::new(Vec::new(), stacks);
+            decoder.set_quotes(config.icmp);
             let mut on_link = |number: LinkId, link: &FileLink, decoder: &mut Decoder| {
                 let rule = rules.of(link);
                 let mut facts = facts_of(&link.interface, link.group);

@@ -130,8 +130,10 @@ pub(super) fn run(config: &Config, named: &[String], signals: &Signals) -> Resul
                 counted: config.count.is_some().then(|| counted[number].clone()),
             };
             let stacks = stacks.clone();
+            let quotes = config.icmp;
             threads.spawn(format!("worker {number}"), move || {
-                let decoder = Decoder::new(Vec::new(), stacks);
+                let mut decoder = Decoder::new(Vec::new(), stacks);
+                decoder.set_quotes(quotes);
                 Live::new(Worker::new(tables, outbox), decoder, setup).run();
             });
         }
