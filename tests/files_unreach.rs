@@ -6,7 +6,6 @@
 #[path = "common/frames.rs"]
 mod frames;
 #[path = "common/live.rs"]
-#[allow(dead_code, unused_imports)]
 mod live;
 #[path = "common/peers.rs"]
 mod peers;
@@ -237,7 +236,7 @@ fn what_the_packets_are_made_by_is_right() {
     let count = |filter: &str| {
         let mut command = Command::new("tshark");
         command.arg("-r").arg(&path).args(["-Y", filter]);
-        checks.iter().for_each(|check| drop(command.args(["-o", check])));
+        command.args(checks.iter().flat_map(|check| ["-o", check]));
         let output = command.output().expect("it starts");
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         String::from_utf8_lossy(&output.stdout).lines().count()

@@ -225,7 +225,7 @@ fn scripted_syn(port: u16) -> Segment {
 /// What the scripted clients begin with; that of 9002 asks once more.
 fn asked() -> Reply {
     let syn = |port, ms| (ms, scripted_syn(port).packet());
-    vec![syn(9000, 0), syn(9001, 0), syn(9002, 0), syn(9002, 200), syn(9003, 0)]
+    vec![syn(9000, 0), syn(9001, 0), syn(9002, 0), syn(9002, 400), syn(9003, 0)]
 }
 
 /// The scripted clients' answers to SYN/ACKs.
@@ -263,10 +263,18 @@ impl Capture {
             file.display()
         );
         let mut child = netns.command(&line).stderr(Stdio::piped()).spawn().expect("it is there");
-        let errors = BufReader::new(child.stderr.take().expect("piped"));
-        let mut lines = errors.lines().map_while(Result::ok);
-        assert!(lines.any(|line| line.contains("listening on")), "tcpdump does not listen");
-        std::thread::spawn(move || lines.for_each(drop));
+        // It listens once it has said so.
+        let mut err = BufReader::new(child.stderr.take().expect("piped"));
+        let mut said = String::new();
+        while !said.contains("listening on") {
+            if err.read_line(&mut said).expect("text") == 0 {
+                // It wants to be another user, which there may not be.
+                skipped("stamps of handshakes", said.trim());
+                child.wait().expect("a child");
+                return None;
+            }
+        }
+        std::thread::spawn(move || std::io::copy(&mut err, &mut std::io::sink()));
         Some(Capture { child, file, _directory: directory })
     }
 
