@@ -360,6 +360,10 @@ impl FlowTable {
             return;
         };
         let (entry, beside) = (&mut self.entries[slot as usize], &self.beside[slot as usize]);
+        // Its time was over, whenever the sweep comes by.
+        if quote.time_ns >= entry.last.saturating_add(self.idle.limit_ns(class_of(entry))) {
+            return;
+        }
         let icmp = [quote.tcp_flags, quote.tcp_option_bytes];
         let at = (icmp, quote.time_ns);
         let session =

@@ -33,6 +33,9 @@ pub const HANDOVERS: usize = 4096;
 const SLEEP_NS: u64 = 100_000_000;
 /// How long to sleep while frames wait for another ring's watermark.
 const HELD_NS: u64 = 2_000_000;
+/// How old the kernel's figures may be when an attempt is decided: a time-out waits
+/// a second longer than its limit, so what was lost until then is known by that time.
+const FIGURES_NS: u64 = 1_000_000_000;
 /// How long the kernel may take to hand over what is in a ring at the end.
 const DRAIN_NS: u64 = 1_000_000_000;
 /// The same for an interface that is gone, while the others go on.
@@ -124,6 +127,8 @@ pub struct Live {
     leaving: Vec<(SourceId, u64)>,
     /// Figures of rings that have ended.
     ended: Vec<RingFigures>,
+    /// The watermark when the kernel's figures were read last.
+    figures_ns: u64,
     decoder: Decoder,
     batch: [Packet; BATCH],
     filled: usize,
@@ -146,6 +151,7 @@ impl Live {
             rings: Vec::new(),
             leaving: Vec::new(),
             ended: Vec::new(),
+            figures_ns: 0,
             decoder,
             batch: [Packet::default(); BATCH],
             filled: 0,
@@ -194,6 +200,9 @@ impl Live {
         self.flush();
         let watermark = self.merge.watermark();
         self.pass_time(watermark);
+        if watermark.saturating_sub(self.figures_ns) >= FIGURES_NS {
+            self.read_rings();
+        }
         // Until a clock that was set back is told of, flows must not be idle by the old one.
         (took, self.worker.between_batches(watermark.min(now)))
     }
@@ -332,8 +341,10 @@ impl Live {
         self.worker.begin_cut(boundary_ns);
     }
 
-    /// The kernel's figures of the rings, for the next cut.
+    /// The kernel's figures of the rings, for the next cut and for what is decided until then.
+    #[cold]
     fn read_rings(&mut self) {
+        self.figures_ns = self.merge.watermark();
         let mut figures = self.ended.clone();
         for (_, ring) in self.merge.sources_mut() {
             add(&mut figures, figures_of(ring));
