@@ -14,6 +14,7 @@ use super::{Collector, S, config};
 use fullcount::decode::tcp_flag::{RST, SYN};
 use fullcount::decode::{Kind, Packet, protocol};
 use fullcount::flow::beside::Beside;
+use fullcount::flow::entry::state;
 use fullcount::flow::key::FlowKey;
 use fullcount::flow::record::{Account, EndReason};
 use fullcount::flow::sequence::Stream;
@@ -155,8 +156,9 @@ impl Flow {
             return None;
         };
         assert!(packet.kind == Kind::Tcp && packet.tcp_flags & SYN != 0, "a SYN begins the next one");
-        let was_reset = self.state == Some(TcpState::Reset);
-        assert_eq!(account.reason != EndReason::Reused, was_reset, "{:?}", account.reason);
+        // An attempt that a RST answered had ended by that; all else is ended by this SYN.
+        let answered = self.state == Some(TcpState::Reset) && !account.entry.has(state::PROVEN);
+        assert_eq!(account.reason != EndReason::Reused, answered, "{:?}", account.reason);
         // In a new table: in this one the slot is not fresh.
         let mut ended = std::mem::replace(self, Flow::begin(packet, unread));
         ended.alone = None;
