@@ -12,7 +12,9 @@ use live::netns::{Netns, wait};
 use live::{Fullcount, connections, count_of, frames_of, number, total};
 use rustix::process::Signal;
 use serde_json::Value;
+use std::io::{BufWriter, Write};
 use std::net::{Ipv4Addr, TcpStream};
+use std::process::Command;
 use std::time::{Duration, Instant};
 use tcp::*;
 
@@ -37,10 +39,10 @@ fn by_port(lines: &[Value], port: u16) -> impl Iterator<Item = &Value> {
 }
 
 /// A transfer's line; the direction that had the data and the one that had none.
-fn judged(line: &Value, upload: bool) -> (&Value, &str, &str) {
+fn judged(line: &Value, upload: bool, sent: u64) -> (&Value, &str, &str) {
     balanced(line);
     let (data, acks) = if upload { ("c2s", "s2c") } else { ("s2c", "c2s") };
-    for (way, length) in [(data, LENGTH), (acks, 0)] {
+    for (way, length) in [(data, sent), (acks, 0)] {
         let figures = ["stream_bytes", "open_bytes", "unacked_bytes", "retransmitted_bytes"];
         assert_eq!(figures.map(|key| of(line, way, key)), [length, 0, 0, 0], "{way}: {line}");
         assert_eq!(line[way]["stream_exact"], true, "{way}: {line}");
@@ -50,9 +52,9 @@ fn judged(line: &Value, upload: bool) -> (&Value, &str, &str) {
 }
 
 /// The same of a run that saw nothing else.
-fn only(lines: &[Value], upload: bool) -> (&Value, &str, &str) {
+fn only(lines: &[Value], upload: bool, sent: u64) -> (&Value, &str, &str) {
     assert_eq!(connections(lines).count(), 1);
-    judged(connections(lines).next().expect("counted"), upload)
+    judged(connections(lines).next().expect("counted"), upload, sent)
 }
 
 /// Payload of a direction by its bytes on the wire: Ethernet, IPv4 and TCP with
@@ -64,6 +66,20 @@ fn payload(line: &Value, way: &str) -> u64 {
 
 fn drops(lines: &[Value], interface: &str) -> [u64; 2] {
     ["kernel_drops", "missing_bytes"].map(|key| number(&total(lines, interface)["capture"][key]))
+}
+
+#[test]
+fn nothing_is_missing_of_a_gibibyte_that_was_captured_whole() {
+    const GIBIBYTE: u64 = 1 << 30;
+    let test = "nothing_is_missing_of_a_gibibyte_that_was_captured_whole";
+    let Some((near, far)) = link(test) else { return };
+    with_gro(test, &near, &far);
+    let running = Fullcount::start(&near, "-i a0 --connections");
+    transfer(&near, &far, true, GIBIBYTE);
+    let lines = running.stop().lines();
+    let (line, data, _) = only(&lines, true, GIBIBYTE);
+    assert_eq!(of(line, data, "payload_bytes"), GIBIBYTE, "{line}");
+    assert_eq!(drops(&lines, "a0"), [0, 0], "nothing was lost");
 }
 
 #[test]
@@ -86,7 +102,7 @@ fn a_capture_that_sees_a_tenth_of_the_data_tells_what_was_passed() {
         transfer(&near, &far, upload, LENGTH);
         for (name, thinned, whole) in running {
             let lines = thinned.stop().lines();
-            let (line, data, acks) = only(&lines, upload);
+            let (line, data, acks) = only(&lines, upload, LENGTH);
             let missing = of(line, data, "missing_bytes");
             assert_eq!(of(line, data, "payload_bytes"), payload(line, data), "{line}");
             assert_eq!(missing, LENGTH - payload(line, data), "{line}");
@@ -96,7 +112,7 @@ fn a_capture_that_sees_a_tenth_of_the_data_tells_what_was_passed() {
             assert_eq!(drops(&lines, name), [0, missing], "a filter's loss is none of the ring's");
 
             let lines = whole.stop().lines();
-            let (line, data, _) = only(&lines, upload);
+            let (line, data, _) = only(&lines, upload, LENGTH);
             assert_eq!(of(line, data, "payload_bytes"), LENGTH, "{line}");
             assert_eq!(drops(&lines, name), [0, 0], "nothing was lost");
             assert_eq!(line.get("holes_merged"), None, "{line}");
@@ -209,7 +225,7 @@ fn stand_still_amid(test: &str, upload: bool) {
 
     let [dropped, missing] = drops(&lines, "a0");
     assert!(dropped > 0 && missing > 0, "{dropped} frames, {missing} bytes");
-    let (line, data, _) = judged(by_port(&lines, 8080).next().expect("counted"), upload);
+    let (line, data, _) = judged(by_port(&lines, 8080).next().expect("counted"), upload, LENGTH);
     assert_eq!(of(line, data, "payload_bytes"), payload(line, data), "{line}");
     assert_eq!(of(line, data, "missing_bytes"), LENGTH - payload(line, data), "{line}");
     assert_eq!(of(line, data, "missing_bytes"), missing, "nobody else misses anything");
@@ -244,4 +260,161 @@ fn a_ring_that_ran_full_amid_an_upload_tells_what_was_passed() {
 #[test]
 fn a_ring_that_ran_full_amid_a_download_tells_what_was_passed() {
     stand_still_amid("a_ring_that_ran_full_amid_a_download_tells_what_was_passed", false);
+}
+
+/// A capture file of one connection, written as it is made up: headers only, the
+/// lengths in them are those of super-frames.
+struct Tape<W: Write> {
+    file: W,
+    now_us: u64,
+    /// Numbers of the next byte: the client's, the server's.
+    next: [u64; 2],
+}
+
+const SYN: u8 = 2;
+const FIN: u8 = 1;
+const PUSH: u8 = 8;
+const SNAPLEN: u32 = 54;
+
+impl<W: Write> Tape<W> {
+    /// A classic pcap of Ethernet, µs.
+    fn begin(mut file: W, first: [u32; 2]) -> Tape<W> {
+        for word in [0xa1b2_c3d4, 4 << 16 | 2, 0, 0, SNAPLEN, 1] {
+            file.write_all(&u32::to_le_bytes(word)).expect("room");
+        }
+        Tape { file, now_us: 1_800_000_000_000_000, next: first.map(u64::from) }
+    }
+
+    /// `payload` bytes of a side from `number` on, acknowledging `acked` of the other's.
+    fn segment(&mut self, side: usize, flags: u8, number: u64, acked: u64, payload: u64) {
+        self.now_us += 50;
+        let time = [self.now_us / 1_000_000, self.now_us % 1_000_000].map(|part| part as u32);
+        let whole = SNAPLEN + payload as u32;
+        let mut record = [time[0], time[1], SNAPLEN, whole].map(u32::to_le_bytes).concat();
+        record.extend([2, 0, 0, 0, 0, 9, 2, 0, 0, 0, 0, 8, 8, 0, 0x45, 0]);
+        record.extend((40 + payload as u16).to_be_bytes());
+        record.extend([0, 0, 0x40, 0, 64, 6, 0, 0]);
+        let (mut from, mut to) = ([198, 18, 1, 1, 0x9c, 0x40], [198, 18, 2, 1, 0, 80]);
+        if side == 1 {
+            (from, to) = (to, from);
+        }
+        for part in [&from[..4], &to[..4], &from[4..], &to[4..]] {
+            record.extend(part);
+        }
+        // Numbers have 32 bits on the wire.
+        record.extend((number as u32).to_be_bytes());
+        record.extend((acked as u32).to_be_bytes());
+        let ack = if flags == SYN { 0 } else { 0x10 };
+        record.extend([0x50, flags | ack, 0xff, 0xff, 0, 0, 0, 0]);
+        self.file.write_all(&record).expect("room");
+    }
+}
+
+const RECORD: u64 = 60_000;
+const RECORDS: u64 = 180_000;
+const WRAP: u64 = 1 << 32;
+
+/// What a file holds of the client's direction.
+#[derive(Debug, Default)]
+struct Told {
+    sent: u64,
+    missing: u64,
+    retransmitted: u64,
+    retransmitted_segments: u64,
+    recovered_segments: u64,
+    wraps: u64,
+}
+
+/// 10.8 GB from the client, whose numbers begin just below 2^32; after each wrap
+/// some bytes come twice, some late, and some never.
+fn write_long_stream(file: impl Write) -> Told {
+    let mut tape = Tape::begin(file, [0xffff_f000, 0xffff_ffff]);
+    let [client, server] = tape.next;
+    tape.segment(0, SYN, client, 0, 0);
+    tape.segment(1, SYN | 0x10, server, client + 1, 0);
+    tape.segment(0, 0, client + 1, server + 1, 0);
+    let mut next = client + 1;
+    let mut told = Told::default();
+    let (mut late, mut since_wrap) = (None, u64::MAX);
+    for n in 0..RECORDS {
+        let wrapped = (next + RECORD) / WRAP > next / WRAP;
+        since_wrap = if wrapped { 0 } else { since_wrap.saturating_add(1) };
+        match since_wrap {
+            // Its last bytes come later.
+            10 => {
+                tape.segment(0, PUSH, next, server + 1, RECORD - 1000);
+                late = Some(next + RECORD - 1000);
+            }
+            // Lost by whoever captured it; the server has it.
+            40 => told.missing += RECORD,
+            _ => tape.segment(0, PUSH, next, server + 1, RECORD),
+        }
+        next += RECORD;
+        match since_wrap {
+            // Across the wrap, once more.
+            0 => {
+                let wrap = next / WRAP * WRAP;
+                let from = (wrap - 500).max(client + 1);
+                tape.segment(0, 0, from, server + 1, wrap + 500 - from);
+                told.retransmitted += wrap + 500 - from;
+                told.retransmitted_segments += 1;
+                told.wraps += 1;
+            }
+            30 => {
+                tape.now_us += 10_000;
+                tape.segment(0, PUSH, late.take().expect("held back"), server + 1, 1000);
+                told.recovered_segments += 1;
+            }
+            // From long ago, before the wrap; all the same, it was seen.
+            100 if next > 2 * WRAP => {
+                tape.segment(0, 0, next - 700_000_000, server + 1, 1400);
+                told.retransmitted += 1400;
+                told.retransmitted_segments += 1;
+            }
+            _ => {}
+        }
+        if n % 16 == 15 {
+            tape.segment(1, 0, server + 1, late.unwrap_or(next), 0);
+        }
+    }
+    tape.segment(1, FIN | PUSH, server + 1, next, 1000);
+    tape.segment(0, FIN, next, server + 1002, 0);
+    tape.segment(1, 0, server + 1002, next + 1, 0);
+    tape.file.flush().expect("room");
+    told.sent = next - client - 1;
+    told
+}
+
+#[test]
+fn a_stream_of_more_than_32_bits_is_counted_to_the_byte() {
+    let file = tempfile::NamedTempFile::new().expect("room");
+    let told = write_long_stream(BufWriter::new(&file));
+    assert_eq!((told.sent, told.wraps), (RECORD * RECORDS, 3), "{told:?}");
+    let mut command = Command::new(live::PROGRAM);
+    command.args(["-o", "json", "--connections", "-r"]).arg(file.path());
+    let done = command.output().expect("it starts");
+    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+    let lines = live::schema::validate_lines(&String::from_utf8(done.stdout).expect("UTF-8"));
+    assert_eq!(connections(&lines).count(), 1);
+    let line = connections(&lines).next().expect("counted");
+    balanced(line);
+    for (key, true_figure) in [
+        ("stream_bytes", told.sent),
+        ("payload_bytes", told.sent + told.retransmitted - told.missing),
+        ("missing_bytes", told.missing),
+        ("open_bytes", 0),
+        ("unacked_bytes", 0),
+        ("retransmitted_bytes", told.retransmitted),
+        ("retransmitted_segments", told.retransmitted_segments),
+        ("recovered_segments", told.recovered_segments),
+        ("out_of_order_segments", 0),
+    ] {
+        assert_eq!(of(line, "c2s", key), true_figure, "{key}: {line}");
+    }
+    assert_eq!(of(line, "s2c", "stream_bytes"), 1000, "{line}");
+    for way in ["c2s", "s2c"] {
+        assert_eq!(line[way]["stream_exact"], true, "{way}: {line}");
+    }
+    assert_eq!((line.get("holes_merged"), line.get("discontinuous")), (None, None), "{line}");
+    assert_eq!(line["state"], "time_wait", "{line}");
 }
