@@ -28,7 +28,7 @@ use super::idle::{Class, IdleLists};
 use super::index::Index;
 use super::key::FlowKey;
 use super::prefetch;
-use super::record::{Account, EndReason, Exchange, Record, Sink, TcpAccount, flag};
+use super::record::{Account, EndReason, FlowExchange, Record, Sink, TcpAccount, flag};
 use super::segment::{estimate, tells_of_segments};
 use super::tcp::{self, Events, Fate, TcpState, Track};
 use super::{exchange, handshake, sequence};
@@ -379,7 +379,13 @@ impl FlowTable {
             return;
         };
         buffer.sessions.extend(events.session);
-        buffer.exchanges.extend(events.exchange.map(|exchange| Exchange { slot, ..exchange }));
+        let entry = &self.entries[slot as usize];
+        buffer.exchanges.extend(events.exchange.map(|exchange| FlowExchange {
+            key: entry.key,
+            client_second: entry.client() == 1,
+            lanes: entry.lanes,
+            exchange,
+        }));
     }
 
     /// First packet of a flow since the last cut.
@@ -598,13 +604,18 @@ impl FlowTable {
             // Lane counts are put into it by the receiver: an empty Vec allocates nothing.
             buffer.accounts.push(Account { entry: *entry, surplus, tcp, reason, lanes: Vec::new() });
         }
-        if end.is_some() {
+        let is_tcp = entry.key.protocol() == protocol::TCP;
+        if let Some(reason) = end {
             flags |= flag::END;
+            if is_tcp {
+                flags |= flag::ENDED;
+                buffer.ended.push(exchange::ended(entry, &self.details, reason));
+            }
         }
         buffer.records.push(Record {
             slot,
             flags,
-            state: (entry.key.protocol() == protocol::TCP).then(|| tcp::state_of(entry)),
+            state: is_tcp.then(|| tcp::state_of(entry)),
             marks,
             lanes,
             lane_count,
