@@ -141,6 +141,7 @@ pub fn empty(time_ns: u64) -> Snapshot {
         late_workers: Vec::new(),
         groups_folded: 0,
         accounts_lost: 0,
+        destinations: None,
         handshakes: Default::default(),
         faults: Vec::new(),
         last: false,
