@@ -148,6 +148,11 @@ fn table_config(config: &Config, workers: usize) -> TableConfig {
     }
 }
 
+/// Whether what is left at the end of the run has to be told flow by flow.
+fn ends_all(config: &Config, tables: &TableConfig) -> bool {
+    tables.accounts || config.by == By::Destination
+}
+
 /// Whether JSON lines are written anywhere.
 fn has_json(config: &Config) -> bool {
     config.output == OutputMode::Json || config.log_file.is_some()

@@ -165,6 +165,20 @@ impl Deliver {
             );
             tell("rows_folded", None, count, message);
         }
+        let destinations = snapshot.destinations.as_ref();
+        if let Some(count) = destinations.and_then(|all| all.folded) {
+            let message = format!(
+                "there are too many destinations to keep them apart: {count} attempts and exchanges are summed as others"
+            );
+            tell("destinations_folded", None, count, message);
+        }
+        if let Some(digits) = destinations.and_then(|all| all.digits) {
+            let percent = (200 >> digits.min(7)) + 1;
+            let message = format!(
+                "percentiles of destinations are up to {percent} % too high from here on, there are too many different values"
+            );
+            tell("percentiles_rounded", None, percent, message);
+        }
         let lost = snapshot.handshakes.sessions_lost;
         if lost > 0 {
             let message = format!("{lost} handshakes have no line, there were too many; sums have them");
