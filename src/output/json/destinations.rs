@@ -5,7 +5,7 @@
 
 use super::handshakes::{Percentiles, percentiles};
 use super::lines::Head;
-use crate::aggregate::destination::Destination;
+use crate::aggregate::destination;
 use crate::output::figures::{direction_of, per_second, share};
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -13,7 +13,7 @@ use std::net::IpAddr;
 
 /// Connections to one server address in one interval.
 #[derive(Serialize, JsonSchema)]
-pub struct Line<'a> {
+pub struct Destination<'a> {
     /// What every line begins with.
     #[serde(flatten)]
     pub head: Head<'a>,
@@ -64,11 +64,11 @@ pub struct PerConnection {
 }
 
 /// A destination's line.
-pub fn line<'a>(head: Head<'a>, destination: &Destination, span_ns: u64) -> Line<'a> {
+pub fn line<'a>(head: Head<'a>, destination: &destination::Destination, span_ns: u64) -> Destination<'a> {
     let figures = &destination.interval;
     let counts = &figures.counts;
     let part = |part: u64, whole: u64| (whole > 0).then(|| share(part as f64, whole as f64));
-    Line {
+    Destination {
         head,
         destination: destination.name.address,
         direction: direction_of(destination.name),
