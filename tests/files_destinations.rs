@@ -52,6 +52,20 @@ fn it_is_there_where_it_was_asked_for() {
     assert!(!run(&["-r", &path]).output.contains("QoS"));
 }
 
+#[test]
+fn the_table_is_the_same_with_any_number_of_workers() {
+    let mut tables = 0;
+    for fixture in fixtures() {
+        let with = |workers| run(&["-r", &fixture.path, "--by", "destination", "--workers", workers]).output;
+        let one = with("1");
+        tables += u32::from(one.contains("QoS"));
+        for workers in ["2", "4"] {
+            assert_eq!(with(workers), one, "{}", fixture.name);
+        }
+    }
+    assert!(tables > 20, "only {tables} fixtures have connections");
+}
+
 /// `connection` lines and `stop` tell the same sums, whatever the number of workers and
 /// the interval.
 #[test]
