@@ -13,6 +13,7 @@ mod files;
 mod live;
 mod log_file;
 
+use crate::aggregate::destination::Wanted;
 use crate::aggregate::view::{Grouping, Order, View, Views};
 use crate::aggregate::watch::{Here, Network, Side, Term, Watch, Watches};
 use crate::aggregate::{self, Aggregator};
@@ -147,6 +148,11 @@ fn table_config(config: &Config, workers: usize) -> TableConfig {
     }
 }
 
+/// Whether what is left at the end of the run has to be told flow by flow.
+fn ends_all(config: &Config, tables: &TableConfig) -> bool {
+    tables.accounts || config.by == By::Destination
+}
+
 /// Whether JSON lines are written anywhere.
 fn has_json(config: &Config) -> bool {
     config.output == OutputMode::Json || config.log_file.is_some()
@@ -177,6 +183,13 @@ fn aggregator(
     let here = Arc::new(Here::new(networks.collect()));
     let mut aggregator = Aggregator::new(wanted, inboxes);
     aggregator.watch(watches(config), here.clone());
+    if config.by == By::Destination {
+        let wanted = Wanted {
+            of_interval: if has_json(config) { config.top } else { 0 },
+            of_run: (config.output == OutputMode::Text).then_some(config.top),
+        };
+        aggregator.collect_destinations(wanted, here.clone());
+    }
     (aggregator, here)
 }
 

@@ -110,7 +110,7 @@ impl Worker {
         self.outbox.cut(cut);
     }
 
-    /// The last cut; with accounts every flow that is left has its record.
+    /// The last cut; with `accounts` every flow that is left has its record.
     pub fn finish(mut self, boundary_ns: u64, skipped: u64, accounts: bool) {
         self.outbox.wait_from_now_on();
         if let Some(unsent) = self.pending.take() {

@@ -105,11 +105,14 @@ fn text_is_the_same_with_any_number_of_workers() {
     }
 }
 
-/// Everything but the rows: totals by interval and at the end.
+/// Everything but rows, and lines that only a grouping has: totals by interval and at the end.
 fn without_rows(arguments: &[&str]) -> Vec<Value> {
     let (_, mut lines) = lines_of(arguments);
+    lines.retain(|line| line["type"] != "destination");
     for line in &mut lines {
-        line.as_object_mut().expect("an object").remove("top");
+        let line = line.as_object_mut().expect("an object");
+        line.remove("top");
+        line.remove("seq");
     }
     lines
 }

@@ -8,6 +8,7 @@ mod golden;
 
 use fullcount::meter::loss::REASON_TEXTS;
 use fullcount::output::columns::{Column, INTERFACE_COLUMNS, ROW_COLUMNS, STATES, state_words};
+use fullcount::output::destinations::DESTINATION_COLUMNS;
 use fullcount::output::handshakes::{COLUMNS, WATCH_HEADING};
 use fullcount::output::losses::LOSSES;
 use golden::same_as_file;
@@ -53,11 +54,14 @@ fn columns_are_documented() {
          `-` could not be known. Times are packet time, UTC.\n\n\
          ## Interfaces\n\n{}\n\
          ## Rows\n\nWhat a row is about is chosen by `--by`, their order by `--sort`, their number by `--top`.\n\n{}\n\
+         ## Destinations\n\nWith `--by destination`, below the rows: connections by the server's address, in the words of trtop. \
+         Most attempts first; the last line has all of them.\n\n{}\n\
          ## Handshakes\n\nIn the summary, where any handshake was seen: a line for each watch, since the start. The words \
          are tcpeek's; JSON keeps outcomes apart. What could not be decided is in no column and told below.\n\n{handshakes}\n\
          ## States\n\n{states}",
         rows_of(&INTERFACE_COLUMNS),
         rows_of(&ROW_COLUMNS),
+        rows_of(&DESTINATION_COLUMNS),
     );
     same_as_file("/docs/COLUMNS.md", &generated);
 }

@@ -66,6 +66,22 @@ fn a_run_reads_as_agreed() {
 }
 
 #[test]
+fn destinations_have_lines() {
+    let mut snapshot = empty(NINE + S);
+    snapshot.destinations = Some(destinations());
+    let text = run(&start(), &[(snapshot, Vec::new())], &context());
+    let lines: Vec<&str> = text.lines().filter(|line| line.contains(r#""type":"destination""#)).collect();
+    same_as_file("destinations.jsonl", &(lines.join("\n") + "\n"));
+    let lines: Vec<Value> = validate_lines(&text);
+    let found: Vec<&Value> = lines.iter().filter(|line| line["type"] == "destination").collect();
+    assert_eq!(found.len(), 3);
+    // What could not be known is null; a part of nothing is.
+    assert_eq!(found[0]["connect_seconds"]["p95"], Value::Null);
+    assert_eq!((&found[1]["rst_ratio"], &found[1]["requests"]), (&json!(0.033333), &json!(120)));
+    assert_eq!((&found[2]["direction"], &found[2]["rst_ratio"]), (&Value::Null, &Value::Null));
+}
+
+#[test]
 fn the_shipped_schema_is_the_generated_one() {
     let generator = schemars::generate::SchemaSettings::draft2020_12().for_serialize().into_generator();
     let mut schema = generator.into_root_schema_for::<lines::Line<'static>>();

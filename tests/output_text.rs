@@ -94,6 +94,21 @@ fn ipv4_connections_of_one_interface_fit_80_columns() {
 }
 
 #[test]
+fn destinations_have_trtops_columns() {
+    let mut snapshot = empty(NINE + S);
+    snapshot.destinations = Some(destinations());
+    let both = [count(3, 3_000_000), count(1, 100)];
+    snapshot.rows = vec![group_row(RowName::Destination(v4(2)), both, both)];
+    let text = live(Style { by: By::Destination, ..style() }, snapshot.clone());
+    same_as_file("destinations.txt", &text);
+    // Before anything was seen, and where no row is wanted, there is no table.
+    let hidden = live(Style { by: By::Destination, top: 0, ..style() }, snapshot.clone());
+    snapshot.destinations = Some(Default::default());
+    let silent = live(Style { by: By::Destination, ..style() }, snapshot);
+    assert!(!hidden.contains("SYN/s") && !silent.contains("SYN/s"), "{hidden}{silent}");
+}
+
+#[test]
 fn every_grouping_names_its_rows() {
     let both = [count(3, 3_000_000), count(1, 100)];
     let names = [

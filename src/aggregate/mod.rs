@@ -14,6 +14,7 @@
 //!
 //! Knows records, links by number, views; does not know names, rings or outputs.
 
+pub mod destination;
 pub mod group;
 mod rows;
 pub mod snapshot;
@@ -22,14 +23,15 @@ pub mod watch;
 pub mod window;
 
 use crate::capture::{LINKS_MAX, Lane};
-use crate::flow::record::{Account, Buffer, EndReason};
+use crate::flow::record::{Account, Buffer, EndReason, Ended};
 use crate::flow::table::TableStats;
 use crate::meter::totals::{Count, LaneTotals};
 use crate::worker::outbox::{Cut, Inbox, LaneMark, Message, RingFigures};
 use arc_swap::ArcSwapOption;
 use crossbeam_channel::{Receiver, Select, Sender, TryRecvError, TrySendError, after, bounded};
+use destination::{Collector, Wanted};
 use group::{Groups, Stock};
-use rows::Rows;
+use rows::{RowState, Rows};
 use snapshot::{CaptureFigures, Fault, InterfaceFigures, Snapshot};
 use std::sync::Arc;
 use std::time::Duration;
@@ -87,6 +89,7 @@ pub struct Aggregator {
     accounts: Vec<Account>,
     accounts_lost: u64,
     watcher: Watcher,
+    destinations: Collector,
     /// On a clock that was never set back.
     boundary_ns: u64,
     set_back_ns: u64,
@@ -154,6 +157,7 @@ impl Aggregator {
             accounts: Vec::new(),
             accounts_lost: 0,
             watcher: Watcher::default(),
+            destinations: Collector::default(),
             boundary_ns: 0,
             set_back_ns: 0,
             start_ns: None,
@@ -181,6 +185,11 @@ impl Aggregator {
     /// Handshakes are counted by these watches.
     pub fn watch(&mut self, watches: Watches, here: Arc<Here>) {
         self.watcher = Watcher::new(watches, here);
+    }
+
+    /// Connections are counted by destination.
+    pub fn collect_destinations(&mut self, wanted: Wanted, here: Arc<Here>) {
+        self.destinations = Collector::new(wanted, here);
     }
 
     /// Takes everything up to the next boundary and says how things stand
@@ -291,7 +300,10 @@ impl Aggregator {
     fn apply(&mut self, number: usize, mut buffer: Box<Buffer>) {
         let source = &mut self.sources[number];
         let kept = self.config.views.rows_kept();
-        source.rows.apply(&mut buffer, &mut self.flows_by_lane, &mut self.groups, kept);
+        let ended = |row: &RowState, ended: &Ended| {
+            self.destinations.end(&row.key, row.client_second, row.lanes, ended);
+        };
+        source.rows.apply(&mut buffer, &mut self.flows_by_lane, &mut self.groups, kept, ended);
         let most = if self.config.patience.is_some() { ACCOUNTS_MAX } else { usize::MAX };
         if self.accounts.len() + buffer.accounts.len() <= most {
             self.accounts.append(&mut buffer.accounts);
@@ -304,6 +316,7 @@ impl Aggregator {
             }
         }
         self.watcher.take(&buffer.sessions, most);
+        self.destinations.take(&buffer.sessions, &buffer.exchanges);
         buffer.clear();
         // The worker may have gone already.
         let _ = source.inbox.empties.try_send(buffer);
@@ -370,6 +383,7 @@ impl Aggregator {
             groups_folded,
             accounts_lost: std::mem::take(&mut self.accounts_lost),
             handshakes: self.watcher.tell(),
+            destinations: self.destinations.tell(),
             faults: std::mem::take(&mut self.faults),
             last,
         };

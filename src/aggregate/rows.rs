@@ -12,7 +12,7 @@ use crate::capture::{Lane, LinkId};
 use crate::flow::detail::LaneCount;
 use crate::flow::entry::{NO_LANE, mark};
 use crate::flow::key::FlowKey;
-use crate::flow::record::{Buffer, Record, flag};
+use crate::flow::record::{self, Buffer, Record, flag};
 use crate::flow::tcp::TcpState;
 use crate::meter::totals::Count;
 use crate::worker::{LargeVec, Reading};
@@ -186,18 +186,20 @@ impl Rows {
     }
 
     /// Takes a buffer's records in.
-    /// `kept`: so many rows may be asked for.
+    /// `kept`: so many rows may be asked for. `on_end`: what a TCP connection came to.
     pub fn apply(
         &mut self,
         buffer: &mut Buffer,
         flows_by_lane: &mut [Count],
         groups: &mut Groups,
         kept: usize,
+        mut on_end: impl FnMut(&RowState, &record::Ended),
     ) {
         self.kept = kept.max(ENDED_KEPT);
         let mut keys = buffer.keys.iter();
         let mut lanes = buffer.lanes.as_slice();
         let mut accounts = buffer.accounts.iter_mut();
+        let mut ended = buffer.ended.iter();
         for record in &buffer.records {
             if record.flags & flag::NEW != 0
                 && let Some(&(key, _)) = keys.next()
@@ -217,6 +219,11 @@ impl Rows {
                 account.lanes = counts.to_vec();
             }
             self.apply_record(record, counts, flows_by_lane, groups);
+            if record.flags & flag::ENDED != 0
+                && let Some(ended) = ended.next()
+            {
+                on_end(row_of(&mut self.rows, record.slot), ended);
+            }
         }
     }
 
@@ -515,7 +522,7 @@ mod tests {
             bytes: [100 * packets, 0],
             last_ns: 0,
         });
-        rows.apply(&mut buffer, &mut [Count::default(); 2], &mut Groups::new(false), 10);
+        rows.apply(&mut buffer, &mut [Count::default(); 2], &mut Groups::new(false), 10, |_, _| {});
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! How things stood at one boundary: an immutable object that outputs read.
 
+use super::destination::Destinations;
 use super::watch::Handshakes;
 use super::window::Averages;
 use crate::capture::{Lane, LinkId};
@@ -54,6 +55,8 @@ pub struct Snapshot {
     pub accounts_lost: u64,
     /// Attempts to connect that were decided.
     pub handshakes: Handshakes,
+    /// Connections by destination, where they are asked for.
+    pub destinations: Option<Destinations>,
     /// What must not be.
     pub faults: Vec<Fault>,
     /// The last snapshot of the run.

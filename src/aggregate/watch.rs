@@ -58,7 +58,7 @@ impl Network {
 }
 
 /// Which end of a handshake is here.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Side {
     /// The client: tcpeek's TX.
     Client = 0,
@@ -142,20 +142,20 @@ impl Here {
     /// Whether client and server are here. Addresses decide where some are
     /// known, else directions: who sends what a link sends is here. None where
     /// neither tells.
-    fn ends(&self, session: &Session) -> Option<[bool; 2]> {
-        let client = usize::from(session.client_second);
+    pub(super) fn ends(&self, key: &FlowKey, client_second: bool, lanes: [u8; 2]) -> Option<[bool; 2]> {
+        let client = usize::from(client_second);
         let sides = [client, 1 - client];
         let addresses = self.addresses.load();
         if !addresses.is_empty() || !self.networks.is_empty() {
             return Some(sides.map(|side| {
-                let address = session.key.ip(side);
+                let address = key.ip(side);
                 // All of 127/8 is here, though an interface shows one of it.
                 addresses.contains(&address)
                     || !addresses.is_empty() && address.is_loopback()
-                    || self.networks.iter().any(|network| network.has(&session.key, side))
+                    || self.networks.iter().any(|network| network.has(key, side))
             }));
         }
-        let [asks, answers] = sides.map(|side| self.direction(session.lanes[side]));
+        let [asks, answers] = sides.map(|side| self.direction(lanes[side]));
         let sent = |way| way == Some(Direction::Tx);
         let received = |way| way == Some(Direction::Rx);
         if asks.is_none() && answers.is_none() {
@@ -368,7 +368,7 @@ impl Watcher {
             return;
         }
         for session in sessions {
-            let ends = self.here.ends(session);
+            let ends = self.here.ends(&session.key, session.client_second, session.lanes);
             let here = ends.unwrap_or([true; 2]);
             let fits = |term: &Term| term.fits(session, here);
             if self.watches.excluded.iter().any(fits) {

@@ -10,7 +10,8 @@
 
 use super::detail::Details;
 use super::entry::{Entry, UNKNOWN_US, mark, state};
-use super::record::Exchange;
+use super::record::{EndReason, Ended, Exchange};
+use super::sequence;
 
 /// Whose turn it is.
 #[inline]
@@ -106,7 +107,6 @@ fn complete(entry: &mut Entry) -> Exchange {
     let server = 1 - entry.client();
     pass(entry, 0);
     Exchange {
-        slot: 0,
         first_byte_us: Some(entry.warm.first_byte_us).filter(|&us| !lossy && us != UNKNOWN_US),
         last_byte_us: between(entry.warm.request_us, entry.sent[server].last_payload_us).filter(|_| !lossy),
     }
@@ -131,6 +131,24 @@ pub(super) fn lost(entry: &mut Entry) {
         entry.state |= state::LOSSY;
     }
     entry.marks |= mark::EXCHANGES_LOSSY;
+}
+
+/// What a connection came to, once [`end`] was told.
+pub(super) fn ended(entry: &Entry, details: &Details, reason: EndReason) -> Ended {
+    let fin = [0, 1].map(|side| entry.side(side, state::FIN));
+    let first = entry.has(state::FIN_SECOND) as usize;
+    let closed = fin[0] || fin[1];
+    let by_client = first == entry.client();
+    Ended {
+        exchanges: entry.exchanges,
+        begun: entry.marks & mark::ROLE_SYN != 0,
+        open: reason == EndReason::Open,
+        reset: entry.side(0, state::RST) || entry.side(1, state::RST),
+        client_closed: closed && by_client,
+        server_closed: closed && !by_client,
+        unanswered: unanswered(entry) > 0,
+        missing: [0, 1].iter().any(|&side| sequence::stream(entry, details, side).missing_bytes > 0),
+    }
 }
 
 /// Requests without an answer, once the flow has ended: 1 or 0.

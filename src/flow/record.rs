@@ -3,7 +3,7 @@
 //! A record says where a flow stands, not what changed, so one that is late or
 //! left out costs nothing: the next one says it all. A flow is named by its
 //! slot; its key travels once, with the first record (`NEW`). Records, keys,
-//! lane counts and accounts are read in the order in which they were written.
+//! lane counts, accounts and ends are read in the order in which they were written.
 
 use super::beside::Beside;
 use super::detail::{ExchangeTimes, Histogram, LaneCount, Surplus};
@@ -70,6 +70,8 @@ pub mod flag {
     pub const ACCOUNT: u8 = 8;
     /// The key's second end is the client.
     pub const CLIENT_SECOND: u8 = 16;
+    /// What a TCP connection came to follows in [`super::Buffer::ended`].
+    pub const ENDED: u8 = 32;
 }
 
 /// Where a flow stands.
@@ -243,13 +245,47 @@ pub struct Session {
 /// A request and its whole response. µs, both None where the capture lost a part of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Exchange {
-    /// Slot of its flow in the worker's table.
-    pub slot: u32,
     /// Last byte of the request to the first of the response.
     pub first_byte_us: Option<u32>,
     /// First byte of the request to the last of the response.
     pub last_byte_us: Option<u32>,
 }
+
+/// An exchange that is complete, and whose it is: its flow's key may come later.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FlowExchange {
+    /// Its flow.
+    pub key: FlowKey,
+    /// The key's second end is the client.
+    pub client_second: bool,
+    /// Lane in force by sender.
+    pub lanes: [u8; 2],
+    /// How long it took.
+    pub exchange: Exchange,
+}
+
+/// What a TCP connection came to when it left the table.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Ended {
+    /// Requests that were answered.
+    pub exchanges: u32,
+    /// Its SYN was seen.
+    pub begun: bool,
+    /// It was open still when the run ended.
+    pub open: bool,
+    /// An end reset it.
+    pub reset: bool,
+    /// The client closed first.
+    pub client_closed: bool,
+    /// The server closed first.
+    pub server_closed: bool,
+    /// Its last request had no answer.
+    pub unanswered: bool,
+    /// The capture lost payload that the other end acknowledged.
+    pub missing: bool,
+}
+
+const _: () = assert!(size_of::<Ended>() <= 16);
 
 /// A batch of records on its way to the aggregator; it comes back empty.
 #[derive(Default)]
@@ -265,7 +301,9 @@ pub struct Buffer {
     /// Attempts that were decided, each before the record that ends its flow.
     pub sessions: Vec<Session>,
     /// Exchanges that are complete, each before the record that ends its flow.
-    pub exchanges: Vec<Exchange>,
+    pub exchanges: Vec<FlowExchange>,
+    /// Of each record with `ENDED`.
+    pub ended: Vec<Ended>,
 }
 
 impl Buffer {
@@ -278,6 +316,7 @@ impl Buffer {
             accounts: Vec::with_capacity(if accounts { BUFFER_RECORDS } else { 0 }),
             sessions: Vec::with_capacity(BUFFER_RECORDS),
             exchanges: Vec::with_capacity(BUFFER_RECORDS),
+            ended: Vec::with_capacity(BUFFER_RECORDS),
         }
     }
     /// Whether it has to be sent before another record. A flow has at most 256 lanes a side.
@@ -299,6 +338,7 @@ impl Buffer {
         self.accounts.clear();
         self.sessions.clear();
         self.exchanges.clear();
+        self.ended.clear();
     }
 }
 

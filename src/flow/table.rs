@@ -28,7 +28,7 @@ use super::idle::{Class, IdleLists};
 use super::index::Index;
 use super::key::FlowKey;
 use super::prefetch;
-use super::record::{Account, EndReason, Exchange, Record, Sink, TcpAccount, flag};
+use super::record::{Account, EndReason, FlowExchange, Record, Sink, TcpAccount, flag};
 use super::segment::{estimate, tells_of_segments};
 use super::tcp::{self, Events, Fate, TcpState, Track};
 use super::{exchange, handshake, sequence};
@@ -383,7 +383,13 @@ impl FlowTable {
             return;
         };
         buffer.sessions.extend(events.session);
-        buffer.exchanges.extend(events.exchange.map(|exchange| Exchange { slot, ..exchange }));
+        let entry = &self.entries[slot as usize];
+        buffer.exchanges.extend(events.exchange.map(|exchange| FlowExchange {
+            key: entry.key,
+            client_second: entry.client() == 1,
+            lanes: entry.lanes,
+            exchange,
+        }));
     }
 
     /// First packet of a flow since the last cut.
@@ -585,30 +591,24 @@ impl FlowTable {
             self.details.lanes(entry, |lane| buffer.lanes.push(lane));
             lane_count = (buffer.lanes.len() - before) as u16;
         }
+        let is_tcp = entry.key.protocol() == protocol::TCP;
         if let Some(reason) = account {
             flags |= flag::ACCOUNT;
             let surplus = self.details.surplus(entry);
-            let is_tcp = entry.key.protocol() == protocol::TCP;
-            let tcp = if is_tcp {
-                TcpAccount {
-                    streams: [0, 1].map(|side| sequence::stream(entry, &self.details, side)),
-                    beside: self.beside[slot as usize],
-                    round_trips: self.details.round_trips(entry),
-                    exchanges: self.details.exchange_times(entry),
-                }
-            } else {
-                TcpAccount::default()
-            };
+            let beside = &self.beside[slot as usize];
+            let tcp = if is_tcp { tcp_account(entry, beside, &self.details) } else { TcpAccount::default() };
             // Lane counts are put into it by the receiver: an empty Vec allocates nothing.
             buffer.accounts.push(Account { entry: *entry, surplus, tcp, reason, lanes: Vec::new() });
         }
-        if end.is_some() {
-            flags |= flag::END;
+        flags |= if end.is_some() { flag::END } else { 0 };
+        if let Some(reason) = end.filter(|_| is_tcp) {
+            flags |= flag::ENDED;
+            buffer.ended.push(exchange::ended(entry, &self.details, reason));
         }
         buffer.records.push(Record {
             slot,
             flags,
-            state: (entry.key.protocol() == protocol::TCP).then(|| tcp::state_of(entry)),
+            state: is_tcp.then(|| tcp::state_of(entry)),
             marks,
             lanes,
             lane_count,
@@ -720,6 +720,16 @@ impl FlowTable {
             self.details.lanes(entry, |lane| lanes.push(lane));
             each(entry, lanes);
         }
+    }
+}
+
+/// What is kept of a TCP connection beside its entry.
+fn tcp_account(entry: &Entry, beside: &Beside, details: &Details) -> TcpAccount {
+    TcpAccount {
+        streams: [0, 1].map(|side| sequence::stream(entry, details, side)),
+        beside: *beside,
+        round_trips: details.round_trips(entry),
+        exchanges: details.exchange_times(entry),
     }
 }
 

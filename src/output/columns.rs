@@ -62,6 +62,12 @@ pub enum Measure {
     Packets,
     /// Per cent.
     Percent,
+    /// A number of things.
+    Count,
+    /// How often in a second.
+    PerSecond,
+    /// A duration.
+    Duration,
 }
 
 impl Measure {
@@ -73,6 +79,9 @@ impl Measure {
             Measure::Bytes => "bytes",
             Measure::Packets => "packets",
             Measure::Percent => "%",
+            Measure::Count => "number",
+            Measure::PerSecond => "1/s",
+            Measure::Duration => "time",
         }
     }
 
@@ -112,7 +121,7 @@ impl<T> Column<T> {
     }
 }
 
-fn always(_: &Sight) -> bool {
+pub(super) fn always(_: &Sight) -> bool {
     true
 }
 
@@ -330,7 +339,7 @@ pub static INTERFACE_COLUMNS: [Column<LaneSight>; 11] = [
     },
 ];
 
-fn nothing() -> String {
+pub(super) fn nothing() -> String {
     String::from("-")
 }
 

@@ -6,7 +6,9 @@
 //! is None, never 0.
 
 use super::{Context, Coverage, Coverages, LinkFacts};
+use crate::aggregate::destination::Name;
 use crate::aggregate::snapshot::{InterfaceFigures, Snapshot};
+use crate::aggregate::watch::Side;
 use crate::capture::{LinkId, LinkType};
 use crate::decode::{CLASSES, protocol};
 use crate::meter::totals::{Count, LaneTotals};
@@ -30,6 +32,19 @@ pub fn bits_per_second(bytes: u64, span_ns: u64) -> Option<u64> {
     let span = span_ns as u128;
     let rounded = (bytes as u128 * 8 * SECOND_NS + span / 2).checked_div(span)?;
     Some(u64::try_from(rounded).unwrap_or(u64::MAX))
+}
+
+/// How often in a second, to six decimals; None where no time passed.
+pub fn per_second(count: u64, span_ns: u64) -> Option<f64> {
+    (span_ns > 0).then(|| share(count as f64, seconds(span_ns)))
+}
+
+/// Which end of its connections is here; None where neither is or nothing tells.
+pub fn direction_of(name: Name) -> Option<&'static str> {
+    name.here.map(|side| match side {
+        Side::Client => "outgoing",
+        Side::Server => "incoming",
+    })
 }
 
 /// Share of an Ethernet link's rate that its line bits took; None where the

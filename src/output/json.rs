@@ -4,9 +4,10 @@
 //! line, so a reader that sees a line sees all of it. No line depends on the
 //! clock, on the order of a hash map, or on the number of workers (but `start`,
 //! which names them). Types and their meaning: [`lines`],
-//! [`rows`] and [`handshakes`].
+//! [`rows`], [`handshakes`] and [`destinations`].
 
 pub mod community;
+pub mod destinations;
 pub mod handshakes;
 pub mod lines;
 mod make;
@@ -64,6 +65,12 @@ impl<W: Write> JsonLines<W> {
             self.line(time, context, |head| {
                 let sums = handshakes::sums(&watch.name, &watch.interval);
                 Line::Handshake(handshakes::Handshake { head, sums })
+            })?;
+        }
+        let span_ns = interval_span(snapshot, self.live);
+        for destination in snapshot.destinations.iter().flat_map(|all| &all.of_interval) {
+            self.line(time, context, |head| {
+                Line::Destination(destinations::line(head, destination, span_ns))
             })?;
         }
         for watched in &handshakes.sessions {

@@ -5,6 +5,7 @@
 //! counts nothing itself and knows no ring, no table, no thread.
 
 pub mod columns;
+pub mod destinations;
 pub mod figures;
 pub mod handshakes;
 pub mod json;

@@ -100,6 +100,7 @@ impl<W: Write> Output for Text<W> {
         text += &losses(snapshot);
         text.push('\n');
         text += &rows(snapshot, &sight);
+        text += &destinations(snapshot, &sight);
         self.block(&text)
     }
 
@@ -117,7 +118,7 @@ impl<W: Write> Output for Text<W> {
         let span_ns = run_span(snapshot);
         let sight = Sight { context, style: self.style, span_ns, going_on: false };
         if self.style.whole {
-            self.block(&rows(snapshot, &sight))?;
+            self.block(&(rows(snapshot, &sight) + &destinations(snapshot, &sight)))?;
         }
         let length = duration(span_ns);
         let ended = match reason {
@@ -179,6 +180,11 @@ fn rows(snapshot: &Snapshot, sight: &Sight) -> String {
         let _ = writeln!(text, "{} of {} shown", grouped(shown), grouped(snapshot.rows_found));
     }
     text
+}
+
+/// Connections by destination, where they are asked for.
+fn destinations(snapshot: &Snapshot, sight: &Sight) -> String {
+    snapshot.destinations.as_ref().map_or_else(String::new, |all| super::destinations::table_of(all, sight))
 }
 
 /// The table of interfaces, and under it what each one's figures lack.

@@ -2,6 +2,7 @@
 
 use super::log_file::{LogFile, Trouble};
 use super::{RunError, Signals, has_json, output_error, style};
+use crate::aggregate::destination::Destinations;
 use crate::aggregate::snapshot::{Fault, Snapshot};
 use crate::config::{Config, OutputMode};
 use crate::output::handshakes::SessionLines;
@@ -165,6 +166,9 @@ impl Deliver {
             );
             tell("rows_folded", None, count, message);
         }
+        for (event, count, message) in snapshot.destinations.iter().flat_map(told_of_destinations) {
+            tell(event, None, count, message);
+        }
         let lost = snapshot.handshakes.sessions_lost;
         if lost > 0 {
             let message = format!("{lost} handshakes have no line, there were too many; sums have them");
@@ -182,6 +186,24 @@ impl Deliver {
         }
         notices
     }
+}
+
+/// Bounds that were met: word, how much, sentence.
+fn told_of_destinations(all: &Destinations) -> impl Iterator<Item = (&'static str, u64, String)> {
+    let folded = all.folded.map(|count| {
+        let message = format!(
+            "too many destinations to keep them apart: {count} attempts and exchanges so far are summed as others"
+        );
+        ("destinations_folded", count, message)
+    });
+    let rounded = all.digits.map(|digits| {
+        let percent = (200 >> digits.min(7)) + 1;
+        let message = format!(
+            "too many different values: percentiles of destinations are up to {percent} % too high from here on"
+        );
+        ("percentiles_rounded", percent, message)
+    });
+    folded.into_iter().chain(rounded)
 }
 
 /// A defect: word, interface, how much, sentence.

@@ -84,7 +84,7 @@ pub(super) fn run(config: &Config, groups: &[Vec<PathBuf>], signals: &Signals) -
                 decoder: &mut decoder,
                 on_link: &mut on_link,
                 intervals: Intervals::new(interval_ns),
-                accounts: tables.accounts,
+                accounts: super::ends_all(config, &tables),
                 frames_max: config.count,
                 duration_ns: config.duration_ns,
                 stop,

@@ -126,7 +126,7 @@ pub(super) fn run(config: &Config, named: &[String], signals: &Signals) -> Resul
                 handed,
                 control,
                 told: told_out.clone(),
-                accounts: tables.accounts,
+                accounts: super::ends_all(config, &tables),
                 counted: config.count.is_some().then(|| counted[number].clone()),
             };
             let stacks = stacks.clone();

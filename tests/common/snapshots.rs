@@ -1,7 +1,8 @@
 //! Snapshots made by hand: what outputs are tested with.
 
+use fullcount::aggregate::destination::{Counts, Destination, Destinations, Figures, Name, REST};
 use fullcount::aggregate::snapshot::{CaptureFigures, InterfaceFigures, Row, RowName, Snapshot};
-use fullcount::aggregate::watch::{Handshakes, Latency, Tally, WatchFigures, Watched};
+use fullcount::aggregate::watch::{Handshakes, Latency, Side, Tally, WatchFigures, Watched};
 use fullcount::aggregate::window::Averages;
 use fullcount::capture::{Direction, Lane, LinkType};
 use fullcount::config::{By, Sort, Unit};
@@ -141,6 +142,7 @@ pub fn empty(time_ns: u64) -> Snapshot {
         late_workers: Vec::new(),
         groups_folded: 0,
         accounts_lost: 0,
+        destinations: None,
         handshakes: Default::default(),
         faults: Vec::new(),
         last: false,
@@ -349,4 +351,53 @@ pub fn handshakes() -> Handshakes {
     sessions[1].watches = 3;
     sessions.push(Watched { session: Session { syn_unseen: true, ..session(Success) }, watches: 0 });
     Handshakes { watches: vec![rx, http], sessions, ..Handshakes::default() }
+}
+
+/// A busy destination, one that refuses, one that is here, and the rest.
+pub fn destinations() -> Destinations {
+    let latency = |p50_us, max_us| Some(Latency { p50_us, p95_us: max_us, p99_us: max_us, max_us });
+    let busy = Counts {
+        attempts: 41,
+        answered: 41,
+        established: 41,
+        ended: 30,
+        reset: 1,
+        closed_here: 27,
+        closed_there: 2,
+        exchanges: 118,
+        unanswered: 2,
+        with_loss: 0,
+    };
+    let busy = Figures {
+        counts: busy,
+        connect: latency(1300, 131_730),
+        first_byte: latency(900, 2100),
+        last_byte: latency(1900, 220_530),
+        exchanges_p95: Some(4),
+    };
+    let refused = Counts { attempts: 12_000, ended: 12_000, reset: 11_999, ..Counts::default() };
+    let refused = Figures { counts: refused, ..Figures::default() };
+    let lossy = Counts { attempts: 1, answered: 1, exchanges: 7, with_loss: 3, ..Counts::default() };
+    let lossy = Figures { counts: lossy, ..Figures::default() };
+    let here = |side, address: IpAddr, interval, total| Destination {
+        name: Name { address, here: Some(side) },
+        interval,
+        total,
+    };
+    let all = [
+        here(Side::Client, v4(9), refused, refused),
+        here(Side::Client, v4(2), busy, busy),
+        here(Side::Server, "2001:db8::1:2:3:4".parse().unwrap(), Figures::default(), lossy),
+        Destination { name: REST, interval: lossy, total: lossy },
+    ];
+    let mut sum = Destination { name: REST, interval: busy, total: busy };
+    sum.total.counts.attempts += 12_002;
+    Destinations {
+        of_interval: vec![all[0], all[1], all[3]],
+        intervals_found: 3,
+        of_run: all.to_vec(),
+        found: 1204,
+        all: Some(sum),
+        ..Destinations::default()
+    }
 }

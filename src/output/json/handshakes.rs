@@ -171,7 +171,8 @@ pub fn sums<'a>(watch: &'a str, tally: &Tally) -> Sums<'a> {
     }
 }
 
-fn percentiles(latency: Option<Latency>) -> Percentiles {
+/// Of µs, in seconds.
+pub(super) fn percentiles(latency: Option<Latency>) -> Percentiles {
     let of = |figure: fn(&Latency) -> u64| latency.as_ref().map(|latency| micros(figure(latency)));
     Percentiles {
         p50: of(|latency| latency.p50_us),

@@ -4,6 +4,7 @@
 //! break, changing one raises [`SCHEMA`]. A key that is absent does not apply,
 //! `null` could not be known. The doc comments are the schema's descriptions.
 
+use super::destinations::Destination;
 use super::handshakes::{Handshake, Session, Sums};
 use super::rows::{Row, Vlan};
 use schemars::{JsonSchema, Schema, SchemaGenerator};
@@ -26,6 +27,9 @@ pub enum Line<'a> {
     Interface(Interface<'a>),
     /// What came of the handshakes of one watch, in one interval in which there were any.
     Handshake(Handshake<'a>),
+    /// Connections to one server address, in one interval in which there were any (with `--by destination`, as
+    /// many as `--top` says): most attempts first, then most exchanges, then by address.
+    Destination(Destination<'a>),
     /// A handshake that ended.
     Session(Session<'a>),
     /// The whole account of one connection (flow), since its start.

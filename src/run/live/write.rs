@@ -59,6 +59,7 @@ impl Passage<Arc<Snapshot>> {
         // Sessions are as many lines, and wait for the writer in the same room.
         let accounts = (snapshot.accounts.len() + handshakes.sessions.len()) as u64;
         let told = handshakes.watches.iter().filter(|watch| !watch.interval.is_empty()).count();
+        let told = told + snapshot.destinations.as_ref().map_or(0, |all| all.of_interval.len());
         let lines = (snapshot.interfaces.len() + told) as u64 + accounts;
         let size = Size { accounts, lines, last: snapshot.last };
         self.pass(snapshot, size);
