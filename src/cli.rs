@@ -13,6 +13,7 @@ mod error;
 mod habits;
 mod later;
 mod resolve;
+mod stat;
 mod values;
 mod watch;
 
@@ -22,7 +23,7 @@ use std::path::{Path, PathBuf};
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{CommandFactory, FromArgMatches, Parser};
 
-use crate::config::{By, Config, OutputMode, Sort};
+use crate::config::{By, Config, OutputMode, Sort, Stat};
 pub use error::UsageError;
 
 /// What a command line asks for.
@@ -30,6 +31,8 @@ pub use error::UsageError;
 pub enum Request {
     /// To run.
     Run(Box<Config>),
+    /// To ask another one that runs.
+    Stat(Stat),
     /// To print this text (help or version) on standard output and exit 0.
     Print(String),
 }
@@ -212,6 +215,14 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "WATCH", help_heading = "Connections")]
     watch: Vec<String>,
 
+    /// Answer queries on this UNIX socket
+    ///
+    /// GET and REFRESH as tcpeek answers them, REFRESH NAME with a memory of
+    /// its own for each name, JSON for the latest interval as -o json has it.
+    /// fullcount stat asks there. Only this user may. Default: off.
+    #[arg(short = 'U', long, value_name = "PATH", help_heading = "Service")]
+    socket: Option<PathBuf>,
+
     /// What counts, as tcpdump says it: port 80 and not host 192.0.2.9
     ///
     /// After -- all words are filter.
@@ -231,6 +242,9 @@ pub fn parse(
     file_exists: &dyn Fn(&Path) -> bool,
 ) -> Result<Request, UsageError> {
     let args: Vec<OsString> = args.into_iter().collect();
+    if args.get(1).is_some_and(|word| word == stat::WORD) {
+        return stat::parse(args.get(1..).unwrap_or(&[]));
+    }
     let mut command = Arguments::command();
     command.build();
     habits::check(&command, args.get(1..).unwrap_or(&[]), file_exists)?;
@@ -339,6 +353,7 @@ mod tests {
             icmp: true,
             sessions: false,
             watches: Default::default(),
+            socket: None,
         }
     }
 
@@ -407,6 +422,8 @@ mod tests {
             }),
             ("--timeout 1.5", |c| c.handshake_timeout_ns = 1_500_000_000),
             ("--no-icmp", |c| c.icmp = false),
+            ("--socket /run/x.sock", |c| c.socket = Some("/run/x.sock".into())),
+            ("-U x", |c| c.socket = Some("x".into())),
         ];
         for (line, change) in table {
             let mut expected = defaults();

@@ -77,6 +77,32 @@ pub struct Config {
     pub sessions: bool,
     /// What handshakes are counted by.
     pub watches: Watches,
+    /// UNIX socket that queries are answered on.
+    pub socket: Option<PathBuf>,
+}
+
+/// `fullcount stat`: what to ask a running fullcount, and how to show it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Stat {
+    /// Where it is asked; `None` where it is by default.
+    pub socket: Option<PathBuf>,
+    /// What happened since the reader of this name (empty: none) asked last;
+    /// `None` since the start.
+    pub refresh: Option<String>,
+    /// How the answer is shown.
+    pub show: StatShow,
+}
+
+/// How `fullcount stat` shows an answer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum StatShow {
+    /// tcpeekstat's table.
+    #[default]
+    Text,
+    /// As it was answered.
+    Json,
+    /// Told to Ganglia by the program gmetric.
+    Gmetric,
 }
 
 /// Most watches of a run: a session says in a word of as many bits which it belongs to.

@@ -1,7 +1,7 @@
 //! Start, run, exit code.
 
 use fullcount::cli::{self, Request};
-use fullcount::run;
+use fullcount::run::{self, RunError};
 use std::io::Write;
 use std::process::ExitCode;
 
@@ -15,18 +15,23 @@ fn main() -> ExitCode {
             let _ = std::io::stdout().write_all(text.as_bytes());
             ExitCode::SUCCESS
         }
-        Ok(Request::Run(config)) => match run::run(&config) {
-            Ok(()) => ExitCode::SUCCESS,
-            Err(error) => {
-                if error.exit_code() != 0 {
-                    eprintln!("{error}");
-                }
-                ExitCode::from(error.exit_code())
-            }
-        },
+        Ok(Request::Run(config)) => code(run::run(&config)),
+        Ok(Request::Stat(wanted)) => code(run::stat(&wanted)),
         Err(error) => {
             eprintln!("fullcount: {error}");
             ExitCode::from(2)
+        }
+    }
+}
+
+fn code(ended: Result<(), RunError>) -> ExitCode {
+    match ended {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            if error.exit_code() != 0 {
+                eprintln!("{error}");
+            }
+            ExitCode::from(error.exit_code())
         }
     }
 }

@@ -12,6 +12,10 @@ mod deliver;
 mod files;
 mod live;
 mod log_file;
+mod socket;
+mod stat;
+
+pub use stat::stat;
 
 use crate::aggregate::destination::Wanted;
 use crate::aggregate::view::{Grouping, Order, View, Views};
@@ -236,7 +240,7 @@ fn views(config: &Config) -> Views {
     };
     Views {
         rows: (config.output == OutputMode::Text).then(|| view.clone()),
-        link_rows: has_json(config).then_some(view),
+        link_rows: (has_json(config) || config.socket.is_some()).then_some(view),
     }
 }
 

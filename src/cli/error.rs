@@ -74,6 +74,15 @@ pub enum UsageError {
         /// What to do here.
         instead: String,
     },
+    /// A word that has its place elsewhere.
+    Misplaced {
+        /// As typed.
+        typed: String,
+        /// Where it stands.
+        meaning: &'static str,
+        /// What to do.
+        instead: &'static str,
+    },
     /// Something that only a later version has.
     NotYet {
         /// As typed.
@@ -141,6 +150,9 @@ impl fmt::Display for UsageError {
             }
             Self::OldHabit { typed, meaning, instead } => {
                 write!(f, "{} is {}: {}", Safe(typed), Safe(meaning), Safe(instead))
+            }
+            Self::Misplaced { typed, meaning, instead } => {
+                write!(f, "{} {meaning}: {instead}", Safe(typed))
             }
             Self::NotYet { typed, now } => {
                 write!(f, "{} is not in this version: {}", Safe(typed), Safe(now))

@@ -54,6 +54,12 @@ pub(super) fn check(
             if !filter_begun && let Some((name, now)) = later::SUBCOMMANDS.iter().find(|s| s.0 == arg) {
                 return Err(not_yet(format!("fullcount {name}"), now));
             }
+            if !filter_begun && arg == super::stat::WORD {
+                let instead =
+                    "type fullcount stat first, then where it asks, as in fullcount stat --socket PATH";
+                let meaning = "stands behind options";
+                return Err(UsageError::Misplaced { typed: arg.into_owned(), meaning, instead });
+            }
             filter_begun = true;
         }
     }
@@ -75,6 +81,7 @@ impl Habits<'_> {
             "buffer" if number(value).is_some() => {
                 habit(format!("{typed} {value}"), "tcpeek's buffer", format!("type --ring-mib {value}"))
             }
+            "gmetric" => gmetric(typed.clone()),
             "loglevel" => self.later(later::find("log-level"), &typed, value),
             _ => self.later(later::find(name), &typed, value),
         }?;
@@ -147,6 +154,7 @@ impl Habits<'_> {
                 habit("-f alone".to_owned(), meaning, "type --interval 0.1 for ten reports a second")
             }
             'l' if value.starts_with("LOG_") => self.later(later::find("log-level"), "-l", value),
+            'g' => gmetric("-g".to_owned()),
             'v' => habit("-v".to_owned(), "tcptrack's and tcpeek's version", "type -V"),
             'w' if !value.is_empty() => {
                 let instead = "write it with tcpdump and read it with -r, for fullcount writes none";
@@ -207,6 +215,10 @@ fn buffer(typed: String, value: &str) -> Result<(), UsageError> {
     habit(typed, meaning, format!("type --ring-mib {mib}"))
 }
 
+fn gmetric(typed: String) -> Result<(), UsageError> {
+    habit(typed, "tcpeekstat's switch for Ganglia", "type fullcount stat --gmetric")
+}
+
 /// Seconds, counts and sizes look like this.
 fn number(text: &str) -> Option<u64> {
     values::decimal(text, 1_000_000_000)
@@ -248,6 +260,7 @@ mod tests {
         match parse(words(line), &exists) {
             Ok(Request::Run(config)) => Ok(*config),
             Ok(Request::Print(_)) => Err("prints".to_owned()),
+            Ok(Request::Stat(_)) => Err("asks".to_owned()),
             Err(error) => Err(error.to_string()),
         }
     }
@@ -325,10 +338,6 @@ mod tests {
     #[test]
     fn later_features_say_what_does_the_job_now() {
         let table = [
-            (
-                "-U /run/x.sock",
-                "-U /run/x.sock is not in this version: type -o json, or --log-file FILE, and let scripts read those lines",
-            ),
             ("-l", "-l is not in this version: leave it out, for no address is hidden"),
             (
                 "-l LOG_DEBUG",
@@ -365,10 +374,6 @@ mod tests {
             ),
             ("--sort=latency", "--sort latency is not in this version: type --sort rate, bytes or packets"),
             ("why", "fullcount why is not in this version: type --duration 30 to see what fills the link"),
-            (
-                "stat --json",
-                "fullcount stat is not in this version: type -o json, or --log-file FILE, and let scripts read those lines",
-            ),
             (
                 "-i eth0 demo",
                 "fullcount demo is not in this version: type -r FILE, which needs no privileges",
@@ -457,13 +462,15 @@ mod tests {
             ),
             ("--interface=eth0 --timeout=60", live("eth0", "")),
             ("-u 1000 -i eth0", told("-u 1000 is not in this version")),
-            ("--socket=/var/run/tcpeek/tcpeek.sock", told("--socket /var/run/tcpeek/tcpeek.sock is not in")),
+            ("-i eth0 --socket=/var/run/tcpeek/tcpeek.sock", live("eth0", "")),
+            ("-i eth0 -U /var/run/tcpeek/tcpeek.sock", live("eth0", "")),
             ("--quiet -i eth0", live("eth0", "")),
             ("-q -i eth0", live("eth0", "")),
             ("--loglevel=LOG_NOTICE", told("--loglevel LOG_NOTICE is not in this version")),
             // tcpeekstat
             ("", live("", "")),
-            ("-g", told("-g is not in this version")),
+            ("-g", told("-g is tcpeekstat's switch for Ganglia: type fullcount stat --gmetric")),
+            ("--gmetric", told("--gmetric is tcpeekstat's switch for Ganglia")),
             // trtop
             ("-i sample.pcap", told("-i sample.pcap is trtop's capture file: type -r sample.pcap")),
             ("-i /tmp/simple.pcap_", told("-i /tmp/simple.pcap_ is trtop's capture file")),

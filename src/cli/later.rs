@@ -25,7 +25,6 @@ const fn valued(long: &'static str, short: Option<char>, now: &'static str) -> L
 
 /// tcptrack's `-r` too.
 pub(super) const LINGER: &str = "leave it out, for a connection is shown in the interval in which it closed, and has a line with --connections";
-const NO_SOCKET: &str = "type -o json, or --log-file FILE, and let scripts read those lines";
 const NO_BURST: &str = "type --interval 0.1 to see shorter peaks";
 const NO_CUT: &str = "cut the file before, as with editcap -A TIME -B TIME, and read it with -r";
 const NO_NAMES: &str = "leave it out, for addresses and ports are shown as numbers";
@@ -55,9 +54,7 @@ pub(super) const OPTIONS: &[Later] = &[
     valued("burst-threshold", None, NO_BURST),
     valued("burst-min", None, NO_BURST),
     valued("burst-gap", None, NO_BURST),
-    valued("socket", Some('U'), NO_SOCKET),
-    valued("metrics", None, NO_SOCKET),
-    flag("gmetric", Some('g'), NO_SOCKET),
+    valued("metrics", None, "type --socket PATH, and let a script ask there with fullcount stat --json"),
     valued("user", Some('u'), "start fullcount as that user, after setcap cap_net_raw=ep on the program"),
     valued("log-level", None, "leave it out, for there is no log beside the output"),
     valued("config", Some('c'), NO_CONFIG),
@@ -80,7 +77,6 @@ pub(super) const VALUES: &[(&str, &str, &str)] = &[
 /// First words that will be subcommands.
 pub(super) const SUBCOMMANDS: &[(&str, &str)] = &[
     ("why", "type --duration 30 to see what fills the link"),
-    ("stat", NO_SOCKET),
     ("attach", "start a second fullcount, which does not disturb the first"),
     ("check", "type -o json --duration 10 and test the figures of the last line"),
     ("doctor", "type -o json --duration 1, whose first line says what was opened"),

@@ -86,6 +86,7 @@ pub(super) fn resolve(typed: Arguments, file_exists: &dyn Fn(&Path) -> bool) -> 
         )?,
         input: input(typed.interface, &typed.read, file_exists)?,
         log_file: typed.log_file,
+        socket: typed.socket,
     })
 }
 

@@ -16,9 +16,9 @@ use std::net::IpAddr;
 /// What is gathered before it is written.
 const PIECE_BYTES: usize = 64 * 1024;
 
-const TIMED_OUT: &[Outcome] = &[Outcome::TimeoutNoSynack, Outcome::TimeoutNoAck, Outcome::Aborted];
-const REJECTED: &[Outcome] = &[Outcome::Reject, Outcome::AbortedRst];
-const UNREACHABLE: &[Outcome] = &[Outcome::Unreach];
+pub(super) const TIMED_OUT: &[Outcome] = &[Outcome::TimeoutNoSynack, Outcome::TimeoutNoAck, Outcome::Aborted];
+pub(super) const REJECTED: &[Outcome] = &[Outcome::Reject, Outcome::AbortedRst];
+pub(super) const UNREACHABLE: &[Outcome] = &[Outcome::Unreach];
 
 /// A column of the summary, behind the watch's name.
 pub struct Column {

@@ -59,20 +59,32 @@ impl<W: Write> JsonLines<W> {
         if self.piece.len() >= PIECE_BYTES { self.hand_over() } else { Ok(()) }
     }
 
-    fn handshakes(&mut self, snapshot: &Snapshot, context: &Context) -> io::Result<()> {
+    /// How things stand: a line for each interface, each watch that saw any handshake,
+    /// and each destination that is shown.
+    fn standing(&mut self, snapshot: &Snapshot, coverage: &Coverages, context: &Context) -> io::Result<()> {
+        let span_ns = interval_span(snapshot, self.live);
         let (time, handshakes) = (Some(snapshot.time_ns), &snapshot.handshakes);
+        for link in links(snapshot, context) {
+            self.line(time, context, |head| {
+                Line::Interface(make::interface(head, link, snapshot, span_ns, coverage, context))
+            })?;
+        }
         for watch in handshakes.watches.iter().filter(|watch| !watch.interval.is_empty()) {
             self.line(time, context, |head| {
                 let sums = handshakes::sums(&watch.name, &watch.interval);
                 Line::Handshake(handshakes::Handshake { head, sums })
             })?;
         }
-        let span_ns = interval_span(snapshot, self.live);
         for destination in snapshot.destinations.iter().flat_map(|all| &all.of_interval) {
             self.line(time, context, |head| {
                 Line::Destination(destinations::line(head, destination, span_ns))
             })?;
         }
+        Ok(())
+    }
+
+    fn sessions(&mut self, snapshot: &Snapshot, context: &Context) -> io::Result<()> {
+        let (time, handshakes) = (Some(snapshot.time_ns), &snapshot.handshakes);
         for watched in &handshakes.sessions {
             self.line(time, context, |head| {
                 Line::Session(handshakes::session(head, watched, handshakes, context))
@@ -93,6 +105,23 @@ impl<W: Write> JsonLines<W> {
     }
 }
 
+/// The lines of an interval that say how things stand, numbered from 0 on: what
+/// is answered to who did not read along.
+///
+/// # Errors
+/// A figure that JSON cannot say; there is none.
+pub fn standing(
+    snapshot: &Snapshot,
+    coverage: &Coverages,
+    context: &Context,
+    live: bool,
+) -> io::Result<Vec<u8>> {
+    let mut lines = JsonLines { writer: Vec::new(), piece: Vec::new(), seq: 0, live };
+    lines.standing(snapshot, coverage, context)?;
+    lines.hand_over()?;
+    Ok(lines.writer)
+}
+
 impl<W: Write> Output for JsonLines<W> {
     fn start(&mut self, start: &Start, context: &Context) -> io::Result<()> {
         self.live = start.time_ns != 0;
@@ -102,14 +131,9 @@ impl<W: Write> Output for JsonLines<W> {
     }
 
     fn snapshot(&mut self, snapshot: &Snapshot, coverage: &Coverages, context: &Context) -> io::Result<()> {
-        let span_ns = interval_span(snapshot, self.live);
         let time = Some(snapshot.time_ns);
-        for link in links(snapshot, context) {
-            self.line(time, context, |head| {
-                Line::Interface(make::interface(head, link, snapshot, span_ns, coverage, context))
-            })?;
-        }
-        self.handshakes(snapshot, context)?;
+        self.standing(snapshot, coverage, context)?;
+        self.sessions(snapshot, context)?;
         for account in &snapshot.accounts {
             self.line(time, context, |head| Line::Connection(make::connection(head, account, context)))?;
         }

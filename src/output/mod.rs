@@ -10,6 +10,8 @@ pub mod figures;
 pub mod handshakes;
 pub mod json;
 pub mod losses;
+pub mod socket;
+pub mod stat;
 pub mod text;
 pub mod units;
 

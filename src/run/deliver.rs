@@ -1,7 +1,9 @@
 //! Snapshots to outputs, and the notices that follow from them.
 
 use super::log_file::{LogFile, Trouble};
+use super::socket::Socket;
 use super::{RunError, Signals, has_json, output_error, style};
+use crate::aggregate::Handle;
 use crate::aggregate::destination::Destinations;
 use crate::aggregate::snapshot::{Fault, Snapshot};
 use crate::config::{Config, OutputMode};
@@ -10,7 +12,7 @@ use crate::output::json::JsonLines;
 use crate::output::text::Text;
 use crate::output::{Context, Coverages, Notice, Output, Start, StopReason, Style};
 use std::io::{self, BufWriter, Write};
-use std::sync::PoisonError;
+use std::sync::{Arc, PoisonError};
 
 /// All outputs of a run.
 pub(super) struct Deliver {
@@ -22,6 +24,7 @@ pub(super) struct Deliver {
     /// That is standard error.
     beside_lines: bool,
     trouble: Trouble,
+    socket: Option<Socket>,
     late_packets: u64,
     unreported: u64,
 }
@@ -29,6 +32,7 @@ pub(super) struct Deliver {
 impl Deliver {
     /// The outputs that the user asked for. `whole`: one table for all.
     pub fn new(config: &Config, whole: bool, signals: &Signals) -> Result<Deliver, RunError> {
+        let socket = Socket::open(config)?;
         let mut outputs: Vec<Box<dyn Output>> = Vec::new();
         let style = style(config, whole);
         let trouble = Trouble::default();
@@ -56,7 +60,23 @@ impl Deliver {
         let beside_lines = config.output == OutputMode::Json;
         let beside_text = config.sessions && config.output == OutputMode::Text;
         let sessions = beside_text.then(|| SessionLines::new(io::stderr()));
-        Ok(Deliver { outputs, sessions, summary, beside_lines, trouble, late_packets: 0, unreported: 0 })
+        Ok(Deliver {
+            outputs,
+            sessions,
+            summary,
+            beside_lines,
+            trouble,
+            socket,
+            late_packets: 0,
+            unreported: 0,
+        })
+    }
+
+    /// Who asks on the socket has the newest sums, even when an output is stuck.
+    pub fn count_from(&self, handle: Handle) {
+        if let Some(socket) = &self.socket {
+            socket.count_from(handle);
+        }
     }
 
     /// The totals so far, as text. Beside lines nobody may be there to read it,
@@ -81,10 +101,13 @@ impl Deliver {
 
     pub fn snapshot(
         &mut self,
-        snapshot: &Snapshot,
+        snapshot: &Arc<Snapshot>,
         coverage: &Coverages,
         context: &Context,
     ) -> Result<(), RunError> {
+        if let Some(socket) = &self.socket {
+            socket.tell(snapshot, coverage, context);
+        }
         // As the summary: no output that a run lives by.
         if self.sessions.as_mut().is_some_and(|sessions| sessions.tell(&snapshot.handshakes).is_err()) {
             self.sessions = None;

@@ -50,6 +50,7 @@ pub(super) fn run(config: &Config, groups: &[Vec<PathBuf>], signals: &Signals) -
         (0..workers).map(|_| outbox(BUFFERS_FILE, tables.accounts, true)).unzip();
     let (snapshots, to_deliver) = bounded(SNAPSHOTS);
     let (mut aggregator, here) = super::aggregator(config, interval_ns, &tables, None, inboxes);
+    deliver.count_from(aggregator.handle());
     let links: Arc<Mutex<Vec<LinkFacts>>> = Arc::default();
     let rules = Rules::new(config, groups);
     let mut ended = Ok(());

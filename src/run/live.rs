@@ -89,6 +89,7 @@ pub(super) fn run(config: &Config, named: &[String], signals: &Signals) -> Resul
     let meter = Arc::new(Mutex::new(Meter::new(config.filter.is_some())));
     let (mut aggregator, here) = super::aggregator(config, interval_ns, &tables, Some(PATIENCE), inboxes);
     aggregator.begin_at(start_ns);
+    deliver.count_from(aggregator.handle());
     (0..selection.watched.len() as u8).for_each(|number| here.set_directed(number));
     control::find_addresses(&root, &here);
 
