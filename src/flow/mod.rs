@@ -21,3 +21,4 @@ mod segment;
 pub mod sequence;
 pub mod table;
 pub mod tcp;
+mod track;

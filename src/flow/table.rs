@@ -20,6 +20,9 @@
 //! Invariants: index, idle lists and slab name the same slots; a packet is in
 //! exactly one entry or one `untracked` counter, and always in the totals.
 
+mod decided;
+mod limits;
+
 use super::beside::Beside;
 use super::class::{CLASS_BITS, active_due, class_of, class_of_tcp, reason_of};
 use super::detail::Details;
@@ -28,10 +31,11 @@ use super::idle::{Class, IdleLists};
 use super::index::Index;
 use super::key::FlowKey;
 use super::prefetch;
-use super::record::{Account, EndReason, FlowExchange, Record, Sink, TcpAccount, flag};
+use super::record::{Account, EndReason, Record, Sink, TcpAccount, flag};
 use super::segment::{estimate, tells_of_segments};
-use super::tcp::{self, Events, Fate, TcpState, Track};
-use super::{exchange, handshake, sequence};
+use super::tcp::{self, Fate, TcpState};
+use super::track::{self, Events, Track};
+use super::{exchange, sequence};
 use crate::capture::Lane;
 use crate::capture::sys::memory::{LargeVec, Reading};
 use crate::decode::{Kind, Packet, protocol};
@@ -302,14 +306,14 @@ impl FlowTable {
             if packet.kind != Kind::TcpInert {
                 entry.add_payload(side, packet.payload);
             } else {
-                tcp::count_flags(&mut self.beside[at], packet.tcp_flags, side);
+                track::count_flags(&mut self.beside[at], packet.tcp_flags, side);
             }
             return Ok(());
         }
         let (details, beside) = (&mut self.details, &mut self.beside[at]);
         let mut track = Track { entry, details, beside, lanes, slot };
         let mut exchange = None;
-        if tcp::advance_plainly(&mut track, packet, before_ns, &mut exchange) {
+        if track::advance_plainly(&mut track, packet, before_ns, &mut exchange) {
             if exchange.is_some() {
                 self.hand_over(slot, &Events { exchange, session: None }, sink);
             }
@@ -335,7 +339,7 @@ impl FlowTable {
         let before = entry.state;
         let mut events = Events::default();
         let mut track = Track { entry, details, beside, lanes, slot };
-        tcp::advance_rarely(&mut track, packet, before_ns, &mut events);
+        track::advance_rarely(&mut track, packet, before_ns, &mut events);
         let now = self.entries[slot as usize].state;
         if (now ^ before) & CLASS_BITS != 0 {
             let (from, to) = (class_of_tcp(before), class_of_tcp(now));
@@ -350,46 +354,6 @@ impl FlowTable {
         if events.session.is_some() || events.exchange.is_some() {
             self.hand_over(slot, &events, sink);
         }
-    }
-
-    /// An ICMP error quotes a segment: an attempt to connect may have failed.
-    #[cold]
-    #[inline(never)]
-    fn tell_quoted<S: Sink>(&mut self, quote: &Packet, tag: u32, sink: &mut S) {
-        let Some(slot) = self.index.find(tag, |slot| self.entries[slot as usize].key == quote.key) else {
-            return;
-        };
-        let (entry, beside) = (&mut self.entries[slot as usize], &self.beside[slot as usize]);
-        // Its time was over, whenever the sweep comes by.
-        if quote.time_ns >= entry.last.saturating_add(self.idle.limit_ns(class_of(entry))) {
-            return;
-        }
-        let icmp = [quote.tcp_flags, quote.tcp_option_bytes];
-        let at = (icmp, quote.time_ns);
-        let session =
-            handshake::unreachable(entry, beside, slot, quote.reversed as usize, quote.sequence, at);
-        self.hand_over(slot, &Events { session, exchange: None }, sink);
-    }
-
-    /// What was decided goes to the aggregator; where there is no room it is counted.
-    #[cold]
-    #[inline(never)]
-    fn hand_over<S: Sink>(&mut self, slot: u32, events: &Events, sink: &mut S) {
-        if events.session.is_none() && events.exchange.is_none() {
-            return;
-        }
-        let Some(buffer) = sink.buffer() else {
-            self.stats.events_lost += events.session.is_some() as u64 + events.exchange.is_some() as u64;
-            return;
-        };
-        buffer.sessions.extend(events.session);
-        let entry = &self.entries[slot as usize];
-        buffer.exchanges.extend(events.exchange.map(|exchange| FlowExchange {
-            key: entry.key,
-            client_second: entry.client() == 1,
-            lanes: entry.lanes,
-            exchange,
-        }));
     }
 
     /// First packet of a flow since the last cut.
@@ -464,90 +428,6 @@ impl FlowTable {
         self.idle.put(slot, class, packet.time_ns);
         self.stats.opened += 1;
         Ok(slot)
-    }
-
-    /// One more is about to be half-open: they have a quarter of the table.
-    fn make_half_open_room<S: Sink>(&mut self, now_ns: u64, sink: &mut S) {
-        if self.idle.count(Class::HalfOpen) >= self.config.flows_max / 4 {
-            self.evict(Class::HalfOpen, now_ns, sink);
-        }
-    }
-
-    /// Pushes out the longest idle flow of a class; false if there is none.
-    fn evict<S: Sink>(&mut self, class: Class, now_ns: u64, sink: &mut S) -> bool {
-        for _ in 0..EVICTION_LOOKS {
-            if self.idle.count(class) == 0 {
-                return false;
-            }
-            let Some((slot, second)) = self.idle.oldest(class) else { return false };
-            let entry = &self.entries[slot as usize];
-            if class_of(entry) == class && entry.last / SECOND <= second {
-                self.push_out(slot, class, now_ns, sink);
-                return true;
-            }
-            self.idle.relink(slot, class_of(entry), entry.last);
-        }
-        false
-    }
-
-    /// Pushes out the flow that has been idle for longest.
-    fn evict_any<S: Sink>(&mut self, now_ns: u64, sink: &mut S) -> bool {
-        for look in 0..EVICTION_LOOKS {
-            let oldest = Class::ALL.into_iter().filter_map(|class| self.idle.oldest(class));
-            let Some((slot, second)) = oldest.min_by_key(|&(_, second)| second) else { return false };
-            let entry = &self.entries[slot as usize];
-            if entry.last / SECOND <= second || look + 1 == EVICTION_LOOKS {
-                self.push_out(slot, class_of(entry), now_ns, sink);
-                return true;
-            }
-            self.idle.relink(slot, class_of(entry), entry.last);
-        }
-        false
-    }
-
-    fn push_out<S: Sink>(&mut self, slot: u32, class: Class, now_ns: u64, sink: &mut S) {
-        if class == Class::Tombstone {
-            // It had ended by itself; only its late packets find no entry now.
-            let reason = reason_of(&self.entries[slot as usize]);
-            self.end(slot, reason, now_ns, sink);
-        } else {
-            self.stats.evicted += 1;
-            self.end(slot, EndReason::Evicted, now_ns, sink);
-        }
-    }
-
-    /// Takes a flow out of the table at `now_ns` and hands its last record over.
-    fn end<S: Sink>(&mut self, slot: u32, reason: EndReason, now_ns: u64, sink: &mut S) {
-        self.conclude(slot, reason, now_ns, sink);
-        self.write(slot, Some(reason), sink);
-        let entry = &mut self.entries[slot as usize];
-        if entry.state >> state::TOUCH_SHIFT == self.current as u32 + 1 {
-            // Its last record has what came after the boundary, and goes before the cut.
-            self.cut_whole &= !self.cutting;
-        } else {
-            entry.state &= !state::TOUCH_MASK;
-        }
-        let tag = (entry.key.hash(self.config.seed) >> 32) as u32;
-        self.index.remove(tag, slot);
-        self.idle.take(slot, class_of(entry));
-        self.details.release(entry);
-        entry.marks = mark::FREE;
-        // A later packet of the batch may have this slot for its candidate still.
-        entry.key = FlowKey::NONE;
-        self.free.push(slot);
-        self.stats.closed += 1;
-    }
-
-    /// What a flow's end decides: its attempt, its last exchange.
-    fn conclude<S: Sink>(&mut self, slot: u32, reason: EndReason, now_ns: u64, sink: &mut S) {
-        let entry = &mut self.entries[slot as usize];
-        if entry.key.protocol() != protocol::TCP {
-            return;
-        }
-        let times = (now_ns, self.idle.limit_ns(Class::HalfOpen), self.loss_epoch);
-        let session = handshake::end(entry, &self.beside[slot as usize], slot, reason, times);
-        let exchange = exchange::end(entry, &mut self.details);
-        self.hand_over(slot, &Events { session, exchange }, sink);
     }
 
     /// Writes where a flow stands; it is clean then. Without room in the sink a
@@ -671,31 +551,6 @@ impl FlowTable {
         let all = self.written == self.touched[list].len();
         self.cutting &= !all;
         all
-    }
-
-    /// Ends flows whose silence has lasted longer than their limit at `now_ns`,
-    /// looking at `entries_most` at most. True when none is left.
-    pub fn sweep<S: Sink>(&mut self, now_ns: u64, entries_most: usize, sink: &mut S) -> bool {
-        if !self.sweeping {
-            return true;
-        }
-        let mut looks = entries_most;
-        for class in Class::ALL {
-            while let Some(slot) = self.idle.due(class, now_ns) {
-                if looks == 0 || sink.buffer().is_none() {
-                    return false;
-                }
-                looks -= 1;
-                let entry = &self.entries[slot as usize];
-                if self.idle.is_due(class_of(entry), entry.last, now_ns) {
-                    let reason = reason_of(entry);
-                    self.end(slot, reason, now_ns, sink);
-                } else {
-                    self.idle.relink(slot, class_of(entry), entry.last);
-                }
-            }
-        }
-        true
     }
 
     /// The end of the run, at `now_ns`: hands over the accounts of everything that is left.

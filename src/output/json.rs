@@ -7,6 +7,7 @@
 //! [`rows`], [`handshakes`] and [`destinations`].
 
 pub mod community;
+mod connection;
 pub mod destinations;
 pub mod handshakes;
 pub mod lines;

@@ -1,11 +1,11 @@
 //! Lines from snapshots: which figure goes under which key.
 
 use super::community::community_id;
+use super::connection::{Connection, Exchanges, Longest, Opening, RoundTrips, Sent, Spread, Stream};
 use super::handshakes::sums;
 use super::lines::{
-    Bond, Capture, Connection, Count, Ethertype, Exchanges, Figures, FlowScope, Flows, Head, Interface, Lane,
-    Longest, Map, Opening, Ring, RoundTrips, Sent, Spread, Start, Stop, Stream, Time, Unknown, Unreported,
-    Untracked, Watched, Worker,
+    Bond, Capture, Count, Ethertype, Figures, FlowScope, Flows, Head, Interface, Lane, Map, Ring, Start,
+    Stop, Time, Unknown, Unreported, Untracked, Watched, Worker,
 };
 use super::rows::{End, Row, Vlan};
 use crate::aggregate::group::role_source;

@@ -1,0 +1,88 @@
+//! What is decided about a flow besides its counters: attempts, exchanges, its end.
+//! It travels beside the records; where there is no room it is counted.
+
+use super::FlowTable;
+use crate::decode::{Packet, protocol};
+use crate::flow::class::class_of;
+use crate::flow::entry::{mark, state};
+use crate::flow::idle::Class;
+use crate::flow::key::FlowKey;
+use crate::flow::record::{EndReason, FlowExchange, Sink};
+use crate::flow::track::Events;
+use crate::flow::{exchange, handshake};
+
+impl FlowTable {
+    /// An ICMP error quotes a segment: an attempt to connect may have failed.
+    #[cold]
+    #[inline(never)]
+    pub(super) fn tell_quoted<S: Sink>(&mut self, quote: &Packet, tag: u32, sink: &mut S) {
+        let Some(slot) = self.index.find(tag, |slot| self.entries[slot as usize].key == quote.key) else {
+            return;
+        };
+        let (entry, beside) = (&mut self.entries[slot as usize], &self.beside[slot as usize]);
+        // Its time was over, whenever the sweep comes by.
+        if quote.time_ns >= entry.last.saturating_add(self.idle.limit_ns(class_of(entry))) {
+            return;
+        }
+        let icmp = [quote.tcp_flags, quote.tcp_option_bytes];
+        let at = (icmp, quote.time_ns);
+        let session =
+            handshake::unreachable(entry, beside, slot, quote.reversed as usize, quote.sequence, at);
+        self.hand_over(slot, &Events { session, exchange: None }, sink);
+    }
+
+    /// What was decided goes to the aggregator; where there is no room it is counted.
+    #[cold]
+    #[inline(never)]
+    pub(super) fn hand_over<S: Sink>(&mut self, slot: u32, events: &Events, sink: &mut S) {
+        if events.session.is_none() && events.exchange.is_none() {
+            return;
+        }
+        let Some(buffer) = sink.buffer() else {
+            self.stats.events_lost += events.session.is_some() as u64 + events.exchange.is_some() as u64;
+            return;
+        };
+        buffer.sessions.extend(events.session);
+        let entry = &self.entries[slot as usize];
+        buffer.exchanges.extend(events.exchange.map(|exchange| FlowExchange {
+            key: entry.key,
+            client_second: entry.client() == 1,
+            lanes: entry.lanes,
+            exchange,
+        }));
+    }
+
+    /// Takes a flow out of the table at `now_ns` and hands its last record over.
+    pub(super) fn end<S: Sink>(&mut self, slot: u32, reason: EndReason, now_ns: u64, sink: &mut S) {
+        self.conclude(slot, reason, now_ns, sink);
+        self.write(slot, Some(reason), sink);
+        let entry = &mut self.entries[slot as usize];
+        if entry.state >> state::TOUCH_SHIFT == self.current as u32 + 1 {
+            // Its last record has what came after the boundary, and goes before the cut.
+            self.cut_whole &= !self.cutting;
+        } else {
+            entry.state &= !state::TOUCH_MASK;
+        }
+        let tag = (entry.key.hash(self.config.seed) >> 32) as u32;
+        self.index.remove(tag, slot);
+        self.idle.take(slot, class_of(entry));
+        self.details.release(entry);
+        entry.marks = mark::FREE;
+        // A later packet of the batch may have this slot for its candidate still.
+        entry.key = FlowKey::NONE;
+        self.free.push(slot);
+        self.stats.closed += 1;
+    }
+
+    /// What a flow's end decides: its attempt, its last exchange.
+    pub(super) fn conclude<S: Sink>(&mut self, slot: u32, reason: EndReason, now_ns: u64, sink: &mut S) {
+        let entry = &mut self.entries[slot as usize];
+        if entry.key.protocol() != protocol::TCP {
+            return;
+        }
+        let times = (now_ns, self.idle.limit_ns(Class::HalfOpen), self.loss_epoch);
+        let session = handshake::end(entry, &self.beside[slot as usize], slot, reason, times);
+        let exchange = exchange::end(entry, &mut self.details);
+        self.hand_over(slot, &Events { session, exchange }, sink);
+    }
+}
