@@ -37,6 +37,8 @@ const HELD_NS: u64 = 2_000_000;
 const DRAIN_NS: u64 = 1_000_000_000;
 /// The same for an interface that is gone, while the others go on.
 const LEAVE_NS: u64 = 100_000_000;
+/// In which the table judges silence.
+const SECOND: u64 = 1_000_000_000;
 
 /// What a worker is told, between batches.
 pub enum Control {
@@ -134,6 +136,8 @@ pub struct Live {
     noted: Vec<LaneMark>,
     draining_until: Option<u64>,
     drained: bool,
+    /// The second at which the kernel's figures were read for the table's sake.
+    looked: u64,
 }
 
 impl Live {
@@ -154,6 +158,7 @@ impl Live {
             noted: Vec::new(),
             draining_until: None,
             drained: false,
+            looked: 0,
         }
     }
 
@@ -195,7 +200,14 @@ impl Live {
         let watermark = self.merge.watermark();
         self.pass_time(watermark);
         // Until a clock that was set back is told of, flows must not be idle by the old one.
-        (took, self.worker.between_batches(watermark.min(now)))
+        let time_ns = watermark.min(now);
+        // Silence is judged by whole seconds; what the rings lost meanwhile is known before,
+        // however long an interval is: an attempt whose answer was lost has not failed.
+        if time_ns / SECOND != self.looked {
+            self.looked = time_ns / SECOND;
+            self.read_rings();
+        }
+        (took, self.worker.between_batches(time_ns))
     }
 
     /// Takes frames and handed-over packets until the batch is full, nothing is
@@ -332,7 +344,9 @@ impl Live {
         self.worker.begin_cut(boundary_ns);
     }
 
-    /// The kernel's figures of the rings, for the next cut.
+    /// The kernel's figures of the rings, for the next cut and for the table to
+    /// know that something was lost.
+    #[cold]
     fn read_rings(&mut self) {
         let mut figures = self.ended.clone();
         for (_, ring) in self.merge.sources_mut() {
