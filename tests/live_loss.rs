@@ -210,13 +210,13 @@ fn has_waited(line: &&Value) -> bool {
 /// A transfer in three parts, during the second of which the program stands
 /// still and a ring runs full; with connections that began before, during and
 /// after that moment. What the program said of them.
-fn stand_still_amid(test: &str, upload: bool, workers: usize) -> Option<Vec<Value>> {
+fn stand_still_amid(test: &str, upload: bool, more: &str) -> Option<Vec<Value>> {
     let (near, far) = link(test)?;
     with_gro(test, &near, &far);
     hide_the_way(&near, &far);
     // Long frames are kept whole, so that super-frames fill the smallest ring.
-    let arguments = format!("-i a0 --ring-mib 2 --snaplen 65536 --workers {workers} --timeout 1");
-    let running = Fullcount::start(&near, &format!("{arguments} --interval 0.2 --connections --sessions"));
+    let arguments = format!("-i a0 --ring-mib 2 --snaplen 65536 --timeout 1 {more}");
+    let running = Fullcount::start(&near, &format!("{arguments} --connections --sessions"));
     let [client, server] = connect(&near, &listen(&far, 8080));
     let (others, _answers_by_itself) = (listen(&far, 8081), listen(&far, 8082));
     let some = || (0..OTHERS).map(|_| connect(&near, &others)).collect::<Vec<_>>();
@@ -267,8 +267,10 @@ fn judge(lines: &[Value], upload: bool) {
     }
 }
 
-fn with_one_ring(test: &str, upload: bool) {
-    let Some(lines) = stand_still_amid(test, upload, 1) else { return };
+fn with_one_ring(test: &str, upload: bool, interval: &str) {
+    let Some(lines) = stand_still_amid(test, upload, &format!("--workers 1 --interval {interval}")) else {
+        return;
+    };
     judge(&lines, upload);
     let of_outcome = |outcome| sessions(&lines).filter(|line| line["outcome"] == outcome).count();
     assert_eq!([of_outcome("success"), of_outcome("indeterminate")], [1 + OTHERS, WAITING]);
@@ -285,18 +287,23 @@ fn with_one_ring(test: &str, upload: bool) {
 
 #[test]
 fn a_ring_that_ran_full_amid_an_upload_tells_what_was_passed() {
-    with_one_ring("a_ring_that_ran_full_amid_an_upload_tells_what_was_passed", true);
+    with_one_ring("a_ring_that_ran_full_amid_an_upload_tells_what_was_passed", true, "0.2");
 }
 
 #[test]
 fn a_ring_that_ran_full_amid_a_download_tells_what_was_passed() {
-    with_one_ring("a_ring_that_ran_full_amid_a_download_tells_what_was_passed", false);
+    with_one_ring("a_ring_that_ran_full_amid_a_download_tells_what_was_passed", false, "0.2");
+}
+
+#[test]
+fn a_loss_is_known_before_a_handshake_times_out_amid_an_interval() {
+    with_one_ring("a_loss_is_known_before_a_handshake_times_out_amid_an_interval", true, "4");
 }
 
 #[test]
 fn one_of_two_rings_that_ran_full_tells_what_was_passed() {
     let test = "one_of_two_rings_that_ran_full_tells_what_was_passed";
-    let Some(lines) = stand_still_amid(test, true, 2) else { return };
+    let Some(lines) = stand_still_amid(test, true, "--workers 2 --interval 0.2") else { return };
     judge(&lines, true);
 }
 
