@@ -165,9 +165,12 @@ fn rounded(value: u32, digits: u32) -> u32 {
 
 impl Spread {
     /// How many cells there are more.
-    fn add(&mut self, value: u32, times: u32, digits: u32) -> usize {
+    fn add(&mut self, value: u32, digits: u32) -> usize {
         self.max = self.max.max(value);
-        let edge = rounded(value, digits);
+        self.put(rounded(value, digits), 1)
+    }
+
+    fn put(&mut self, edge: u32, times: u32) -> usize {
         match self.cells.binary_search_by_key(&edge, |&(known, _)| known) {
             Ok(at) => {
                 self.cells[at].1 = self.cells[at].1.saturating_add(times);
@@ -183,6 +186,13 @@ impl Spread {
     /// Adds another one's: what both have is one cell.
     fn merge(&mut self, other: &Spread) {
         self.max = self.max.max(other.max);
+        // A scan folds hundreds of thousands of rows with next to nothing in them.
+        if other.cells.len() * 16 < self.cells.len() {
+            for &(edge, times) in &other.cells {
+                self.put(edge, times);
+            }
+            return;
+        }
         self.cells.extend_from_slice(&other.cells);
         self.cells.sort_unstable();
         self.join();
@@ -244,7 +254,7 @@ impl Sums {
     fn gain(&mut self, gain: &Gain, digits: u32) -> usize {
         self.counts.add(&gain.counts);
         let values = self.spreads.iter_mut().zip(gain.values);
-        values.filter_map(|(spread, value)| value.map(|value| spread.add(value, 1, digits))).sum()
+        values.filter_map(|(spread, value)| value.map(|value| spread.add(value, digits))).sum()
     }
 
     fn merge(&mut self, other: &Sums) {
