@@ -155,6 +155,13 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "WHAT", help_heading = "Output")]
     by: Option<By>,
 
+    /// With --by destination: no other servers are shown; repeatable
+    ///
+    /// An address, or address:port (IPv6 in brackets). Interfaces have their whole
+    /// totals all the same.
+    #[arg(long, value_name = "HOST[:PORT]", help_heading = "Output")]
+    allow: Vec<String>,
+
     /// What rows are ordered by, largest first [default: rate]
     #[arg(long, value_name = "WHAT", help_heading = "Output")]
     sort: Option<Sort>,
@@ -344,6 +351,7 @@ mod tests {
             count: None,
             top: 20,
             by: By::Connection,
+            allow: Vec::new(),
             sort: Sort::Rate,
             connections: false,
             active_timeout_ns: None,
@@ -393,6 +401,11 @@ mod tests {
             ("--by pair", |c| c.by = By::Pair),
             ("--by host", |c| c.by = By::Host),
             ("--by destination", |c| c.by = By::Destination),
+            ("--by destination --allow 192.0.2.1 --allow [2001:db8::1]:443", |c| {
+                c.by = By::Destination;
+                c.allow =
+                    vec![("192.0.2.1".parse().unwrap(), None), ("2001:db8::1".parse().unwrap(), Some(443))];
+            }),
             ("--by port -P", |c| c.by = By::Port),
             ("--by interface", |c| c.by = By::Interface),
             ("--sort bytes", |c| c.sort = Sort::Bytes),
@@ -488,6 +501,8 @@ mod tests {
             ("-i eth0 -r x", "--interface and --read cannot go together: packets come from interfaces or from files, so leave one out".to_owned()),
             ("-t -o json", "-t and -o json cannot go together: -t is -o text, so leave one out".to_owned()),
             ("-P --by host", "-P and --by host cannot go together: those rows have no ports, so take --by connection or leave -P out".to_owned()),
+            ("--allow 192.0.2.1", "--allow does nothing without --by destination: add --by destination or leave --allow out".to_owned()),
+            ("--by destination --allow web1", "--allow cannot be \"web1\": it takes an address, or one and a port, such as 192.0.2.1, 192.0.2.1:443 or [2001:db8::1]:443".to_owned()),
             ("--active-timeout 60", "--active-timeout does nothing without --connections: add --connections or leave --active-timeout out".to_owned()),
         ];
         for (line, sentence) in table {

@@ -59,6 +59,8 @@ pub struct Config {
     pub top: usize,
     /// What a row stands for.
     pub by: By,
+    /// Servers that rows by destination are of, each at one port or at all; empty is every one.
+    pub allow: Vec<(IpAddr, Option<u16>)>,
     /// What rows are ordered by, largest first.
     pub sort: Sort,
     /// Whether each connection that ended has a line of its own.

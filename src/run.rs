@@ -18,7 +18,8 @@ mod stat;
 pub use stat::stat;
 
 use crate::aggregate::destination::Wanted;
-use crate::aggregate::view::{Grouping, Order, View, Views};
+use crate::aggregate::snapshot::RowName;
+use crate::aggregate::view::{Grouping, Only, Order, View, Views};
 use crate::aggregate::watch::{Here, Network, Side, Term, Watch, Watches};
 use crate::aggregate::{self, Aggregator};
 use crate::capture::filter::FilterError;
@@ -26,8 +27,10 @@ use crate::config::{self, By, Config, Input, OutputMode, Sort, WatchSide, WatchT
 use crate::flow::table::TableConfig;
 use crate::output::Style;
 use crate::worker::outbox::Inbox;
+use std::collections::HashSet;
 use std::fmt;
 use std::io;
+use std::net::IpAddr;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -191,6 +194,7 @@ fn aggregator(
         let wanted = Wanted {
             of_interval: if has_json(config) { config.top } else { 0 },
             of_run: (config.output == OutputMode::Text).then_some(config.top),
+            allowed: config.allow.iter().copied().collect(),
         };
         aggregator.collect_destinations(wanted, here.clone());
     }
@@ -236,12 +240,20 @@ fn views(config: &Config) -> Views {
         },
         offset: 0,
         limit: config.top,
-        only: None,
+        only: only(config),
     };
     Views {
         rows: (config.output == OutputMode::Text).then(|| view.clone()),
         link_rows: (has_json(config) || config.socket.is_some()).then_some(view),
     }
+}
+
+/// Rows of no other servers (`--allow`); a row has all ports of its server.
+fn only(config: &Config) -> Option<Only> {
+    let allowed: HashSet<IpAddr> = config.allow.iter().map(|(address, _)| *address).collect();
+    let fits =
+        move |name: &RowName| matches!(name, RowName::Destination(address) if allowed.contains(address));
+    (!config.allow.is_empty()).then(|| Only::new(fits))
 }
 
 /// This host's name.

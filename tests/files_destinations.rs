@@ -53,6 +53,23 @@ fn it_is_there_where_it_was_asked_for() {
 }
 
 #[test]
+fn no_other_servers_are_shown() {
+    let paths = ["http_v4.pcap", "http_v6.pcap", "keep_alive.pcap"].map(fixture);
+    let files: Vec<&str> = paths.iter().flat_map(|path| ["-r", path.as_str()]).collect();
+    let with = |allow: &[&str]| destinations(&[&files[..], &["--interval", "3600"], allow].concat());
+    let exchanges = |found: &[Value]| found.iter().map(|line| number(&line["exchanges"])).sum::<u64>();
+    let all = with(&[]);
+    let four: Vec<Value> = all.iter().filter(|line| line["destination"] == "198.18.0.2").cloned().collect();
+    assert!(!four.is_empty() && exchanges(&four) < exchanges(&all), "{all:?}");
+    let shown = with(&["--allow", "198.18.0.2"]);
+    assert_eq!(exchanges(&shown), exchanges(&four));
+    assert!(shown.iter().all(|line| line["destination"] == "198.18.0.2"), "{shown:?}");
+    assert!(with(&["--allow", "198.18.0.2:1"]).is_empty());
+    let text = run(&[&files[..], &["--by", "destination", "--allow", "198.18.0.2"]].concat()).output;
+    assert!(text.contains("198.18.0.2") && !text.contains("2001:db8::2"), "{text}");
+}
+
+#[test]
 fn the_table_is_the_same_with_any_number_of_workers() {
     let mut tables = 0;
     for fixture in fixtures() {

@@ -20,7 +20,7 @@ use super::watch::{Here, Latency, Side};
 use crate::flow::key::FlowKey;
 use crate::flow::record::{Ended, FlowExchange, Outcome, Session};
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
@@ -140,12 +140,14 @@ pub struct Destinations {
 }
 
 /// Which lists are wanted, and how many of each.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Wanted {
     /// Most of [`Destinations::of_interval`].
     pub of_interval: usize,
     /// Most of [`Destinations::of_run`]; None keeps no percentiles since the start.
     pub of_run: Option<usize>,
+    /// Servers that count, each at one port or at all; none are all.
+    pub allowed: HashSet<(IpAddr, Option<u16>)>,
 }
 
 /// Counts by rounded value, ascending.
@@ -163,9 +165,12 @@ fn rounded(value: u32, digits: u32) -> u32 {
 
 impl Spread {
     /// How many cells there are more.
-    fn add(&mut self, value: u32, times: u32, digits: u32) -> usize {
+    fn add(&mut self, value: u32, digits: u32) -> usize {
         self.max = self.max.max(value);
-        let edge = rounded(value, digits);
+        self.put(rounded(value, digits), 1)
+    }
+
+    fn put(&mut self, edge: u32, times: u32) -> usize {
         match self.cells.binary_search_by_key(&edge, |&(known, _)| known) {
             Ok(at) => {
                 self.cells[at].1 = self.cells[at].1.saturating_add(times);
@@ -181,6 +186,13 @@ impl Spread {
     /// Adds another one's: what both have is one cell.
     fn merge(&mut self, other: &Spread) {
         self.max = self.max.max(other.max);
+        // A scan folds hundreds of thousands of rows with next to nothing in them.
+        if other.cells.len() * 16 < self.cells.len() {
+            for &(edge, times) in &other.cells {
+                self.put(edge, times);
+            }
+            return;
+        }
         self.cells.extend_from_slice(&other.cells);
         self.cells.sort_unstable();
         self.join();
@@ -242,7 +254,7 @@ impl Sums {
     fn gain(&mut self, gain: &Gain, digits: u32) -> usize {
         self.counts.add(&gain.counts);
         let values = self.spreads.iter_mut().zip(gain.values);
-        values.filter_map(|(spread, value)| value.map(|value| spread.add(value, 1, digits))).sum()
+        values.filter_map(|(spread, value)| value.map(|value| spread.add(value, digits))).sum()
     }
 
     fn merge(&mut self, other: &Sums) {
@@ -375,23 +387,20 @@ impl Collector {
             };
             // With data in the last ACK the client may have waited for what to say.
             let connect = session.connect_us.filter(|_| established && !session.ack_with_data);
-            let name = self.name(&session.key, session.client_second, session.lanes);
+            let Some(name) = self.name(&session.key, session.client_second, session.lanes) else { continue };
             self.gain(name, &Gain { counts, values: [connect, None, None, None] });
         }
         for told in exchanges {
             let counts = Counts { exchanges: 1, ..Counts::default() };
             let values = [None, told.exchange.first_byte_us, told.exchange.last_byte_us, None];
-            let name = self.name(&told.key, told.client_second, told.lanes);
+            let Some(name) = self.name(&told.key, told.client_second, told.lanes) else { continue };
             self.gain(name, &Gain { counts, values });
         }
     }
 
     /// A connection left the table.
     pub fn end(&mut self, key: &FlowKey, client_second: bool, lanes: [u8; 2], ended: &Ended) {
-        if self.wanted.is_none() {
-            return;
-        }
-        let name = self.name(key, client_second, lanes);
+        let Some(name) = self.name(key, client_second, lanes) else { return };
         let counted = ended.begun && !ended.open;
         let (here, there) = match name.here {
             Some(Side::Server) => (ended.server_closed, ended.client_closed),
@@ -413,10 +422,18 @@ impl Collector {
         }
     }
 
-    fn name(&self, key: &FlowKey, client_second: bool, lanes: [u8; 2]) -> Name {
+    /// None where it does not count.
+    fn name(&self, key: &FlowKey, client_second: bool, lanes: [u8; 2]) -> Option<Name> {
+        let allowed = &self.wanted.as_ref()?.allowed;
+        let server = usize::from(!client_second);
+        let (address, port) = (key.ip(server), key.end(server).port);
+        let counts = |port| allowed.contains(&(address, port));
+        if !allowed.is_empty() && !counts(None) && !counts(Some(port)) {
+            return None;
+        }
         let here = self.here.ends(key, client_second, lanes).unwrap_or_default();
         let here = [Side::Client, Side::Server].into_iter().zip(here).find(|(_, here)| *here);
-        Name { address: key.ip(usize::from(!client_second)), here: here.map(|(side, _)| side) }
+        Some(Name { address, here: here.map(|(side, _)| side) })
     }
 
     fn gain(&mut self, name: Name, gain: &Gain) {
@@ -466,17 +483,17 @@ impl Collector {
 
     /// How destinations stand at the end of an interval; another one begins.
     pub fn tell(&mut self) -> Option<Destinations> {
-        let wanted = self.wanted?;
+        let (most_now, most_ever) = self.wanted.as_ref().map(|wanted| (wanted.of_interval, wanted.of_run))?;
         let mut told = Destinations::default();
         let touched = self.touched.iter().filter_map(|name| Some((*name, self.known.get(name)?)));
         let fresh = self.fresh.iter().map(|(name, row)| (*name, row));
         let rest = Some((REST, &self.rest)).filter(|(_, row)| row.interval.counts != Counts::default());
         let mut rows: Vec<(Name, &Row)> = touched.chain(fresh).chain(rest).collect();
         told.intervals_found = rows.len() as u64;
-        best(&mut rows, wanted.of_interval, |(name, row)| (row.interval.rank(), *name));
+        best(&mut rows, most_now, |(name, row)| (row.interval.rank(), *name));
         told.of_interval = rows.into_iter().map(|(name, row)| row.told(name)).collect();
-        self.sum_up(wanted.of_run.is_some());
-        if let Some(most) = wanted.of_run {
+        self.sum_up(most_ever.is_some());
+        if let Some(most) = most_ever {
             let rest = Some((REST, &self.rest)).filter(|(_, row)| row.total.counts != Counts::default());
             let known = self.known.iter().map(|(name, row)| (*name, row));
             let mut rows: Vec<(Name, &Row)> = known.chain(rest).collect();
@@ -561,7 +578,7 @@ mod tests {
 
     fn collector() -> Collector {
         let here = Here::new(vec![Network::new([192, 0, 2, 0].into(), 24)]);
-        Collector::new(Wanted { of_interval: 1000, of_run: Some(1000) }, Arc::new(here))
+        Collector::new(Wanted { of_interval: 1000, of_run: Some(1000), ..Wanted::default() }, Arc::new(here))
     }
 
     fn tell(collector: &mut Collector, (server, outgoing, event): &(u8, bool, Event)) {
@@ -761,6 +778,35 @@ mod tests {
             prop_assert_eq!(u64::from(rounded(value, DIGITS)), histogram.highest_equivalent(value.into()));
             prop_assert_eq!(rounded(rounded(value, DIGITS), digits), rounded(value, digits));
             prop_assert!(rounded(value, digits) >= value);
+        }
+    }
+
+    #[test]
+    fn who_is_not_allowed_does_not_count() {
+        let attempt = Event::Attempt { answered: true, outcome: Outcome::Success, connect_us: Some(5) };
+        let events = [
+            (1, true, attempt.clone()),
+            (2, true, Event::Exchange(Exchange { first_byte_us: None, last_byte_us: None })),
+            (3, true, Event::End(Ended { begun: true, ..Ended::default() })),
+            (0, false, attempt),
+        ];
+        let server = |n: u8| IpAddr::V4([198, 51, 100, n].into());
+        for (allowed, expected) in [
+            (vec![], vec!["192.0.2.7", "198.51.100.1", "198.51.100.2", "198.51.100.3"]),
+            (vec![(server(1), None), (server(3), Some(443))], vec!["198.51.100.1", "198.51.100.3"]),
+            (vec![(server(1), Some(80)), (server(2), Some(443))], vec!["198.51.100.2"]),
+            (vec![([192, 0, 2, 7].into(), Some(80))], vec!["192.0.2.7"]),
+            (vec![(server(9), None)], vec![]),
+        ] {
+            let mut collector = collector();
+            let wanted = collector.wanted.take().unwrap();
+            collector.wanted = Some(Wanted { allowed: allowed.into_iter().collect(), ..wanted });
+            events.iter().for_each(|one| tell(&mut collector, one));
+            let told = collector.tell().unwrap();
+            let mut found: Vec<String> = told.of_run.iter().map(|one| one.name.address.to_string()).collect();
+            found.sort();
+            assert_eq!(found, expected);
+            assert_eq!(told.all.is_some(), !expected.is_empty());
         }
     }
 

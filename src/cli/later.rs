@@ -42,7 +42,6 @@ pub(super) const OPTIONS: &[Later] = &[
     valued("", Some('m'), "leave it out, for text has no bars to scale"),
     valued("names", None, NO_NAMES),
     valued("classes", None, "type --by port, or count one class at a time with a filter"),
-    valued("allow", None, "type a filter, such as host 192.0.2.1 or host 192.0.2.2"),
     flag("anonymize", None, "addresses are printed as they are, so replace them in the output"),
     valued("highlight", None, "leave it out, or pick lines out of -o json"),
     flag("no-color", None, "leave it out, for text has no colours"),

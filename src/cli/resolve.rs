@@ -70,6 +70,7 @@ pub(super) fn resolve(typed: Arguments, file_exists: &dyn Fn(&Path) -> bool) -> 
         count: optional("--count", &typed.count, 1, u64::MAX, "a number of packets from 1")?,
         top: top.and_then(|n| usize::try_from(n).ok()).unwrap_or(DEFAULT_TOP),
         by: typed.by.unwrap_or(By::Connection),
+        allow: allowed(&typed.allow)?,
         sort: typed.sort.unwrap_or(Sort::Rate),
         connections: typed.connections,
         active_timeout_ns: seconds("--active-timeout", &typed.active_timeout)?,
@@ -117,6 +118,9 @@ fn contradictions(typed: &Arguments) -> Result<(), UsageError> {
     }
     if typed.active_timeout.is_some() && !typed.connections {
         return Err(UsageError::Needs { option: "--active-timeout", needed: "--connections" });
+    }
+    if !typed.allow.is_empty() && typed.by != Some(By::Destination) {
+        return Err(UsageError::Needs { option: "--allow", needed: "--by destination" });
     }
     Ok(())
 }
@@ -209,6 +213,18 @@ fn local_networks(typed: &[String]) -> Result<Vec<(std::net::IpAddr, u8)>, Usage
         })
     };
     typed.iter().map(network).collect()
+}
+
+fn allowed(typed: &[String]) -> Result<Vec<(std::net::IpAddr, Option<u16>)>, UsageError> {
+    let server = |text: &String| {
+        values::server(text).ok_or_else(|| UsageError::BadValue {
+            option: "--allow".into(),
+            value: text.clone(),
+            wants: "an address, or one and a port, such as 192.0.2.1, 192.0.2.1:443 or [2001:db8::1]:443"
+                .into(),
+        })
+    };
+    typed.iter().map(server).collect()
 }
 
 fn cpus(typed: Option<&str>) -> Result<Vec<usize>, UsageError> {

@@ -140,6 +140,21 @@ pub fn file_group(name: &Path, file_exists: &dyn Fn(&Path) -> bool) -> Vec<PathB
     group
 }
 
+/// An address, or one and a port; IPv6 with a port in brackets.
+pub(super) fn server(text: &str) -> Option<(IpAddr, Option<u16>)> {
+    if let Ok(address) = text.parse() {
+        return Some((address, None));
+    }
+    let (host, port) = text.rsplit_once(':')?;
+    let address = match host.strip_prefix('[') {
+        Some(bracketed) => IpAddr::V6(bracketed.strip_suffix(']')?.parse().ok()?),
+        None => IpAddr::V4(host.parse().ok()?),
+    };
+    let digits = port.bytes().all(|byte| byte.is_ascii_digit());
+    let port = port.parse().ok().filter(|&port| digits && port > 0)?;
+    Some((address, Some(port)))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -283,5 +298,33 @@ mod tests {
         assert_eq!(group("c++.pcap+d", &["c++.pcap"]), ["c++.pcap", "d"]);
         assert_eq!(group("a+", &["a"]), ["a+"], "told whole, as it cannot be opened");
         assert_eq!(group("-+a", &[]), ["-", "a"]);
+    }
+
+    #[test]
+    fn servers() {
+        let taken = |text: &str| server(text).map(|(ip, port)| format!("{ip} {port:?}"));
+        for (text, expected) in [
+            ("192.0.2.1", "192.0.2.1 None"),
+            ("192.0.2.1:443", "192.0.2.1 Some(443)"),
+            ("2001:db8::1", "2001:db8::1 None"),
+            ("[2001:db8::1]:443", "2001:db8::1 Some(443)"),
+        ] {
+            assert_eq!(taken(text).as_deref(), Some(expected), "{text}");
+        }
+        for text in [
+            "",
+            "web",
+            "192.0.2",
+            "192.0.2.1:",
+            "192.0.2.1:0",
+            "192.0.2.1:+80",
+            "192.0.2.1:65536",
+            "[2001:db8::1]",
+            "[192.0.2.1]:80",
+            "2001:db8::1]:80",
+            "192.0.2.1/24",
+        ] {
+            assert_eq!(taken(text), None, "{text}");
+        }
     }
 }
