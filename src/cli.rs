@@ -45,6 +45,9 @@ pub enum Request {
 #[command(name = "fullcount", version, args_override_self = true, max_term_width = 80)]
 #[command(override_usage = "fullcount [OPTIONS] [FILTER EXPRESSION…]")]
 #[command(after_help = "\
+Commands:
+  fullcount stat [OPTIONS]    asks one that runs with --socket: fullcount stat --help
+
 Examples:
   fullcount                                  every physical interface that is up
   fullcount -i eth0,eth1 src or dst 192.0.2.9
@@ -538,7 +541,7 @@ mod tests {
         assert_eq!(text("-V"), format!("fullcount {}\n", env!("CARGO_PKG_VERSION")));
         assert_eq!(text("--version"), text("-V"));
         let (short, long) = (text("-h"), text("--help"));
-        for heading in ["Input:", "Output:", "Connections:", "Examples:"] {
+        for heading in ["Input:", "Output:", "Connections:", "Service:", "Commands:", "Examples:"] {
             assert!(short.contains(heading) && long.contains(heading), "{heading}\n{short}");
         }
         assert!(!long.contains('\x1b'), "help goes into pipes");

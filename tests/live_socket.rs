@@ -6,7 +6,10 @@
 #[path = "common/live.rs"]
 mod live;
 
+use live::netns::wait;
 use live::{Fullcount, number, pair};
+use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -85,4 +88,59 @@ fn the_socket_tells_what_the_kernel_did() {
     let tx = stop["handshakes"].as_array().expect("a list").iter().find(|one| one["watch"] == "TX");
     assert_eq!(number(&tx.expect("it is there")["success"]), 7);
     assert!(!socket.exists());
+}
+
+/// Nobody reads the lines: the run waits for that, who asks does not.
+#[test]
+fn sums_go_on_while_an_output_is_stuck() {
+    let Some((near, far)) = pair("sums_go_on_while_an_output_is_stuck") else { return };
+    near.veth("v0", &far, "w0");
+    near.shell("ip addr add 198.18.3.1/24 dev v0");
+    far.shell("ip addr add 198.18.3.2/24 dev w0");
+    let listener = far.run(|| TcpListener::bind("198.18.3.2:8080").expect("free"));
+    std::thread::spawn(move || listener.incoming().for_each(drop));
+    let folder = tempfile::tempdir().expect("a folder");
+    let socket = folder.path().join("s");
+    let (mut unread, full) = std::io::pipe().expect("a pipe");
+    leave_two_pages(&mut unread, &full);
+    let line = format!("exec {} -i v0 -o json --interval 0.1 --socket {}", live::PROGRAM, socket.display());
+    let mut command = near.command(&line);
+    let mut child = command.stdout(full).spawn().expect("the program starts");
+    drop(command);
+    wait("somebody answers", || UnixStream::connect(&socket).is_ok());
+    let written = || {
+        let lines = ask(&socket, "JSON\n");
+        serde_json::from_str::<Value>(lines.lines().next().expect("a line")).expect("JSON")["time"].clone()
+    };
+    let (mut same, mut last, mut made) = (0, Value::Null, 0);
+    // Each connection is told by a later snapshot; the lines have come to an end.
+    while same < 5 {
+        near.run(|| TcpStream::connect("198.18.3.2:8080")).expect("it listens");
+        made += 1;
+        wait("a newer sum", || of(&ask(&socket, "GET\n"), "TX") == [made, 0]);
+        let time = written();
+        same = if time == last { same + 1 } else { 0 };
+        last = time;
+        assert!(made < 300, "the output is not stuck");
+    }
+    let pid = Pid::from_raw(child.id().try_into().expect("a pid")).expect("a pid");
+    kill_process(pid, Signal::TERM).expect("it runs");
+    let mut text = Vec::new();
+    unread.read_to_end(&mut text).expect("lines");
+    assert!(child.wait().expect("it ends").success());
+    assert!(!socket.exists());
+}
+
+/// Fills a pipe but for two pages.
+fn leave_two_pages(unread: &mut std::io::PipeReader, pipe: &std::io::PipeWriter) {
+    let page = [b'\n'; 4096];
+    let flags = fcntl_getfl(pipe).expect("flags");
+    fcntl_setfl(pipe, flags | OFlags::NONBLOCK).expect("flags");
+    let mut pages = 0;
+    while rustix::io::write(pipe, &page).is_ok() {
+        pages += 1;
+    }
+    assert!(pages > 1, "a pipe has more pages");
+    fcntl_setfl(pipe, flags).expect("flags");
+    unread.read_exact(&mut [0; 2 * 4096]).expect("it is full");
 }

@@ -214,6 +214,28 @@ fn stat_shows_what_is_answered() {
     assert!(sentence.contains("nobody answers there: start fullcount with --socket"), "{sentence}");
 }
 
+#[test]
+fn stat_finds_the_users_own() {
+    let test = "stat_finds_the_users_own";
+    if Path::new("/run/fullcount/fullcount.sock").exists() {
+        eprintln!("SKIPPED: {test}: this machine has a fullcount of its own");
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let ask = || {
+        let mut command = Command::new(PROGRAM);
+        command.args(["stat", "--json"]).env("XDG_RUNTIME_DIR", folder.path());
+        command.output().expect("the program starts")
+    };
+    let (code, sentence) = told(&ask());
+    assert_eq!(code, Some(1));
+    assert!(sentence.contains("fullcount stat --socket PATH") && sentence.lines().count() == 1, "{sentence}");
+    fs::create_dir(folder.path().join("fullcount")).unwrap();
+    let running = Running::start(&folder.path().join("fullcount/fullcount.sock"));
+    assert_eq!(told(&ask()), (Some(0), String::new()));
+    running.end();
+}
+
 /// A tcpeek of another time on the other side: its answer, recorded.
 #[test]
 fn stat_tells_gmetric_what_tcpeekstat_told_it() {
