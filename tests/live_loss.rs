@@ -10,6 +10,7 @@ mod tcp;
 
 use live::netns::{Netns, wait};
 use live::{Fullcount, connections, count_of, frames_of, number, total};
+use rustix::net::sockopt::set_socket_linger;
 use rustix::process::Signal;
 use serde_json::Value;
 use std::io::{BufWriter, Write};
@@ -209,13 +210,14 @@ fn has_waited(line: &&Value) -> bool {
 
 /// A transfer in three parts, during the second of which the program stands
 /// still and a ring runs full; with connections that began before, during and
-/// after that moment. What the program said of them.
-fn stand_still_amid(test: &str, upload: bool, more: &str) -> Option<Vec<Value>> {
+/// after that moment; so many whose handshake was lost are reset by their clients.
+/// What the program said of them.
+fn stand_still_amid(test: &str, upload: bool, more: &str, resets: usize) -> Option<Vec<Value>> {
     let (near, far) = link(test)?;
     with_gro(test, &near, &far);
     hide_the_way(&near, &far);
     // Long frames are kept whole, so that super-frames fill the smallest ring.
-    let arguments = format!("-i a0 --ring-mib 2 --snaplen 65536 --timeout 1 {more}");
+    let arguments = format!("-i a0 --ring-mib 2 --snaplen 65536 {more}");
     let running = Fullcount::start(&near, &format!("{arguments} --connections --sessions"));
     let [client, server] = connect(&near, &listen(&far, 8080));
     let (others, _answers_by_itself) = (listen(&far, 8081), listen(&far, 8082));
@@ -229,7 +231,7 @@ fn stand_still_amid(test: &str, upload: bool, more: &str) -> Option<Vec<Value>> 
     running.freeze();
     // Their SYN finds room in the ring, their answer does not.
     let asked = Instant::now();
-    let waiting = answered_after(&near, &far, || send(&sender, LENGTH - LENGTH / 4 - REST));
+    let mut waiting = answered_after(&near, &far, || send(&sender, LENGTH - LENGTH / 4 - REST));
     let (during, during_and_after) = (some(), some());
     say_something(before);
     say_something(during);
@@ -238,6 +240,9 @@ fn stand_still_amid(test: &str, upload: bool, more: &str) -> Option<Vec<Value>> 
     running.signal(Signal::CONT);
 
     running.wait_interval();
+    for reset in waiting.drain(..resets) {
+        set_socket_linger(&reset, Some(Duration::ZERO)).expect("TCP");
+    }
     say_something(during_and_after);
     send(&sender, REST);
     running.wait_interval();
@@ -268,7 +273,9 @@ fn judge(lines: &[Value], upload: bool) {
 }
 
 fn with_one_ring(test: &str, upload: bool, interval: &str) {
-    let Some(lines) = stand_still_amid(test, upload, &format!("--workers 1 --interval {interval}")) else {
+    let Some(lines) =
+        stand_still_amid(test, upload, &format!("--workers 1 --timeout 1 --interval {interval}"), 0)
+    else {
         return;
     };
     judge(&lines, upload);
@@ -301,9 +308,21 @@ fn a_loss_is_known_before_a_handshake_times_out_amid_an_interval() {
 }
 
 #[test]
+fn who_resets_a_connection_whose_handshake_was_lost_was_connected() {
+    let test = "who_resets_a_connection_whose_handshake_was_lost_was_connected";
+    let more = "--workers 1 --timeout 4 --interval 0.2";
+    let Some(lines) = stand_still_amid(test, true, more, 2) else { return };
+    judge(&lines, true);
+    let reset = by_port(&lines, 8082).filter(|line| line["end_reason"] == "rst");
+    assert_eq!(reset.map(|line| assert_eq!(line["handshake"]["outcome"], "indeterminate")).count(), 2);
+}
+
+#[test]
 fn one_of_two_rings_that_ran_full_tells_what_was_passed() {
     let test = "one_of_two_rings_that_ran_full_tells_what_was_passed";
-    let Some(lines) = stand_still_amid(test, true, "--workers 2 --interval 0.2") else { return };
+    let Some(lines) = stand_still_amid(test, true, "--workers 2 --timeout 1 --interval 0.2", 0) else {
+        return;
+    };
     judge(&lines, true);
 }
 

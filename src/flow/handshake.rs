@@ -2,8 +2,9 @@
 //!
 //! An attempt is decided once; what comes later only counts. A half is known
 //! where it is clear which copy was answered: the only one, or the one whose
-//! time stamp is echoed (Karn, RFC 6298 §3; RFC 7323 §4). A time-out is one only
-//! where the capture lost nothing meanwhile: otherwise it is indeterminate.
+//! time stamp is echoed (Karn, RFC 6298 §3; RFC 7323 §4). A time-out, a RST that
+//! answers no SYN and a port used again tell of a failure only where the capture
+//! lost nothing meanwhile: otherwise the attempt is indeterminate.
 //!
 //! While an attempt is undecided its times stand in the entry's fields for round
 //! trips, which begin when it is proven. Knows the entry; does not know which
@@ -203,6 +204,11 @@ pub(super) fn decide(
     })
 }
 
+/// Whether the capture lost something since an undecided attempt began.
+pub(super) fn lost_meanwhile(entry: &Entry, loss_epoch: u32) -> bool {
+    is_undecided(entry) && Attempt::of(entry).loss_epoch != loss_epoch
+}
+
 /// The flow leaves the table: what that means for an undecided attempt.
 /// `limit_ns`: after so much silence it has timed out.
 pub(super) fn end(
@@ -216,12 +222,14 @@ pub(super) fn end(
         return None;
     }
     let answered = entry.side(1 - entry.client(), state::SYN);
-    let doubtful = Attempt::of(entry).loss_epoch != loss_epoch || entry.marks & mark::ROLE_SYN == 0;
+    let lost = lost_meanwhile(entry, loss_epoch);
+    let doubtful = lost || entry.marks & mark::ROLE_SYN == 0;
     let timed_out = entry.last.saturating_add(limit_ns);
     let (outcome, end_ns) = match reason {
         EndReason::Timeout if doubtful => (Outcome::Indeterminate, timed_out),
         EndReason::Timeout if answered => (Outcome::TimeoutNoAck, timed_out),
         EndReason::Timeout => (Outcome::TimeoutNoSynack, timed_out),
+        EndReason::Reused if lost => (Outcome::Indeterminate, now_ns),
         EndReason::Reused => (Outcome::Aborted, now_ns),
         EndReason::Evicted => (Outcome::Evicted, now_ns),
         _ => return None,

@@ -311,7 +311,7 @@ impl FlowTable {
             return Ok(());
         }
         let (details, beside) = (&mut self.details, &mut self.beside[at]);
-        let mut track = Track { entry, details, beside, lanes, slot };
+        let mut track = Track { entry, details, beside, lanes, slot, loss_epoch: self.loss_epoch };
         let mut exchange = None;
         if track::advance_plainly(&mut track, packet, before_ns, &mut exchange) {
             if exchange.is_some() {
@@ -338,7 +338,7 @@ impl FlowTable {
         let (details, beside) = (&mut self.details, &mut self.beside[slot as usize]);
         let before = entry.state;
         let mut events = Events::default();
-        let mut track = Track { entry, details, beside, lanes, slot };
+        let mut track = Track { entry, details, beside, lanes, slot, loss_epoch: self.loss_epoch };
         track::advance_rarely(&mut track, packet, before_ns, &mut events);
         let now = self.entries[slot as usize].state;
         if (now ^ before) & CLASS_BITS != 0 {

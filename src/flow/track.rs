@@ -45,6 +45,8 @@ pub(super) struct Track<'a> {
     /// Of all lanes: what was lost is counted where it should have come by.
     pub lanes: &'a mut [LaneTotals],
     pub slot: u32,
+    /// Of the worker, now: what handshakes that began at another may have lost.
+    pub loss_epoch: u32,
 }
 
 /// Both handshakes done, both streams begun, nothing ended.
@@ -546,7 +548,14 @@ impl Track<'_> {
             return;
         }
         entry.set_side(sender, state::RST);
-        let outcome = if is_client { Outcome::AbortedRst } else { Outcome::Reject };
+        // Who refuses a SYN answers with number 0 (RFC 9293 §3.10.7.1); any other RST may
+        // be of a connection whose handshake was lost by the capture.
+        let refuses = !is_client && packet.sequence == 0;
+        let outcome = match is_client {
+            _ if !refuses && handshake::lost_meanwhile(entry, self.loss_epoch) => Outcome::Indeterminate,
+            true => Outcome::AbortedRst,
+            false => Outcome::Reject,
+        };
         if undecided {
             events.session = handshake::decide(entry, self.beside, self.slot, outcome, packet.time_ns);
         }
