@@ -781,6 +781,40 @@ mod tests {
         }
     }
 
+    /// With the limits of the program: of a scan the lowest addresses stay, in any order, and
+    /// who was there before stays whatever its address.
+    #[test]
+    fn a_scan_is_bounded() {
+        let run = |order: &mut dyn Iterator<Item = u32>| {
+            let mut collector = collector();
+            let attempt = Event::Attempt { answered: true, outcome: Outcome::Success, connect_us: Some(7) };
+            (0..2).for_each(|_| tell(&mut collector, &(255, true, attempt.clone())));
+            assert_eq!(collector.tell().unwrap().folded, None);
+            for address in order {
+                let (key, client_second) = FlowKey::new(
+                    End::v4(0xc000_0207, 40_000),
+                    End::v4(0x0a00_0000 + address, 22),
+                    6,
+                    false,
+                    0,
+                    0,
+                );
+                let ended = Ended { begun: true, reset: true, ..Ended::default() };
+                collector.end(&key, client_second, [NO_LANE; 2], &ended);
+            }
+            let told = collector.tell().unwrap();
+            assert!(told.folded.is_some() && collector.known.len() == DESTINATIONS_MAX);
+            assert_eq!(told.all.unwrap().total.counts.ended, 100_000);
+            let next = collector.tell().unwrap();
+            let rest = next.of_run.iter().find(|one| one.name == REST).unwrap();
+            // All but those that have a place, one of which is not of the scan.
+            assert_eq!(rest.total.counts.ended, 100_000 - DESTINATIONS_MAX as u64 + 1);
+            assert_eq!(server_of(&next.of_run[0]).0, 0xc633_64ff);
+            format!("{told:?}{next:?}")
+        };
+        assert!(run(&mut (0..100_000)) == run(&mut (0..100_000).rev()));
+    }
+
     #[test]
     fn who_is_not_allowed_does_not_count() {
         let attempt = Event::Attempt { answered: true, outcome: Outcome::Success, connect_us: Some(5) };
