@@ -15,9 +15,11 @@ use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
+use std::time::Duration;
 
 fn ask(socket: &Path, request: &str) -> String {
     let mut stream = UnixStream::connect(socket).expect("somebody listens");
+    stream.set_read_timeout(Some(Duration::from_secs(30))).expect("a time");
     stream.write_all(request.as_bytes()).expect("it reads");
     let mut answer = String::new();
     stream.read_to_string(&mut answer).expect("an answer");

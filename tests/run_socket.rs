@@ -14,6 +14,8 @@ use std::process::{Child, ChildStdin, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 const FILE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures/refused.pcap");
+/// Longer than anybody has to wait here: a test fails instead of hanging.
+const PATIENCE: Duration = Duration::from_secs(30);
 const PROGRAM: &str = env!("CARGO_BIN_EXE_fullcount");
 
 /// Header of a pcap file of Ethernet frames, by the host's byte order.
@@ -59,6 +61,7 @@ impl Running {
 
 fn ask(socket: &Path, request: &[u8]) -> String {
     let mut stream = UnixStream::connect(socket).expect("somebody listens");
+    stream.set_read_timeout(Some(PATIENCE)).expect("a time");
     stream.write_all(request).expect("it reads");
     let mut answer = String::new();
     stream.read_to_string(&mut answer).expect("an answer, and its end");
@@ -177,6 +180,7 @@ fn clients_that_hang_are_sent_away() {
     let begun = Instant::now();
     let hang = || {
         let mut stream = UnixStream::connect(&socket).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
         stream.write_all(b"RE").unwrap();
         stream
     };
