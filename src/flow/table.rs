@@ -30,7 +30,6 @@ use super::prefetch;
 use super::record::{Account, EndReason, Record, Sink, flag};
 use super::segment::{Segment, estimate, tells_of_segments};
 use super::tcp::{self, Fate, TcpState};
-use crate::capture::Lane;
 use crate::capture::sys::memory::{LargeVec, Reading};
 use crate::decode::{Kind, Packet, protocol};
 use crate::meter::loss::Reason;
@@ -38,6 +37,9 @@ use crate::meter::totals::{Count, Totals};
 
 /// Packets that go through together.
 pub const BATCH: usize = 32;
+
+/// A table has room for so many flows at least.
+pub const FLOWS_LEAST: usize = 16;
 
 const SECOND: u64 = 1_000_000_000;
 /// Entries looked at for one eviction: what is looked at and stays is put where
@@ -47,7 +49,7 @@ const EVICTION_LOOKS: usize = 4096;
 /// Limits and switches, fixed at start.
 #[derive(Clone, Copy, Debug)]
 pub struct TableConfig {
-    /// Most flows at once, at least 16.
+    /// Most flows at once, at least [`FLOWS_LEAST`].
     pub flows_max: usize,
     /// Limit of an unanswered handshake, ns (`--timeout`).
     pub handshake_timeout_ns: u64,
@@ -116,7 +118,7 @@ pub struct FlowTable {
 impl FlowTable {
     /// Takes its address space at once; memory comes as flows come.
     pub fn new(config: TableConfig) -> FlowTable {
-        let flows_max = config.flows_max.clamp(16, 1 << 30);
+        let flows_max = config.flows_max.clamp(FLOWS_LEAST, 1 << 30);
         let limits = [
             10 * SECOND,
             config.handshake_timeout_ns,
@@ -590,9 +592,4 @@ impl FlowTable {
             each(entry, lanes);
         }
     }
-}
-
-/// The lane in force of a direction, if it has one.
-pub fn lane_in_force(entry: &Entry, side: usize) -> Option<Lane> {
-    (entry.lanes[side] != NO_LANE).then_some(Lane(entry.lanes[side]))
 }
