@@ -370,7 +370,7 @@ pub(super) fn select(view: &View, scope: Scope, stock: &Stock) -> (Vec<Row>, u64
     match view.grouping {
         Grouping::Connection => {
             for rows in &stock.rows {
-                let rates = matches!(view.order, Order::Rate | Order::None);
+                let rates = shows_rates(view);
                 best.found += if scope.is_none() { rows.pruned[rates as usize] } else { 0 };
                 let take = |sight: RowSight| offer_flow(&mut best, scope, &sight, stock.calendar);
                 match view.order {
@@ -385,20 +385,21 @@ pub(super) fn select(view: &View, scope: Scope, stock: &Stock) -> (Vec<Row>, u64
                 let (now, total) = (figures.interval, figures.total);
                 let counts = |lanes: [LaneTotals; 2]| lanes.map(|lane| lane.count);
                 let row = plain(RowName::Interface(figures.link), counts(now), counts(total));
-                best.offer(|| Row { averages: Some(figures.averages), ..row });
+                let shown = if shows_rates(view) { row.interval } else { row.total };
+                best.offer(&shown, || Row { averages: Some(figures.averages), ..row });
             }
         }
         _ => {
             let groups = stock.groups;
             let mut take = |number: u32| {
                 let group = &groups.groups[number as usize];
-                let fits = kind_of(group.name) == Some(view.grouping) && group.scope == scope;
+                if kind_of(group.name) != Some(view.grouping) || group.scope != scope {
+                    return;
+                }
                 // A grouping that is new has what was there before.
-                let rates = matches!(view.order, Order::Rate | Order::None);
-                let shown = || !rates || groups.gained(group).iter().any(|gained| gained.packets > 0);
-                let had = group.total[0].packets + group.total[1].packets > 0;
-                if fits && had && shown() {
-                    best.offer(|| groups.row(number, stock.calendar));
+                let shown = if shows_rates(view) { groups.gained(group) } else { group.total };
+                if shown[0].packets + shown[1].packets > 0 {
+                    best.offer(&shown, || groups.row(number, stock.calendar));
                 }
             };
             match view.order {
@@ -409,6 +410,18 @@ pub(super) fn select(view: &View, scope: Scope, stock: &Stock) -> (Vec<Row>, u64
         }
     }
     best.finish()
+}
+
+/// Whether a view is of what happened in the interval, not of sums since the start.
+fn shows_rates(view: &View) -> bool {
+    matches!(view.order, Order::Rate | Order::None)
+}
+
+/// What a row is ordered by, by an average; 0 where none is kept of it.
+fn average_of(row: &Row, order: Order) -> u64 {
+    let Order::Average(window) = order else { return 0 };
+    let rates = row.averages.and_then(|known| known.windows[window as usize]);
+    rates.map_or(0, |[there, back]| there.saturating_add(back))
 }
 
 fn kind_of(name: RowName) -> Option<Grouping> {
@@ -438,12 +451,12 @@ fn offer_flow(best: &mut Best, scope: Scope, sight: &RowSight, calendar: &Calend
     let row = sight.row;
     let (now, total) = sight.within(scope);
     // A flow that has ended or was handed over again without a packet.
-    let shown = if matches!(best.view.order, Order::Rate | Order::None) { &now } else { &total };
+    let shown = if shows_rates(best.view) { &now } else { &total };
     if shown[0].packets + shown[1].packets == 0 {
         return;
     }
     let order = [row.client_second as usize, 1 - row.client_second as usize];
-    best.offer_by(shown, || Row {
+    best.offer(shown, || Row {
         name: RowName::Connection(row.key),
         client_second: row.client_second,
         interval: order.map(|side| now[side]),
@@ -516,44 +529,33 @@ impl Best<'_> {
         Best { view, found: 0, heap: BinaryHeap::new() }
     }
 
-    /// A row that counts `sums` in what it is ordered by: where it cannot be among
+    /// A row that has `sums` in what the view shows of it: where it cannot be among
     /// the best it is counted and not made.
     #[inline]
-    fn offer_by(&mut self, sums: &[Count; 2], row: impl FnOnce() -> Row) {
-        let weight = match self.view.order {
-            Order::Rate | Order::Bytes => sums[0].bytes + sums[1].bytes,
-            Order::Packets => sums[0].packets + sums[1].packets,
-            Order::None | Order::Average(_) => u64::MAX,
+    fn offer(&mut self, sums: &[Count; 2], row: impl FnOnce() -> Row) {
+        let told = match self.view.order {
+            Order::Rate | Order::Bytes => Some(sums[0].bytes + sums[1].bytes),
+            Order::Packets => Some(sums[0].packets + sums[1].packets),
+            Order::None => Some(0),
+            // Only the row tells.
+            Order::Average(_) => None,
         };
-        if self.view.only.is_none()
-            && self.heap.len() >= self.view.offset.saturating_add(self.view.limit)
-            && self.heap.peek().is_some_and(|worst| weight < worst.weight)
+        let is_full = self.heap.len() >= self.view.offset.saturating_add(self.view.limit);
+        if let (Some(weight), None, Some(worst)) = (told, &self.view.only, self.heap.peek())
+            && is_full
+            && weight < worst.weight
         {
             self.found += 1;
-        } else {
-            self.offer(row);
+            return;
         }
-    }
-
-    #[inline]
-    fn offer(&mut self, row: impl FnOnce() -> Row) {
         let row = row();
         if self.view.only.as_ref().is_some_and(|only| !only.fits(&row.name)) {
             return;
         }
         self.found += 1;
-        let weight = match self.view.order {
-            Order::Rate => row.interval[0].bytes + row.interval[1].bytes,
-            Order::Bytes => row.total[0].bytes + row.total[1].bytes,
-            Order::Packets => row.total[0].packets + row.total[1].packets,
-            Order::None => 0,
-            Order::Average(window) => {
-                let rates = row.averages.and_then(|known| known.windows[window as usize]);
-                rates.map_or(0, |[there, back]| there.saturating_add(back))
-            }
-        };
+        let weight = told.unwrap_or_else(|| average_of(&row, self.view.order));
         let ranked = Ranked { weight, row };
-        if self.heap.len() < self.view.offset.saturating_add(self.view.limit) {
+        if !is_full {
             self.heap.push(ranked);
         } else if let Some(mut worst) = self.heap.peek_mut()
             && ranked < *worst

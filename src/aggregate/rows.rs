@@ -13,6 +13,7 @@ use crate::flow::detail::LaneCount;
 use crate::flow::entry::{NO_LANE, mark};
 use crate::flow::key::FlowKey;
 use crate::flow::record::{self, Buffer, Record, flag};
+use crate::flow::table::FLOWS_LEAST;
 use crate::flow::tcp::TcpState;
 use crate::meter::totals::Count;
 use crate::worker::{LargeVec, Reading};
@@ -170,8 +171,7 @@ impl Rows {
     /// Rows of a table of `flows_max`. `averages`: whether histories are kept.
     pub fn new(flows_max: usize, averages: bool) -> Rows {
         Rows {
-            // A table has sixteen slots at least.
-            rows: LargeVec::new(flows_max.max(16), Reading::AtRandom),
+            rows: LargeVec::new(flows_max.max(FLOWS_LEAST), Reading::AtRandom),
             touched: Vec::new(),
             bases: Vec::new(),
             ended: Vec::new(),

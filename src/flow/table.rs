@@ -36,7 +36,6 @@ use super::segment::{estimate, tells_of_segments};
 use super::tcp::{self, Fate, TcpState};
 use super::track::{self, Events, Track};
 use super::{exchange, sequence};
-use crate::capture::Lane;
 use crate::capture::sys::memory::{LargeVec, Reading};
 use crate::decode::{Kind, Packet, protocol};
 use crate::meter::loss::Reason;
@@ -44,6 +43,9 @@ use crate::meter::totals::{Count, LaneTotals, Totals};
 
 /// Packets that go through together.
 pub const BATCH: usize = 32;
+
+/// A table has room for so many flows at least.
+pub const FLOWS_LEAST: usize = 16;
 
 const SECOND: u64 = 1_000_000_000;
 /// Entries looked at for one eviction: what is looked at and stays is put where
@@ -53,7 +55,7 @@ const EVICTION_LOOKS: usize = 4096;
 /// Limits and switches, fixed at start.
 #[derive(Clone, Copy, Debug)]
 pub struct TableConfig {
-    /// Most flows at once, at least 16.
+    /// Most flows at once, at least [`FLOWS_LEAST`].
     pub flows_max: usize,
     /// Limit of an unanswered handshake, ns (`--timeout`).
     pub handshake_timeout_ns: u64,
@@ -126,7 +128,7 @@ pub struct FlowTable {
 impl FlowTable {
     /// Takes its address space at once; memory comes as flows come.
     pub fn new(config: TableConfig) -> FlowTable {
-        let flows_max = config.flows_max.clamp(16, 1 << 30);
+        let flows_max = config.flows_max.clamp(FLOWS_LEAST, 1 << 30);
         let limits = [
             10 * SECOND,
             config.handshake_timeout_ns,
@@ -586,9 +588,4 @@ fn tcp_account(entry: &Entry, beside: &Beside, details: &Details) -> TcpAccount 
         round_trips: details.round_trips(entry),
         exchanges: details.exchange_times(entry),
     }
-}
-
-/// The lane in force of a direction, if it has one.
-pub fn lane_in_force(entry: &Entry, side: usize) -> Option<Lane> {
-    (entry.lanes[side] != NO_LANE).then_some(Lane(entry.lanes[side]))
 }
