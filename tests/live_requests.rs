@@ -21,8 +21,6 @@ use tcp::*;
 
 /// Clocks of packets and of tests may run apart by this much.
 const APART: Duration = Duration::from_micros(100);
-/// Further than this from the server's clock nothing is, on a machine that has time.
-const NEAR: Duration = Duration::from_millis(2);
 
 /// Each in two parts, with a pause between them.
 const REQUEST: [usize; 2] = [300, 200];
@@ -153,9 +151,9 @@ fn as_both_ends_say(line: &Value, logs: &[Vec<Took>; 2]) {
     let same = |time| time;
     let firsts = bounds(logs, largest(|took| took.first_byte), same);
     let lasts = bounds(logs, largest(|took| took.last_byte), same);
-    let slow = [&firsts, &lasts].map(|bounds| bounds.end - bounds.start > NEAR.as_secs_f64());
-    if slow.contains(&true) {
-        live::skipped("within 2 ms of the server's log", "the ends themselves are further apart: busy");
+    // What the bounds are worth: well below 2 ms where the machine has time.
+    for bounds in [&firsts, &lasts] {
+        println!("the ends' own clocks are {:.3} ms apart", (bounds.end - bounds.start) * 1e3);
     }
     let longest = lasts.clone();
     within(&exchanges["first_byte_seconds"]["max"], firsts, "first byte");
