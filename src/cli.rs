@@ -225,6 +225,22 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "WATCH", help_heading = "Connections")]
     watch: Vec<String>,
 
+    /// From what on a millisecond makes a burst, such as 80% or 900M [default: 80%]
+    ///
+    /// A share of the link's speed, or bits per second on the line (padding, FCS,
+    /// preamble and gap count). Where a link's speed is not known (--link-speed
+    /// says it) only a rate makes bursts.
+    #[arg(long, value_name = "RATE|PERCENT", help_heading = "Links")]
+    burst_threshold: Option<String>,
+
+    /// Bursts shorter than this many milliseconds do not count [default: 1]
+    #[arg(long, value_name = "MS", help_heading = "Links")]
+    burst_min: Option<String>,
+
+    /// Milliseconds below 7/8 of the threshold that end a burst [default: 3]
+    #[arg(long, value_name = "MS", help_heading = "Links")]
+    burst_gap: Option<String>,
+
     /// Answer queries on this UNIX socket
     ///
     /// GET and REFRESH as tcpeek answers them, REFRESH NAME with a memory of
@@ -342,6 +358,7 @@ mod tests {
             filter: None,
             promiscuous: true,
             link_speeds: vec![],
+            bursts: crate::config::Bursts::default(),
             local_networks: vec![],
             workers: None,
             cpus: vec![],
@@ -541,7 +558,7 @@ mod tests {
         assert_eq!(text("-V"), format!("fullcount {}\n", env!("CARGO_PKG_VERSION")));
         assert_eq!(text("--version"), text("-V"));
         let (short, long) = (text("-h"), text("--help"));
-        for heading in ["Input:", "Output:", "Connections:", "Service:", "Commands:", "Examples:"] {
+        for heading in ["Input:", "Output:", "Connections:", "Links:", "Service:", "Commands:", "Examples:"] {
             assert!(short.contains(heading) && long.contains(heading), "{heading}\n{short}");
         }
         assert!(!long.contains('\x1b'), "help goes into pipes");
@@ -561,7 +578,7 @@ mod tests {
             })
             .filter(|(_, value)| value != "off")
             .collect();
-        assert_eq!(told.len(), 8, "{told:?}");
+        assert_eq!(told.len(), 11, "{told:?}");
         for (option, value) in told {
             assert_eq!(config(&format!("--{option} {value}")), defaults(), "--{option} {value}");
         }

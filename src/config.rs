@@ -81,6 +81,34 @@ pub struct Config {
     pub watches: Watches,
     /// UNIX socket that queries are answered on.
     pub socket: Option<PathBuf>,
+    /// What a burst is.
+    pub bursts: Bursts,
+}
+
+/// When a direction of a link is full.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Bursts {
+    /// What a millisecond has to have for a burst to begin.
+    pub threshold: BurstThreshold,
+    /// Shorter ones do not count, milliseconds, at least 1.
+    pub least_ms: u64,
+    /// Milliseconds in a row below 7/8 of the threshold that end one, at least 1.
+    pub gap_ms: u64,
+}
+
+impl Default for Bursts {
+    fn default() -> Bursts {
+        Bursts { threshold: BurstThreshold::Thousandths(800), least_ms: 1, gap_ms: 3 }
+    }
+}
+
+/// See [`Bursts::threshold`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BurstThreshold {
+    /// Of the link's speed, 1 to 1000.
+    Thousandths(u32),
+    /// Bits per second on the line, at least 1.
+    Rate(u64),
 }
 
 /// `fullcount stat`: what to ask a running fullcount, and how to show it.

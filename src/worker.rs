@@ -9,16 +9,25 @@
 pub mod clock;
 pub mod files;
 pub mod live;
+pub mod look;
 pub mod outbox;
 
 pub use crate::capture::sys::memory::{LargeVec, Reading};
 use crate::decode::Packet;
 use crate::flow::table::{BATCH, FlowTable, TableConfig};
+use crate::meter::bins::{BIN_NS, Bins, Speeds};
 use crate::meter::totals::{LaneTotals, Totals};
-use outbox::{Cut, LaneMark, Outbox, RingFigures};
+use look::{Answer, Ask, Looks};
+use outbox::{BinCut, Cut, LaneMark, Message, Outbox, RingFigures};
+use std::sync::Arc;
 
 /// Flows written or looked at between two batches: about 0.1 ms.
 pub const SLICE: usize = 1024;
+
+/// Notes of the journal looked at between two batches: about 0.05 ms.
+const NOTES_SLICE: usize = 8192;
+/// Milliseconds are handed over once a second at least: a window holds no more.
+pub const TICK_NS: u64 = 1_000_000_000;
 
 /// Empty intervals in a row that a file still has lines for.
 pub const EMPTY_INTERVALS_MAX: u64 = 60;
@@ -39,6 +48,11 @@ pub struct Worker {
     last_ns: u64,
     /// A boundary whose cut is being written, live.
     pending: Option<Box<Cut>>,
+    /// Milliseconds for which the aggregator had no room yet, live.
+    unsent: Option<Box<BinCut>>,
+    looks: Looks,
+    /// An answer for which it had none.
+    answer: Option<Box<Answer>>,
 }
 
 impl Worker {
@@ -56,6 +70,9 @@ impl Worker {
             first_ns: None,
             last_ns: 0,
             pending: None,
+            unsent: None,
+            looks: Looks::default(),
+            answer: None,
         }
     }
 
@@ -81,6 +98,11 @@ impl Worker {
         self.set_back_ns = self.set_back_ns.saturating_add(by_ns);
     }
 
+    /// The clock shows `to_ns` after it was set back: milliseconds begin anew there.
+    pub fn restart_bins(&mut self, to_ns: u64) {
+        self.hand_over_bins(to_ns / BIN_NS, true, false);
+    }
+
     /// Live: so many empty intervals follow the next cut and are left out.
     pub fn skip(&mut self, intervals: u64) {
         self.skipped = intervals;
@@ -101,8 +123,80 @@ impl Worker {
         self.table.stop_sweeping();
     }
 
+    /// Speeds of the links; before the first packet.
+    pub fn set_speeds(&mut self, speeds: Arc<Speeds>) {
+        self.totals.bins = Bins::new(speeds);
+    }
+
+    /// Keeps so many notes in the journal; before the first packet.
+    pub fn keep_notes(&mut self, notes: usize) {
+        self.table.keep_notes(notes);
+    }
+
+    /// Packet time has come to a whole second, or anew to any time: milliseconds
+    /// before it are handed over.
+    pub fn tick(&mut self, time_ns: u64) {
+        self.hand_over_bins(time_ns / BIN_NS, false, false);
+    }
+
+    fn hand_over_bins(&mut self, until_ms: u64, set_back: bool, last: bool) {
+        let lanes = self.totals.hand_over_bins(until_ms);
+        if !self.outbox.is_asked() {
+            return;
+        }
+        let mut cut = BinCut { until_ms, lanes, set_back, last };
+        if let Some(unsent) = self.unsent.take() {
+            cut.lanes.splice(0..0, unsent.lanes);
+            cut.set_back |= unsent.set_back;
+        }
+        if let Some(Message::Bins(unsent)) = self.outbox.tell(Message::Bins(Box::new(cut))) {
+            self.unsent = Some(unsent);
+        }
+        if self.outbox.waits() {
+            self.answer_until_told_to_go_on();
+        }
+    }
+
+    /// Files, and the end: whatever is asked is answered before anything else.
+    fn answer_until_told_to_go_on(&mut self) {
+        while let Some(Ask::Look { number, windows }) = self.outbox.asked() {
+            self.looks.ask(number, windows);
+            while !self.looks.is_idle() {
+                self.answer_some(usize::MAX);
+            }
+        }
+    }
+
+    /// Answers what is asked, if that needs no more than so many notes.
+    fn answer_some(&mut self, notes_most: usize) {
+        if self.answer.is_none() {
+            let reach_ms = self.totals.bins.reached_ms();
+            self.answer = self.looks.go_on(&self.table, reach_ms, notes_most).map(Box::new);
+        }
+        if let Some(answer) = self.answer.take()
+            && let Some(Message::Answer(answer)) = self.outbox.tell(Message::Answer(answer))
+        {
+            self.answer = Some(answer);
+        }
+    }
+
+    /// Live: looks for a question, and at a slice of the journal for its answer.
+    fn answer_slice(&mut self) -> bool {
+        if !self.outbox.is_asked() {
+            return false;
+        }
+        if let Some(Ask::Look { number, windows }) = self.outbox.asked() {
+            self.looks.ask(number, windows);
+        }
+        if !self.looks.is_idle() || self.answer.is_some() {
+            self.answer_some(NOTES_SLICE);
+        }
+        !self.looks.is_idle()
+    }
+
     /// Makes a whole cut at once and waits for room: files.
     pub fn cut_whole(&mut self, boundary_ns: u64, skipped: u64) {
+        self.hand_over_bins(boundary_ns / BIN_NS, false, false);
         self.table.sweep(boundary_ns, usize::MAX, &mut self.outbox);
         self.table.begin_cut(boundary_ns);
         self.table.write_cut(usize::MAX, &mut self.outbox);
@@ -113,6 +207,9 @@ impl Worker {
     /// The last cut; with `accounts` every flow that is left has its record.
     pub fn finish(mut self, boundary_ns: u64, skipped: u64, accounts: bool) {
         self.outbox.wait_from_now_on();
+        // With what super-frames reach beyond the end.
+        let until_ms = boundary_ns.max(self.last_ns) / BIN_NS + 1 + self.totals.bins.reached_ms();
+        self.hand_over_bins(until_ms, false, true);
         if let Some(unsent) = self.pending.take() {
             self.keep_marks(*unsent);
         }
@@ -131,6 +228,7 @@ impl Worker {
     /// Live: begins a cut if the one before is written; otherwise the next one
     /// says it all. Figures are those of this moment, records follow in slices.
     pub fn begin_cut(&mut self, boundary_ns: u64) {
+        self.hand_over_bins(boundary_ns / BIN_NS, false, false);
         let skipped = std::mem::take(&mut self.skipped);
         if self.pending.is_none() && self.table.begin_cut(boundary_ns) {
             self.pending = Some(self.figures(boundary_ns, skipped, false));
@@ -139,7 +237,8 @@ impl Worker {
 
     /// Live: a slice of what is not urgent. True if something is left to do.
     pub fn between_batches(&mut self, watermark_ns: u64) -> bool {
-        let swept = self.table.sweep(watermark_ns, SLICE, &mut self.outbox);
+        let looks = self.answer_slice();
+        let swept = self.table.sweep(watermark_ns, SLICE, &mut self.outbox) && !looks;
         let Some(mut cut) = self.pending.take() else { return !swept };
         if !self.table.write_cut(SLICE, &mut self.outbox) {
             self.pending = Some(cut);
@@ -187,6 +286,11 @@ impl Worker {
             last,
         })
     }
+}
+
+/// Whole seconds, where intervals of this length are longer.
+pub fn ticks(interval_ns: u64) -> Option<Intervals> {
+    (interval_ns == 0 || interval_ns > TICK_NS).then(|| Intervals::new(TICK_NS))
 }
 
 /// Where packet time crosses from one interval into the next.

@@ -31,7 +31,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("worker", &["flow::*", "meter::*", "decode", "capture::*"]),
     // Flows and meters see packets, never a frame or where it came from.
     ("flow", &["meter::*", "decode::*", "capture", "capture::sys::memory"]),
-    ("meter", &["decode", "capture"]),
+    ("meter", &["decode", "capture", "capture::sys::memory", "flow::key"]),
     ("decode", &["meter::loss", "flow::key", "capture"]),
     // A dealer has to find a flow's owner before anybody decodes the packet, by
     // the same words that name the flow.

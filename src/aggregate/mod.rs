@@ -14,10 +14,14 @@
 //!
 //! Knows records, links by number, views; does not know names, rings or outputs.
 
+pub mod burst;
+pub mod culprit;
 pub mod destination;
 pub mod group;
+pub mod millis;
 mod rows;
 pub mod snapshot;
+pub mod spread;
 pub mod view;
 pub mod watch;
 pub mod window;
@@ -25,12 +29,14 @@ pub mod window;
 use crate::capture::{LINKS_MAX, Lane};
 use crate::flow::record::{Account, Buffer, EndReason, Ended};
 use crate::flow::table::TableStats;
+use crate::meter::bins::BIN_NS;
 use crate::meter::totals::{Count, LaneTotals};
 use crate::worker::outbox::{Cut, Inbox, LaneMark, Message, RingFigures};
 use arc_swap::ArcSwapOption;
 use crossbeam_channel::{Receiver, Select, Sender, TryRecvError, TrySendError, after, bounded};
 use destination::{Collector, Wanted};
 use group::{Groups, Stock};
+use millis::Millis;
 use rows::{RowState, Rows};
 use snapshot::{CaptureFigures, Fault, InterfaceFigures, Snapshot};
 use std::sync::Arc;
@@ -102,6 +108,8 @@ pub struct Aggregator {
     histories: Vec<History>,
     /// Missing bytes that intervals have told of, of each link.
     missing_told: Vec<u64>,
+    /// Where milliseconds are wanted.
+    millis: Option<Millis>,
     latest: Arc<ArcSwapOption<Snapshot>>,
     requests: (Sender<Views>, Receiver<Views>),
 }
@@ -166,6 +174,7 @@ impl Aggregator {
             calendar: Calendar::default(),
             histories: vec![History::new(0); LINKS_MAX],
             missing_told: vec![0; LINKS_MAX],
+            millis: None,
             latest: Arc::default(),
             requests: bounded(REQUESTS),
         }
@@ -180,6 +189,17 @@ impl Aggregator {
     pub fn begin_at(&mut self, start_ns: u64) {
         self.start_ns = Some(start_ns);
         self.boundary_ns = start_ns;
+        if let Some(millis) = &mut self.millis {
+            millis.begin_at(start_ns / BIN_NS);
+        }
+    }
+
+    /// Milliseconds are looked at, and workers asked who filled them: their
+    /// outboxes must [answer](crate::worker::outbox::Outbox::answers). Before
+    /// [`Aggregator::begin_at`].
+    pub fn look_at_milliseconds(&mut self, wanted: millis::Wanted) {
+        let asks = self.sources.iter().map(|source| source.inbox.asks.clone()).collect();
+        self.millis = Some(Millis::new(wanted, asks));
     }
 
     /// Handshakes are counted by these watches.
@@ -268,12 +288,25 @@ impl Aggregator {
                     source.marks.append(&mut source.cut.marks);
                     return;
                 }
+                Ok(Message::Bins(bins)) => {
+                    if let Some(millis) = &mut self.millis {
+                        millis.take(number, *bins);
+                    }
+                }
+                Ok(Message::Answer(answer)) => {
+                    if let Some(millis) = &mut self.millis {
+                        millis.answer(number, &answer);
+                    }
+                }
                 Err(TryRecvError::Empty) => return,
                 Err(TryRecvError::Disconnected) => {
                     // A worker that went without its last cut has panicked.
                     source.ended = true;
                     self.incomplete = true;
                     self.faults.push(Fault::WorkerGone { worker: number });
+                    if let Some(millis) = &mut self.millis {
+                        millis.lose(number);
+                    }
                     return;
                 }
             }
@@ -341,6 +374,14 @@ impl Aggregator {
         let interfaces = self.interfaces(&totals, &rings);
         let first = self.sources.iter().filter_map(|source| source.cut.first_ns).min();
         let latest = self.sources.iter().map(|source| source.cut.last_ns).max().unwrap_or(0);
+        // A file ends with its last packet.
+        let end_ns = if self.config.patience.is_some() { self.boundary_ns } else { latest };
+        let spreads = self
+            .millis
+            .as_mut()
+            .map(|millis| millis.spreads(interfaces.len(), last.then_some(end_ns / BIN_NS + 1)));
+        let bursts = self.millis.as_mut().map(Millis::take_bursts).unwrap_or_default();
+        let bursts_lost = self.millis.as_ref().map_or(0, Millis::bursts_lost);
         if self.start_ns.is_none() {
             self.start_ns = first;
         }
@@ -384,6 +425,9 @@ impl Aggregator {
             accounts_lost: std::mem::take(&mut self.accounts_lost),
             handshakes: self.watcher.tell(),
             destinations: self.destinations.tell(),
+            spreads: spreads.unwrap_or_default(),
+            bursts,
+            bursts_lost,
             faults: std::mem::take(&mut self.faults),
             last,
         };

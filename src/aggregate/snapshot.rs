@@ -1,6 +1,8 @@
 //! How things stood at one boundary: an immutable object that outputs read.
 
+use super::culprit::Burst;
 use super::destination::Destinations;
+use super::millis::LinkSpreads;
 use super::watch::Handshakes;
 use super::window::Averages;
 use crate::capture::{Lane, LinkId};
@@ -57,6 +59,13 @@ pub struct Snapshot {
     pub handshakes: Handshakes,
     /// Connections by destination, where they are asked for.
     pub destinations: Option<Destinations>,
+    /// How milliseconds were filled, by link number: of the interval and since
+    /// the start, each received and sent. Empty where they are not looked at.
+    pub spreads: Vec<LinkSpreads>,
+    /// Bursts that are over, in the order of their beginning.
+    pub bursts: Vec<Burst>,
+    /// Bursts since the start that could not be told of: too many at once.
+    pub bursts_lost: u64,
     /// What must not be.
     pub faults: Vec<Fault>,
     /// The last snapshot of the run.

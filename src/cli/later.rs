@@ -25,7 +25,6 @@ const fn valued(long: &'static str, short: Option<char>, now: &'static str) -> L
 
 /// tcptrack's `-r` too.
 pub(super) const LINGER: &str = "leave it out, for a connection is shown in the interval in which it closed, and has a line with --connections";
-const NO_BURST: &str = "type --interval 0.1 to see shorter peaks";
 const NO_CUT: &str = "cut the file before, as with editcap -A TIME -B TIME, and read it with -r";
 const NO_NAMES: &str = "leave it out, for addresses and ports are shown as numbers";
 const NO_CONFIG: &str = "type the options on the command line, or put them into a shell alias";
@@ -50,9 +49,6 @@ pub(super) const OPTIONS: &[Later] = &[
     valued("until", None, NO_CUT),
     flag("new-only", Some('d'), "leave it out; connections that were open before are shown too"),
     valued("linger", None, LINGER),
-    valued("burst-threshold", None, NO_BURST),
-    valued("burst-min", None, NO_BURST),
-    valued("burst-gap", None, NO_BURST),
     valued("metrics", None, "type --socket PATH, and let a script ask there with fullcount stat --json"),
     valued("user", Some('u'), "start fullcount as that user, after setcap cap_net_raw=ep on the program"),
     valued("log-level", None, "leave it out, for there is no log beside the output"),

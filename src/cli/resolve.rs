@@ -10,7 +10,8 @@ use std::path::{Path, PathBuf};
 
 use super::{Arguments, UsageError, values, watch};
 use crate::config::{
-    By, Config, DEFAULT_MAX_FLOWS, DEFAULT_SNAPLEN, DEFAULT_TOP, Input, OutputMode, SECOND_NS, Sort, Unit,
+    Bursts, By, Config, DEFAULT_MAX_FLOWS, DEFAULT_SNAPLEN, DEFAULT_TOP, Input, OutputMode, SECOND_NS, Sort,
+    Unit,
 };
 
 /// Shortest time between two reports.
@@ -77,6 +78,7 @@ pub(super) fn resolve(typed: Arguments, file_exists: &dyn Fn(&Path) -> bool) -> 
         unit: if typed.bytes { Unit::Bytes } else { Unit::Bits },
         handshake_timeout_ns: seconds("--timeout", &typed.timeout)?.unwrap_or(60 * SECOND_NS),
         icmp: !typed.no_icmp,
+        bursts: bursts(&typed)?,
         sessions: typed.sessions && !typed.quiet,
         watches: watch::watches(
             typed
@@ -88,6 +90,26 @@ pub(super) fn resolve(typed: Arguments, file_exists: &dyn Fn(&Path) -> bool) -> 
         input: input(typed.interface, &typed.read, file_exists)?,
         log_file: typed.log_file,
         socket: typed.socket,
+    })
+}
+
+/// What a burst is.
+fn bursts(typed: &Arguments) -> Result<Bursts, UsageError> {
+    const MS: &str = "milliseconds from 1 to 60000";
+    let default = Bursts::default();
+    let threshold = match typed.burst_threshold.as_deref() {
+        None => default.threshold,
+        Some(text) => values::burst_threshold(text).ok_or_else(|| UsageError::BadValue {
+            option: "--burst-threshold".into(),
+            value: text.into(),
+            wants: "a share of the link's speed above 0% up to 100%, or bits per second, such as 80% or 900M"
+                .into(),
+        })?,
+    };
+    Ok(Bursts {
+        threshold,
+        least_ms: optional("--burst-min", &typed.burst_min, 1, 60_000, MS)?.unwrap_or(default.least_ms),
+        gap_ms: optional("--burst-gap", &typed.burst_gap, 1, 60_000, MS)?.unwrap_or(default.gap_ms),
     })
 }
 

@@ -4,6 +4,7 @@
 //! be read; who asked knows the option's name and makes the sentence. Decimals
 //! are exact: no float is involved, so `2.5G` is 2,500,000,000 and not near it.
 
+use crate::config::BurstThreshold;
 use std::ffi::OsStr;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::os::unix::ffi::OsStrExt;
@@ -47,6 +48,17 @@ pub fn rate(text: &str) -> Option<u64> {
         _ => (text, 1),
     };
     decimal(number, unit).filter(|rate| *rate > 0)
+}
+
+/// A share of a link's speed in percent, to a tenth, or a rate.
+pub fn burst_threshold(text: &str) -> Option<BurstThreshold> {
+    match text.strip_suffix('%') {
+        Some(percent) => {
+            let thousandths = u32::try_from(decimal(percent, 10)?).ok()?;
+            (1..=1000).contains(&thousandths).then_some(BurstThreshold::Thousandths(thousandths))
+        }
+        None => rate(text).map(BurstThreshold::Rate),
+    }
 }
 
 /// `IF=RATE`. The last `=` parts them: a name may have one, a rate has none.

@@ -22,11 +22,13 @@
 
 mod decided;
 mod limits;
+mod noted;
 
 use super::beside::Beside;
 use super::class::{CLASS_BITS, active_due, class_of, class_of_tcp, reason_of};
 use super::detail::Details;
 use super::entry::{Entry, NO_LANE, NONE, UNKNOWN_US, mark, state};
+use super::exchange;
 use super::idle::{Class, IdleLists};
 use super::index::Index;
 use super::key::FlowKey;
@@ -35,11 +37,12 @@ use super::record::{Account, EndReason, Record, Sink, TcpAccount, flag};
 use super::segment::{estimate, tells_of_segments};
 use super::tcp::{self, Fate, TcpState};
 use super::track::{self, Events, Track};
-use super::{exchange, sequence};
 use crate::capture::sys::memory::{LargeVec, Reading};
 use crate::decode::{Kind, Packet, protocol};
+use crate::meter::journal::{Journal, NOTES};
 use crate::meter::loss::Reason;
 use crate::meter::totals::{Count, LaneTotals, Totals};
+use decided::tcp_account;
 
 /// Packets that go through together.
 pub const BATCH: usize = 32;
@@ -123,6 +126,7 @@ pub struct FlowTable {
     cutting: bool,
     sweeping: bool,
     stats: TableStats,
+    journal: Journal,
 }
 
 impl FlowTable {
@@ -157,6 +161,7 @@ impl FlowTable {
             cutting: false,
             sweeping: true,
             stats: TableStats::default(),
+            journal: Journal::new(NOTES),
             config,
         }
     }
@@ -207,20 +212,27 @@ impl FlowTable {
             }
         }
         for ((packet, &tag), &candidate) in packets.iter_mut().zip(&tags).zip(&candidates) {
-            let outcome = match packet.kind {
+            let place = match packet.kind {
                 Kind::Untracked(reason) => Err(reason),
                 Kind::Quote => {
                     self.tell_quoted(packet, tag, sink);
                     continue;
                 }
-                _ => self
-                    .place(packet, tag, candidate, sink)
-                    .and_then(|slot| self.count(packet, slot, &mut totals.lanes, sink)),
+                _ => self.place(packet, tag, candidate, sink),
             };
-            totals.count(packet);
-            if let Err(reason) = outcome {
-                totals.count_untracked(packet, reason);
-            }
+            let ms = totals.turn_to(packet.time_ns);
+            let reason = match place {
+                Ok(slot) => match self.count(packet, slot, &mut totals.lanes, sink) {
+                    Ok(()) => {
+                        totals.count(packet);
+                        self.note(packet, slot, ms, totals);
+                        continue;
+                    }
+                    Err(reason) => reason,
+                },
+                Err(reason) => reason,
+            };
+            self.count_untracked(packet, reason, ms, totals);
         }
     }
 
@@ -577,15 +589,5 @@ impl FlowTable {
             self.details.lanes(entry, |lane| lanes.push(lane));
             each(entry, lanes);
         }
-    }
-}
-
-/// What is kept of a TCP connection beside its entry.
-fn tcp_account(entry: &Entry, beside: &Beside, details: &Details) -> TcpAccount {
-    TcpAccount {
-        streams: [0, 1].map(|side| sequence::stream(entry, details, side)),
-        beside: *beside,
-        round_trips: details.round_trips(entry),
-        exchanges: details.exchange_times(entry),
     }
 }

@@ -3,6 +3,7 @@
 //! Every packet is counted here once, and beside that either in a flow or in
 //! `untracked`, each summed where it happens; the aggregator compares.
 
+use super::bins::{Bins, LaneBins};
 use super::loss::{REASONS, Reason};
 use crate::capture::{LINKS_MAX, Lane};
 use crate::decode::{CLASSES, Packet};
@@ -154,6 +155,10 @@ pub struct Totals {
     pub lanes: Vec<LaneTotals>,
     /// What is not IP, by ethertype.
     pub ethertypes: Vec<(u16, Count)>,
+    /// The same by millisecond, since they were handed over last.
+    pub bins: Bins,
+    /// One behind the last lane that has any.
+    lanes_end: usize,
 }
 
 impl Default for Totals {
@@ -161,16 +166,33 @@ impl Default for Totals {
         Totals {
             lanes: vec![LaneTotals::default(); 2 * LINKS_MAX],
             ethertypes: Vec::with_capacity(ETHERTYPES_MAX),
+            bins: Bins::default(),
+            lanes_end: 0,
         }
     }
 }
 
 impl Totals {
+    /// Time has come to that of a packet which is counted next; its millisecond.
+    #[inline]
+    pub fn turn_to(&mut self, time_ns: u64) -> u32 {
+        self.bins.turn_to(time_ns, &self.lanes, self.lanes_end)
+    }
+
+    /// Milliseconds before this one (see [`Bins::hand_over`]).
+    pub fn hand_over_bins(&mut self, until_ms: u64) -> Vec<LaneBins> {
+        self.bins.settle(&self.lanes, self.lanes_end);
+        self.bins.hand_over(until_ms)
+    }
+
     /// Counts a packet.
     #[inline]
     pub fn count(&mut self, packet: &Packet) {
         let count = Count { packets: packet.segments as u64, bytes: packet.bytes as u64 };
         let lane = &mut self.lanes[packet.lane.index()];
+        if lane.frames == 0 {
+            self.lanes_end = self.lanes_end.max(packet.lane.index() + 1);
+        }
         lane.count.add(count);
         lane.frames += 1;
         lane.frame_bytes += packet.frame_bytes as u64;

@@ -4,8 +4,9 @@
 //! line, so a reader that sees a line sees all of it. No line depends on the
 //! clock, on the order of a hash map, or on the number of workers (but `start`,
 //! which names them). Types and their meaning: [`lines`],
-//! [`rows`], [`handshakes`] and [`destinations`].
+//! [`rows`], [`handshakes`], [`destinations`] and [`bursts`].
 
+pub mod bursts;
 pub mod community;
 mod connection;
 pub mod destinations;
@@ -84,6 +85,15 @@ impl<W: Write> JsonLines<W> {
         Ok(())
     }
 
+    fn bursts(&mut self, snapshot: &Snapshot, context: &Context) -> io::Result<()> {
+        for burst in &snapshot.bursts {
+            self.line(Some(snapshot.time_ns), context, |head| {
+                Line::Burst(bursts::line(head, burst, context))
+            })?;
+        }
+        Ok(())
+    }
+
     fn sessions(&mut self, snapshot: &Snapshot, context: &Context) -> io::Result<()> {
         let (time, handshakes) = (Some(snapshot.time_ns), &snapshot.handshakes);
         for watched in &handshakes.sessions {
@@ -134,6 +144,7 @@ impl<W: Write> Output for JsonLines<W> {
     fn snapshot(&mut self, snapshot: &Snapshot, coverage: &Coverages, context: &Context) -> io::Result<()> {
         let time = Some(snapshot.time_ns);
         self.standing(snapshot, coverage, context)?;
+        self.bursts(snapshot, context)?;
         self.sessions(snapshot, context)?;
         for account in &snapshot.accounts {
             self.line(time, context, |head| Line::Connection(make::connection(head, account, context)))?;

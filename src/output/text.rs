@@ -56,6 +56,12 @@ impl<W: Write> Text<W> {
         self.block(&text)
     }
 
+    /// Bursts that ended in the interval.
+    fn bursts(&self, snapshot: &Snapshot, context: &Context) -> String {
+        let told = |burst| super::bursts::told(burst, context, self.style.unit);
+        snapshot.bursts.iter().map(told).collect()
+    }
+
     /// Writes a block whole; blocks stand apart by an empty line.
     fn block(&mut self, text: &str) -> io::Result<()> {
         if text.is_empty() {
@@ -98,6 +104,7 @@ impl<W: Write> Output for Text<W> {
         let changed = format!("{} opened, {} closed", grouped(table.opened), grouped(table.closed));
         line(&mut text, &format!("{} open, {changed}", number_of(table.active, "flow")));
         text += &losses(snapshot);
+        text += &self.bursts(snapshot, context);
         text.push('\n');
         text += &rows(snapshot, &sight);
         text += &destinations(snapshot, &sight);
@@ -118,6 +125,7 @@ impl<W: Write> Output for Text<W> {
         let span_ns = run_span(snapshot);
         let sight = Sight { context, style: self.style, span_ns, going_on: false };
         if self.style.whole {
+            self.block(&self.bursts(snapshot, context))?;
             self.block(&(rows(snapshot, &sight) + &destinations(snapshot, &sight)))?;
         }
         let length = duration(span_ns);

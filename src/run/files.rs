@@ -7,9 +7,10 @@ use crate::capture::fileset::{FileLink, FileSet, STANDARD_INPUT};
 use crate::capture::{LinkId, LinkType, host_mac};
 use crate::config::{Config, OutputMode};
 use crate::decode::{Decoder, DirectionRule, LinkContext, VlanStacks};
+use crate::meter::bins::Speeds;
 use crate::output::{Context, Coverages, LinkFacts, Start, StopReason};
 use crate::worker::files::{Job, Walked};
-use crate::worker::outbox::{BUFFERS_FILE, outbox};
+use crate::worker::outbox::{BUFFERS_FILE, Outbox, outbox};
 use crate::worker::{Intervals, Worker, files};
 use crossbeam_channel::bounded;
 use std::path::PathBuf;
@@ -50,6 +51,8 @@ pub(super) fn run(config: &Config, groups: &[Vec<PathBuf>], signals: &Signals) -
         (0..workers).map(|_| outbox(BUFFERS_FILE, tables.accounts, true)).unzip();
     let (snapshots, to_deliver) = bounded(SNAPSHOTS);
     let (mut aggregator, here) = super::aggregator(config, interval_ns, &tables, None, inboxes);
+    let speeds = Arc::<Speeds>::default();
+    aggregator.look_at_milliseconds(super::milliseconds(config, speeds.clone(), true));
     deliver.count_from(aggregator.handle());
     let links: Arc<Mutex<Vec<LinkFacts>>> = Arc::default();
     let rules = Rules::new(config, groups);
@@ -70,6 +73,9 @@ pub(super) fn run(config: &Config, groups: &[Vec<PathBuf>], signals: &Signals) -
             let mut on_link = |number: LinkId, link: &FileLink, decoder: &mut Decoder| {
                 let rule = rules.of(link);
                 let mut facts = facts_of(&link.interface, link.group);
+                let told = config.link_speeds.iter().rev().find(|(name, _)| *name == facts.name);
+                facts.speed_bits_per_second = told.map(|(_, speed)| *speed).or(facts.speed_bits_per_second);
+                speeds.set(number, facts.speed_bits_per_second);
                 facts.direction_unknown = !link.directed && matches!(rule, DirectionRule::AsTold);
                 if !facts.direction_unknown {
                     here.set_directed(number);
@@ -90,7 +96,12 @@ pub(super) fn run(config: &Config, groups: &[Vec<PathBuf>], signals: &Signals) -
                 duration_ns: config.duration_ns,
                 stop,
             };
-            let workers = outboxes.into_iter().map(|outbox| Worker::new(tables, outbox)).collect();
+            let worker = |outbox: Outbox| {
+                let mut worker = Worker::new(tables, outbox.answers(true));
+                worker.set_speeds(speeds.clone());
+                worker
+            };
+            let workers = outboxes.into_iter().map(worker).collect();
             files::run(job, workers)
         });
         for snapshot in to_deliver.iter() {

@@ -17,11 +17,12 @@ use crate::capture::fanout::{self, Dealing};
 use crate::capture::link::{self, Bond, CounterReader, EventSource, LinkError, Root, Selection, Watch};
 use crate::config::Config;
 use crate::decode::{Decoder, DirectionRule, LinkContext, VlanStacks};
+use crate::meter::bins::Speeds;
 use crate::output::{BondFacts, Context, LinkFacts, Notice, RingFacts, Start, StopReason};
 use crate::worker::clock::now_ns;
 use crate::worker::live::{Control, HANDOVERS, Live, Setup};
 use crate::worker::outbox::{BUFFERS_LIVE, outbox};
-use crate::worker::{Intervals, Worker};
+use crate::worker::{Intervals, Worker, ticks};
 use control::{Controller, Line};
 use coverage::Meter;
 use crossbeam_channel::bounded;
@@ -80,6 +81,9 @@ pub(super) fn run(config: &Config, named: &[String], signals: &Signals) -> Resul
     let (told_out, told) = bounded(MESSAGES);
     let (outboxes, inboxes): (Vec<_>, Vec<_>) =
         (0..workers).map(|_| outbox(BUFFERS_LIVE, tables.accounts, false)).unzip();
+    let speeds = Arc::<Speeds>::default();
+    let set_speed = |(number, watch): (usize, &Watch)| speeds.set(number as u8, watch.line_speed());
+    selection.watched.iter().enumerate().for_each(set_speed);
     let (handovers, handed): (Vec<_>, Vec<_>) = (0..workers).map(|_| bounded(HANDOVERS)).unzip();
     let (lines, controls): (Vec<_>, Vec<_>) = (0..workers).map(|_| bounded(CONTROLS)).unzip();
     let (notice_out, notices) = bounded(MESSAGES);
@@ -88,6 +92,7 @@ pub(super) fn run(config: &Config, named: &[String], signals: &Signals) -> Resul
     let links = Arc::new(Mutex::new(context.links.clone()));
     let meter = Arc::new(Mutex::new(Meter::new(config.filter.is_some())));
     let (mut aggregator, here) = super::aggregator(config, interval_ns, &tables, Some(PATIENCE), inboxes);
+    aggregator.look_at_milliseconds(super::milliseconds(config, speeds.clone(), false));
     aggregator.begin_at(start_ns);
     deliver.count_from(aggregator.handle());
     (0..selection.watched.len() as u8).for_each(|number| here.set_directed(number));
@@ -122,6 +127,7 @@ pub(super) fn run(config: &Config, named: &[String], signals: &Signals) -> Resul
                 number,
                 cpu: cpu_of(&cpus, number, workers, config),
                 intervals: Intervals::from(interval_ns, start_ns),
+                ticks: ticks(interval_ns),
                 deal: dealt_by_us.then_some(deal),
                 handovers: handovers.clone(),
                 handed,
@@ -130,12 +136,14 @@ pub(super) fn run(config: &Config, named: &[String], signals: &Signals) -> Resul
                 accounts: super::ends_all(config, &tables),
                 counted: config.count.is_some().then(|| counted[number].clone()),
             };
-            let stacks = stacks.clone();
+            let (stacks, speeds) = (stacks.clone(), speeds.clone());
             let quotes = config.icmp;
             threads.spawn(format!("worker {number}"), move || {
                 let mut decoder = Decoder::new(Vec::new(), stacks);
                 decoder.set_quotes(quotes);
-                Live::new(Worker::new(tables, outbox), decoder, setup).run();
+                let mut worker = Worker::new(tables, outbox.answers(true));
+                worker.set_speeds(speeds);
+                Live::new(worker, decoder, setup).run();
             });
         }
         drop((handovers, told_out));

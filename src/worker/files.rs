@@ -6,7 +6,7 @@
 //! boundaries, so that what is printed does not depend on their number.
 //! Channels block here: of a file nothing may be lost.
 
-use super::{Intervals, Worker};
+use super::{Intervals, TICK_NS, Worker, ticks};
 use crate::capture::LinkId;
 use crate::capture::fileset::{FileLink, FileSet, Met};
 use crate::decode::{Decoder, Kind, Packet};
@@ -32,6 +32,8 @@ enum Step {
         skipped: u64,
     },
     StopSweeping,
+    /// Milliseconds up to this time are handed over.
+    Tick(u64),
     /// Packets that came after their interval's end.
     Late(u64),
     Finish {
@@ -45,6 +47,7 @@ trait Target {
     fn place(&mut self) -> &mut Packet;
     fn placed(&mut self);
     fn cut(&mut self, boundary_ns: u64, skipped: u64);
+    fn tick(&mut self, time_ns: u64);
     fn late(&mut self);
     fn stop_sweeping(&mut self);
     fn finish(self, boundary_ns: u64);
@@ -111,6 +114,7 @@ fn walk<T: Target>(job: Job<'_>, mut target: T) -> Walked {
     let frames_left = job.frames_max.unwrap_or(u64::MAX);
     let mut pace = Pace {
         intervals,
+        ticks: ticks(intervals.length_ns()),
         frames_left,
         until_look: LOOK.min(frames_left),
         duration_ns: job.duration_ns,
@@ -155,6 +159,8 @@ fn walk<T: Target>(job: Job<'_>, mut target: T) -> Walked {
 /// Where a walk is in time, and how far it may go without a look at anything else.
 struct Pace {
     intervals: Intervals,
+    /// Whole seconds, where intervals are longer.
+    ticks: Option<Intervals>,
     /// Frames that may follow, as of the last look, and those until the next one.
     frames_left: u64,
     until_look: u64,
@@ -214,9 +220,18 @@ impl Pace {
             }
         } else if let Some(passed) = self.intervals.observe(time_ns) {
             pass(target, self.intervals.length_ns(), passed);
+            if passed.skipped > 0 {
+                target.tick(time_ns);
+            }
+        }
+        if let Some(ticks) = &mut self.ticks
+            && ticks.observe(time_ns).is_some()
+        {
+            target.tick(ticks.next_ns().map_or(time_ns, |next| next - TICK_NS));
         }
         self.latest_ns = self.latest_ns.max(time_ns);
-        let next_ns = self.intervals.next_ns().unwrap_or(u64::MAX);
+        let ends = [Some(self.intervals), self.ticks].into_iter().flatten().filter_map(|one| one.next_ns());
+        let next_ns = ends.min().unwrap_or(u64::MAX);
         self.calm_until_ns =
             next_ns.min(self.ends_ns).min(self.latest_ns.saturating_add(STEP_AHEAD_NS)).max(1);
         true
@@ -264,6 +279,10 @@ impl Target for Single {
     fn cut(&mut self, boundary_ns: u64, skipped: u64) {
         self.flush();
         self.worker.cut_whole(boundary_ns, skipped);
+    }
+    fn tick(&mut self, time_ns: u64) {
+        self.flush();
+        self.worker.tick(time_ns);
     }
     fn late(&mut self) {
         self.worker.count_late(1);
@@ -342,6 +361,11 @@ impl Target for Several {
             line.send(Step::Cut { boundary_ns, skipped });
         }
     }
+    fn tick(&mut self, time_ns: u64) {
+        for line in &mut self.lines {
+            line.send(Step::Tick(time_ns));
+        }
+    }
     fn late(&mut self) {
         self.late += 1;
     }
@@ -367,6 +391,7 @@ fn serve(mut worker: Worker, steps: Receiver<Step>, empties: Sender<Vec<Packet>>
                 let _ = empties.try_send(packets);
             }
             Step::Cut { boundary_ns, skipped } => worker.cut_whole(boundary_ns, skipped),
+            Step::Tick(time_ns) => worker.tick(time_ns),
             Step::Late(packets) => worker.count_late(packets),
             Step::StopSweeping => worker.stop_sweeping(),
             Step::Finish { boundary_ns } => {

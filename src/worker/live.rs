@@ -99,6 +99,8 @@ pub struct Setup {
     pub cpu: Option<usize>,
     /// Where intervals end.
     pub intervals: Intervals,
+    /// Where whole seconds end, for intervals that are longer.
+    pub ticks: Option<Intervals>,
     /// Whose a flow is; None where frames are not dealt by our own hash.
     pub deal: Option<DealKey>,
     /// To the other workers, by number.
@@ -273,6 +275,7 @@ impl Live {
     #[inline]
     fn ends_something(&self, time_ns: u64) -> bool {
         self.setup.intervals.next_ns().is_some_and(|next| time_ns >= next)
+            || self.setup.ticks.and_then(|ticks| ticks.next_ns()).is_some_and(|next| time_ns >= next)
             || self.marks.first().is_some_and(|&mark| time_ns >= mark)
     }
 
@@ -326,6 +329,14 @@ impl Live {
             };
             self.worker.skip(skipped);
             self.cut(boundary_ns);
+            if skipped > 0 {
+                self.worker.tick(time_ns);
+            }
+        }
+        if let Some(ticks) = &mut self.setup.ticks
+            && ticks.observe(time_ns).is_some()
+        {
+            self.worker.tick(time_ns);
         }
     }
 
@@ -387,7 +398,9 @@ impl Live {
         }
         self.merge.restart(to_ns);
         self.worker.set_back(by_ns);
-        self.setup.intervals = Intervals::from(self.setup.intervals.length_ns(), to_ns);
+        self.worker.restart_bins(to_ns);
+        let clocks = std::iter::once(&mut self.setup.intervals).chain(&mut self.setup.ticks);
+        clocks.for_each(|clock| *clock = Intervals::from(clock.length_ns(), to_ns));
         self.cut(to_ns);
     }
 
@@ -547,6 +560,7 @@ mod tests {
             number: 0,
             cpu: None,
             intervals: Intervals::from(S, 100 * S),
+            ticks: None,
             deal: None,
             handovers: Vec::new(),
             handed,
@@ -575,7 +589,7 @@ mod tests {
     fn cuts_of(inbox: &Inbox) -> Vec<super::super::outbox::Cut> {
         let messages = inbox.messages.try_iter().filter_map(|message| match message {
             Message::Cut(cut) => Some(*cut),
-            Message::Records(_) => None,
+            Message::Records(_) | Message::Bins(_) | Message::Answer(_) => None,
         });
         messages.collect()
     }

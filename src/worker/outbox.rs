@@ -7,9 +7,11 @@
 //! next slice, and ended flows whose records find no room are counted as
 //! `unreported` by the table.
 
+use super::look::{Answer, Ask};
 use crate::capture::LinkId;
 use crate::flow::record::{Buffer, Sink};
 use crate::flow::table::TableStats;
+use crate::meter::bins::LaneBins;
 use crate::meter::totals::{Count, LaneTotals};
 use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
 
@@ -18,8 +20,10 @@ pub const BUFFERS_FILE: usize = 4;
 /// Buffers of one worker on rings: 262,144 records, some seconds of ended
 /// flows while the aggregator does not run.
 pub const BUFFERS_LIVE: usize = 128;
-/// Cuts that may wait beside the buffers.
-const CUTS_WAITING: usize = 8;
+/// Cuts, bins and answers that may wait beside the buffers.
+const CUTS_WAITING: usize = 16;
+/// Questions that may wait for a worker.
+const ASKS_WAITING: usize = 16;
 
 /// What the kernel says of one ring, since it was opened.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -96,12 +100,29 @@ impl Cut {
     }
 }
 
+/// Milliseconds that have ended, of all lanes of a worker.
+#[derive(Clone, Debug, Default)]
+pub struct BinCut {
+    /// Nothing that begins before this millisecond follows.
+    pub until_ms: u64,
+    /// A lane may stand here more than once.
+    pub lanes: Vec<LaneBins>,
+    /// The clock was set back: milliseconds begin anew at `until_ms`.
+    pub set_back: bool,
+    /// The worker has stopped; it waits until it is told to go on.
+    pub last: bool,
+}
+
 /// What travels to the aggregator.
 pub enum Message {
     /// Records of touched flows.
     Records(Box<Buffer>),
     /// All records up to this boundary have been sent.
     Cut(Box<Cut>),
+    /// Milliseconds that have ended; before the cut that ends there.
+    Bins(Box<BinCut>),
+    /// Who filled some of them.
+    Answer(Box<Answer>),
 }
 
 /// The aggregator's end.
@@ -110,6 +131,8 @@ pub struct Inbox {
     pub messages: Receiver<Message>,
     /// Buffers on their way back.
     pub empties: Sender<Box<Buffer>>,
+    /// Questions.
+    pub asks: Sender<Ask>,
 }
 
 /// The worker's end.
@@ -121,14 +144,19 @@ pub struct Outbox {
     to_make: usize,
     accounts: bool,
     waits: bool,
+    asks: Receiver<Ask>,
+    /// Whether the aggregator has questions.
+    answers: bool,
 }
 
 /// A pair of ends. `waits`: the worker waits where there is no room (files).
 pub fn outbox(buffers: usize, accounts: bool, waits: bool) -> (Outbox, Inbox) {
     let (messages, inbox) = bounded(buffers + CUTS_WAITING);
     let (back, empties) = bounded(buffers);
-    let outbox = Outbox { current: None, messages, empties, to_make: buffers, accounts, waits };
-    (outbox, Inbox { messages: inbox, empties: back })
+    let (ask, asks) = bounded(ASKS_WAITING);
+    let outbox =
+        Outbox { current: None, messages, empties, to_make: buffers, accounts, waits, asks, answers: false };
+    (outbox, Inbox { messages: inbox, empties: back, asks: ask })
 }
 
 impl Outbox {
@@ -182,6 +210,42 @@ impl Outbox {
             Err(TrySendError::Full(Message::Cut(cut))) => Some(cut),
             _ => None,
         }
+    }
+
+    /// The aggregator will ask who filled milliseconds: a worker on files waits
+    /// for its questions at each hand-over, so that the answer is the same however
+    /// fast it is.
+    pub fn answers(mut self, answers: bool) -> Outbox {
+        self.answers = answers;
+        self
+    }
+
+    /// Whether milliseconds are wanted at all.
+    pub fn is_asked(&self) -> bool {
+        self.answers
+    }
+
+    /// Sends bins or an answer. Hands it back where there is no room, live.
+    pub fn tell(&mut self, message: Message) -> Option<Message> {
+        if self.waits {
+            let _ = self.messages.send(message);
+            return None;
+        }
+        match self.messages.try_send(message) {
+            Err(TrySendError::Full(message)) => Some(message),
+            _ => None,
+        }
+    }
+
+    /// A question, if there is one; where the worker waits, when there is one.
+    /// None also where nobody asks any more.
+    pub fn asked(&mut self) -> Option<Ask> {
+        if self.waits { self.asks.recv().ok() } else { self.asks.try_recv().ok() }
+    }
+
+    /// Whether it waits for room, and for questions.
+    pub fn waits(&self) -> bool {
+        self.waits
     }
 
     /// The worker has nothing else to do any more: nothing is left out now.

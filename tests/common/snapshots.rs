@@ -144,6 +144,9 @@ pub fn empty(time_ns: u64) -> Snapshot {
         accounts_lost: 0,
         destinations: None,
         handshakes: Default::default(),
+        spreads: Vec::new(),
+        bursts: Vec::new(),
+        bursts_lost: 0,
         faults: Vec::new(),
         last: false,
     }

@@ -92,12 +92,33 @@ impl<T: Copy> LargeVec<T> {
     }
 }
 
+/// Types of which all bits zero are a value.
+///
+/// # Safety
+/// That must be so.
+pub unsafe trait Zero: Copy {}
+// SAFETY: 0 is a number.
+unsafe impl<const N: usize> Zero for [u32; N] {}
+// SAFETY: as above.
+unsafe impl<const N: usize> Zero for [u64; N] {}
+
+impl<T: Zero> LargeVec<T> {
+    /// So many items of zeros; they take memory when they are written to.
+    pub fn zeroed(length: usize, reading: Reading) -> LargeVec<T> {
+        let mut list = LargeVec::new(length, reading);
+        // The kernel's fresh pages are zeros (mmap(2), MAP_ANONYMOUS), a valid
+        // value of such a type; the mapping is at least `length` items long.
+        list.length = length;
+        list
+    }
+}
+
 impl<T: Copy> Deref for LargeVec<T> {
     type Target = [T];
     #[inline]
     fn deref(&self) -> &[T] {
-        // SAFETY: the first `length` items were written by `push`, and a Copy
-        // type is valid for as long as it is not overwritten; the borrow of
+        // SAFETY: the first `length` items were written by `push` (or are fresh
+        // zeros of an array of numbers, `zeroed`), and a Copy type is valid for as long as it is not overwritten; the borrow of
         // self keeps the mapping and keeps writers out.
         unsafe { std::slice::from_raw_parts(self.start.as_ptr(), self.length) }
     }
@@ -137,6 +158,9 @@ mod tests {
             list[2] = [5, 6];
             assert_eq!(list[..], [[1, 2], [1, 2], [5, 6]]);
         }
+        let mut zeros = LargeVec::<[u32; 3]>::zeroed(1000, Reading::InOrder);
+        zeros[999] = [1, 2, 3];
+        assert!(zeros[..999].iter().all(|&item| item == [0; 3]) && zeros[999] == [1, 2, 3]);
         let nothing: LargeVec<u8> = LargeVec::new(0, Reading::InOrder);
         assert!(nothing.is_empty());
     }

@@ -3,13 +3,15 @@
 
 use super::FlowTable;
 use crate::decode::{Packet, protocol};
+use crate::flow::beside::Beside;
 use crate::flow::class::class_of;
-use crate::flow::entry::{mark, state};
+use crate::flow::detail::Details;
+use crate::flow::entry::{Entry, mark, state};
 use crate::flow::idle::Class;
 use crate::flow::key::FlowKey;
-use crate::flow::record::{EndReason, FlowExchange, Sink};
+use crate::flow::record::{EndReason, FlowExchange, Sink, TcpAccount};
 use crate::flow::track::Events;
-use crate::flow::{exchange, handshake};
+use crate::flow::{exchange, handshake, sequence};
 
 impl FlowTable {
     /// An ICMP error quotes a segment: an attempt to connect may have failed.
@@ -56,6 +58,7 @@ impl FlowTable {
     pub(super) fn end<S: Sink>(&mut self, slot: u32, reason: EndReason, now_ns: u64, sink: &mut S) {
         self.conclude(slot, reason, now_ns, sink);
         self.write(slot, Some(reason), sink);
+        self.keep_name(slot, now_ns);
         let entry = &mut self.entries[slot as usize];
         if entry.state >> state::TOUCH_SHIFT == self.current as u32 + 1 {
             // Its last record has what came after the boundary, and goes before the cut.
@@ -84,5 +87,15 @@ impl FlowTable {
         let session = handshake::end(entry, &self.beside[slot as usize], slot, reason, times);
         let exchange = exchange::end(entry, &mut self.details);
         self.hand_over(slot, &Events { session, exchange }, sink);
+    }
+}
+
+/// What is kept of a TCP connection beside its entry.
+pub(super) fn tcp_account(entry: &Entry, beside: &Beside, details: &Details) -> TcpAccount {
+    TcpAccount {
+        streams: [0, 1].map(|side| sequence::stream(entry, details, side)),
+        beside: *beside,
+        round_trips: details.round_trips(entry),
+        exchanges: details.exchange_times(entry),
     }
 }

@@ -31,6 +31,8 @@ pub enum Line<'a> {
     /// Connections to one server address, in one interval in which there were any (with `--by destination`, as
     /// many as `--top` says): most attempts first, then most exchanges, then by address.
     Destination(Destination<'a>),
+    /// A time in which one direction of a link was full (`--burst-threshold`), once it is over.
+    Burst(super::bursts::Line<'a>),
     /// A handshake that ended.
     Session(Session<'a>),
     /// The whole account of one connection (flow), since its start.
@@ -199,6 +201,22 @@ pub struct Lane {
     /// Highest second since the start (highest interval, where that is longer).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub peak_1s_bits_per_second: Option<u64>,
+    /// Highest millisecond, in bits on the line (padding, FCS, preamble and gap included) per second.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub peak_1ms_bits_per_second: Option<u64>,
+    /// Median of the milliseconds, empty ones included, as below.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub p50_1ms_bits_per_second: Option<u64>,
+    /// 90 of 100 milliseconds had no more.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub p90_1ms_bits_per_second: Option<u64>,
+    /// 99 of 100 milliseconds had no more.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub p99_1ms_bits_per_second: Option<u64>,
+    /// Milliseconds by how full they were, where the link's speed is known: empty; above 0 and below
+    /// 10 %, below 20 %, and so on, below 90 %; below 99 %; 99 % and more.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub milliseconds_by_utilisation: Option<[u64; 12]>,
     /// With a filter: the interface's own rate, what the filter left out included; null where it could not be read.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub unfiltered_bits_per_second: Option<u64>,

@@ -10,6 +10,7 @@ use super::lines::{
 use super::rows::{End, Row, Vlan};
 use crate::aggregate::group::role_source;
 use crate::aggregate::snapshot::{CaptureFigures, Snapshot, client_first};
+use crate::aggregate::spread::SpreadFigures;
 use crate::aggregate::window::Averages;
 use crate::capture::LinkId;
 use crate::decode::protocol;
@@ -83,6 +84,7 @@ pub fn interface<'a>(
         coverage: coverage_of(coverage, link, 0),
         table: &snapshot.table_interval,
         late_workers: &snapshot.late_workers,
+        spreads: snapshot.spreads.get(link as usize).map(|spreads| spreads[0]),
         span_ns,
     };
     let rows = snapshot.link_rows.get(link as usize).map_or(&[][..], |rows| rows);
@@ -114,6 +116,7 @@ pub fn stop<'a>(
             coverage: coverage_of(coverage, link, 1),
             table: &snapshot.table,
             late_workers: &snapshot.late_workers,
+            spreads: snapshot.spreads.get(link as usize).map(|spreads| spreads[1]),
             span_ns,
         };
         measured.figures(context.link_name(link), context.link(link))
@@ -149,6 +152,7 @@ struct Measured<'s, 'a> {
     coverage: Coverage,
     table: &'s TableStats,
     late_workers: &'a [usize],
+    spreads: Option<[SpreadFigures; 2]>,
     span_ns: u64,
 }
 
@@ -171,6 +175,7 @@ impl<'a> Measured<'_, 'a> {
         let lane = &self.lanes[which];
         let [frames, frame_bytes] = differing(lane.count, lane.frames, lane.frame_bytes);
         let occurred = CLASS_NAMES.iter().zip(&lane.classes).filter(|(_, count)| count.packets > 0);
+        let spread = self.spreads.map(|spreads| spreads[which]);
         let [short, middle, long] = self.averages.windows.map(|rates| rates.map(|rates| rates[which]));
         Lane {
             packets: lane.count.packets,
@@ -180,6 +185,11 @@ impl<'a> Measured<'_, 'a> {
             average_10s_bits_per_second: middle,
             average_40s_bits_per_second: long,
             peak_1s_bits_per_second: self.averages.peak.map(|rates| rates[which]),
+            peak_1ms_bits_per_second: spread.map(|spread| spread.peak),
+            p50_1ms_bits_per_second: spread.map(|spread| spread.p50),
+            p90_1ms_bits_per_second: spread.map(|spread| spread.p90),
+            p99_1ms_bits_per_second: spread.map(|spread| spread.p99),
+            milliseconds_by_utilisation: spread.and_then(|spread| spread.classes),
             unfiltered_bits_per_second: self.coverage.nic_bits_per_second.map(|rates| rates[which]),
             line_utilisation_ratio: line_utilisation(lane, facts, self.span_ns),
             frames,
