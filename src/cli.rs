@@ -158,6 +158,14 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "WHAT", help_heading = "Output")]
     by: Option<By>,
 
+    /// Names for networks and ports, for --by class and in bursts
+    ///
+    /// One class a line: its name, then networks (192.0.2.0/24), ports of the server
+    /// (:443, :6800-7300/tcp) or both (192.0.2.0/24:443, IPv6 in brackets), apart by
+    /// blanks; # begins a comment. The first line that fits a connection has it.
+    #[arg(long, value_name = "FILE", help_heading = "Output")]
+    classes: Option<PathBuf>,
+
     /// With --by destination: no other servers are shown; repeatable
     ///
     /// An address, or address:port (IPv6 in brackets). Interfaces have their whole
@@ -359,6 +367,7 @@ mod tests {
             promiscuous: true,
             link_speeds: vec![],
             bursts: crate::config::Bursts::default(),
+            classes: None,
             local_networks: vec![],
             workers: None,
             cpus: vec![],
@@ -427,6 +436,14 @@ mod tests {
                     vec![("192.0.2.1".parse().unwrap(), None), ("2001:db8::1".parse().unwrap(), Some(443))];
             }),
             ("--by port -P", |c| c.by = By::Port),
+            ("--classes names --by class", |c| {
+                c.by = By::Class;
+                c.classes = Some("names".into());
+            }),
+            ("--burst-threshold 92.5% --burst-min 2 --burst-gap 10", |c| {
+                c.bursts = Bursts { threshold: BurstThreshold::Thousandths(925), least_ms: 2, gap_ms: 10 };
+            }),
+            ("--burst-threshold 900M", |c| c.bursts.threshold = BurstThreshold::Rate(900_000_000)),
             ("--by interface", |c| c.by = By::Interface),
             ("--sort bytes", |c| c.sort = Sort::Bytes),
             ("--sort packets", |c| c.sort = Sort::Packets),

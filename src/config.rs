@@ -83,6 +83,8 @@ pub struct Config {
     pub socket: Option<PathBuf>,
     /// What a burst is.
     pub bursts: Bursts,
+    /// File that names networks and ports.
+    pub classes: Option<PathBuf>,
 }
 
 /// When a direction of a link is full.
@@ -224,6 +226,8 @@ pub enum By {
     Destination,
     /// Protocol and server port.
     Port,
+    /// A class that `--classes` names.
+    Class,
     /// A network interface.
     Interface,
 }

@@ -8,6 +8,7 @@
 //! Files: channels block, nothing is lost. Live: nothing blocks a worker.
 //! Signals set a flag that everybody looks at.
 
+mod classes;
 mod deliver;
 mod files;
 mod live;
@@ -18,6 +19,7 @@ mod stat;
 pub use stat::stat;
 
 use crate::aggregate::burst::{Limits, Threshold};
+use crate::aggregate::classes::Classes;
 use crate::aggregate::destination::Wanted;
 use crate::aggregate::millis;
 use crate::aggregate::snapshot::RowName;
@@ -184,6 +186,7 @@ fn aggregator(
     interval_ns: u64,
     tables: &TableConfig,
     patience: Option<Duration>,
+    classes: Arc<Classes>,
     inboxes: Vec<Inbox>,
 ) -> (Aggregator, Arc<Here>) {
     let flows_max = tables.flows_max;
@@ -192,6 +195,7 @@ fn aggregator(
     let networks = config.local_networks.iter().map(|&(address, prefix)| Network::new(address, prefix));
     let here = Arc::new(Here::new(networks.collect()));
     let mut aggregator = Aggregator::new(wanted, inboxes);
+    aggregator.classify(classes);
     aggregator.watch(watches(config), here.clone());
     if config.by == By::Destination {
         let wanted = Wanted {
@@ -204,14 +208,26 @@ fn aggregator(
     (aggregator, here)
 }
 
+/// Classes, and their names for outputs.
+fn classes(config: &Config) -> Result<(Arc<Classes>, Vec<String>), RunError> {
+    let Some(path) = &config.classes else { return Ok(Default::default()) };
+    let (classes, names) = classes::read(path)?;
+    Ok((Arc::new(classes), names))
+}
+
 /// What is wanted of milliseconds: bursts, and who filled them.
-fn milliseconds(config: &Config, speeds: Arc<Speeds>, workers_wait: bool) -> millis::Wanted {
+fn milliseconds(
+    config: &Config,
+    speeds: Arc<Speeds>,
+    classes: Arc<Classes>,
+    workers_wait: bool,
+) -> millis::Wanted {
     let threshold = match config.bursts.threshold {
         BurstThreshold::Thousandths(thousandths) => Threshold::Ratio(f64::from(thousandths) / 1000.0),
         BurstThreshold::Rate(rate) => Threshold::Rate(rate),
     };
     let limits = Limits { threshold, least_ms: config.bursts.least_ms, gap_ms: config.bursts.gap_ms };
-    millis::Wanted { limits, speeds, culprits: config.top, workers_wait }
+    millis::Wanted { limits, speeds, classes, culprits: config.top, workers_wait }
 }
 
 /// What handshakes are counted by.
@@ -243,6 +259,7 @@ fn views(config: &Config) -> Views {
             By::Host => Grouping::Host,
             By::Destination => Grouping::Destination,
             By::Port => Grouping::Port,
+            By::Class => Grouping::Class,
             By::Interface => Grouping::Interface,
         },
         order: match config.sort {

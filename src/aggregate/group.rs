@@ -5,6 +5,7 @@
 //! place is summed in one group of its own per scope, so the rows of a view
 //! still add up.
 
+use super::classes::{Classes, NO_CLASS};
 use super::rows::{RowSight, RowState, Rows};
 use super::snapshot::{InterfaceFigures, Row, RowName};
 use super::view::{Grouping, Order, View};
@@ -15,6 +16,7 @@ use crate::meter::totals::{Count, LaneTotals};
 use std::cmp::Ordering;
 use std::collections::{BinaryHeap, HashMap};
 use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
 
 /// Groups of all views together.
 pub const GROUPS_MAX: usize = 1 << 20;
@@ -52,6 +54,7 @@ pub struct Groups {
     histories: Histories,
     interval: u32,
     groups_max: usize,
+    classes: Arc<Classes>,
     free: Vec<u32>,
     /// Groups that made room, and the interval in which that was tried last.
     folded: u64,
@@ -108,11 +111,17 @@ impl Groups {
             histories: Histories::new(averages),
             interval: 0,
             groups_max: GROUPS_MAX,
+            classes: Arc::default(),
             free: Vec::new(),
             folded: 0,
             folded_in: 0,
             generation: 0,
         }
+    }
+
+    /// What classes are.
+    pub(super) fn classify(&mut self, classes: Arc<Classes>) {
+        self.classes = classes;
     }
 
     /// Keeps what a view asks for, over all interfaces or of each; whether it is
@@ -200,6 +209,7 @@ impl Groups {
             }
             Grouping::Destination => RowName::Destination(key.ip(server)),
             Grouping::Port => RowName::Port(key.protocol(), key.end(server).port),
+            Grouping::Class => RowName::Class(self.classes.of(key, row.client_second)),
             Grouping::Connection => RowName::Connection(*key),
             Grouping::Interface => RowName::Interface(lane.link()),
         };
@@ -335,8 +345,10 @@ fn directions(grouping: Grouping, row: &RowState, side: usize) -> &'static [usiz
         Grouping::Host => &[1, 0],
         Grouping::Pair | Grouping::Connection | Grouping::Interface if side == 0 => &[0],
         Grouping::Pair | Grouping::Connection | Grouping::Interface => &[1],
-        Grouping::Destination | Grouping::Port if side == row.client_second as usize => &[0],
-        Grouping::Destination | Grouping::Port => &[1],
+        Grouping::Destination | Grouping::Port | Grouping::Class if side == row.client_second as usize => {
+            &[0]
+        }
+        Grouping::Destination | Grouping::Port | Grouping::Class => &[1],
     }
 }
 
@@ -348,6 +360,7 @@ fn rest_of(name: RowName) -> RowName {
         RowName::Host(_) => RowName::Host(nobody),
         RowName::Destination(_) => RowName::Destination(nobody),
         RowName::Port(..) => RowName::Port(0, 0),
+        RowName::Class(_) => RowName::Class(NO_CLASS),
         RowName::Connection(_) | RowName::Interface(_) => name,
     }
 }
@@ -430,6 +443,7 @@ fn kind_of(name: RowName) -> Option<Grouping> {
         RowName::Host(_) => Some(Grouping::Host),
         RowName::Destination(_) => Some(Grouping::Destination),
         RowName::Port(..) => Some(Grouping::Port),
+        RowName::Class(_) => Some(Grouping::Class),
         RowName::Connection(_) | RowName::Interface(_) => None,
     }
 }

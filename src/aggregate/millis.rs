@@ -14,6 +14,7 @@
 //! Knows bins and answers; does not know links by name, nor where bins come from.
 
 use super::burst::{Detector, Limits, Span};
+use super::classes::Classes;
 use super::culprit::{BEFORE_MS, Burst, Shares};
 use super::spread::{Spread, SpreadFigures};
 use crate::capture::{LINKS_MAX, Lane, LinkId};
@@ -36,6 +37,8 @@ pub struct Wanted {
     pub limits: Limits,
     /// Speeds of the links; they may change while the run goes on.
     pub speeds: Arc<Speeds>,
+    /// What classes are.
+    pub classes: Arc<Classes>,
     /// Culprits of each kind that a burst tells of.
     pub culprits: usize,
     /// Workers wait at each hand-over (files).
@@ -434,7 +437,13 @@ impl Millis {
         for waiting in told {
             let Some((span, open)) = waiting.ended else { continue };
             let lane = waiting.lane;
-            let burst = waiting.shares.tell(lane, &span, waiting.before_ms, self.wanted.culprits);
+            let burst = waiting.shares.tell(
+                lane,
+                &span,
+                waiting.before_ms,
+                self.wanted.culprits,
+                &self.wanted.classes,
+            );
             let speed = self.wanted.speeds.of(lane.link());
             let others = self.others(lane, &span);
             self.bursts.push(Burst { speed, open, others, ..burst });

@@ -15,6 +15,7 @@
 //! Knows records, links by number, views; does not know names, rings or outputs.
 
 pub mod burst;
+pub mod classes;
 pub mod culprit;
 pub mod destination;
 pub mod group;
@@ -33,6 +34,7 @@ use crate::meter::bins::BIN_NS;
 use crate::meter::totals::{Count, LaneTotals};
 use crate::worker::outbox::{Cut, Inbox, LaneMark, Message, RingFigures};
 use arc_swap::ArcSwapOption;
+use classes::Classes;
 use crossbeam_channel::{Receiver, Select, Sender, TryRecvError, TrySendError, after, bounded};
 use destination::{Collector, Wanted};
 use group::{Groups, Stock};
@@ -205,6 +207,11 @@ impl Aggregator {
     /// Handshakes are counted by these watches.
     pub fn watch(&mut self, watches: Watches, here: Arc<Here>) {
         self.watcher = Watcher::new(watches, here);
+    }
+
+    /// What rows by class are.
+    pub fn classify(&mut self, classes: Arc<Classes>) {
+        self.groups.classify(classes);
     }
 
     /// Connections are counted by destination.

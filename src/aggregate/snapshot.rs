@@ -1,5 +1,6 @@
 //! How things stood at one boundary: an immutable object that outputs read.
 
+use super::classes::ClassId;
 use super::culprit::Burst;
 use super::destination::Destinations;
 use super::millis::LinkSpreads;
@@ -146,6 +147,8 @@ pub enum RowName {
     Destination(IpAddr),
     /// IP protocol and port of the server.
     Port(u8, u16),
+    /// A class of traffic.
+    Class(ClassId),
     /// An interface.
     Interface(LinkId),
 }

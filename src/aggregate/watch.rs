@@ -50,7 +50,7 @@ impl Network {
     }
 
     /// Whether it has that end of a flow.
-    fn has(&self, key: &FlowKey, side: usize) -> bool {
+    pub(super) fn has(&self, key: &FlowKey, side: usize) -> bool {
         let [high, low] = key.end(side).address;
         let bits = u128::from(high) << 64 | u128::from(low);
         key.is_ipv6() == self.ipv6 && bits & self.mask == self.bits

@@ -40,7 +40,6 @@ pub(super) const OPTIONS: &[Later] = &[
     flag("", Some('b'), "leave it out, for text has no bars"),
     valued("", Some('m'), "leave it out, for text has no bars to scale"),
     valued("names", None, NO_NAMES),
-    valued("classes", None, "type --by port, or count one class at a time with a filter"),
     flag("anonymize", None, "addresses are printed as they are, so replace them in the output"),
     valued("highlight", None, "leave it out, or pick lines out of -o json"),
     flag("no-color", None, "leave it out, for text has no colours"),
@@ -64,7 +63,6 @@ pub(super) fn find(long: &str) -> Option<&'static Later> {
 /// Values of options that are there: option, value, what to do now.
 pub(super) const VALUES: &[(&str, &str, &str)] = &[
     ("output", "tui", "type -o text for a table at every interval"),
-    ("by", "class", "type --by port, or count one class at a time with a filter"),
     ("sort", "latency", "type --sort rate, bytes or packets"),
     ("sort", "failures", "type --sort rate, bytes or packets"),
 ];

@@ -89,6 +89,7 @@ pub(super) fn resolve(typed: Arguments, file_exists: &dyn Fn(&Path) -> bool) -> 
         )?,
         input: input(typed.interface, &typed.read, file_exists)?,
         log_file: typed.log_file,
+        classes: typed.classes,
         socket: typed.socket,
     })
 }
@@ -133,6 +134,7 @@ fn contradictions(typed: &Arguments) -> Result<(), UsageError> {
         Some(By::Host) => Some("--by host"),
         Some(By::Destination) => Some("--by destination"),
         Some(By::Interface) => Some("--by interface"),
+        Some(By::Class) => Some("--by class"),
         Some(By::Connection | By::Port) | None => None,
     };
     if let (true, Some(by)) = (typed.ports, without_ports) {
@@ -143,6 +145,9 @@ fn contradictions(typed: &Arguments) -> Result<(), UsageError> {
     }
     if !typed.allow.is_empty() && typed.by != Some(By::Destination) {
         return Err(UsageError::Needs { option: "--allow", needed: "--by destination" });
+    }
+    if typed.by == Some(By::Class) && typed.classes.is_none() {
+        return Err(UsageError::Needs { option: "--by class", needed: "--classes FILE" });
     }
     Ok(())
 }

@@ -198,10 +198,11 @@ pub static ROW_COLUMNS: [Column<Row>; 7] = [
             By::Host => "Host",
             By::Destination => "Destination",
             By::Port => "Port",
+            By::Class => "Class",
             By::Interface => "Interface",
         },
-        headings: "`Client → server`, `Address → address`, `Host`, `Destination`, `Port`, `Interface`",
-        json: "`client`, `server`, `vlan` | `a`, `b` | `host` | `destination` | `port`, `protocol` | `interface`",
+        headings: "`Client → server`, `Address → address`, `Host`, `Destination`, `Port`, `Class`, `Interface`",
+        json: "`client`, `server`, `vlan` | `a`, `b` | `host` | `destination` | `port`, `protocol` | `class` | `interface`",
         meaning: "What the row is about. The arrow always points to the server; protocols without ports have \
                   none. `vlan` with its ids, outermost first, where frames are tagged.",
         shown: always,
@@ -354,7 +355,7 @@ fn bits(rate: Option<u64>, sight: &Sight) -> String {
 fn directions(by: By) -> [&'static str; 2] {
     match by {
         By::Connection | By::Pair => ["→", "←"],
-        By::Host | By::Destination | By::Port => ["to ", "from "],
+        By::Host | By::Destination | By::Port | By::Class => ["to ", "from "],
         By::Interface => ["rx ", "tx "],
     }
 }
@@ -417,6 +418,7 @@ fn name(row: &Row, context: &Context) -> String {
         RowName::Host(ip) | RowName::Destination(ip) => ip.to_string(),
         RowName::Port(protocol, port) if has_ports(protocol) => format!("{port}/{}", protocol_name(protocol)),
         RowName::Port(protocol, _) => protocol_name(protocol).into_owned(),
+        RowName::Class(class) => plain(context.class_name(class)).into_owned(),
         RowName::Interface(link) => plain(context.link_name(link)).into_owned(),
     }
 }
@@ -480,7 +482,7 @@ mod tests {
     #[test]
     fn every_heading_stands_in_the_docs() {
         let context = Context { links: vec![Default::default(); 2], ..Context::default() };
-        for by in [By::Connection, By::Pair, By::Host, By::Destination, By::Port, By::Interface] {
+        for by in [By::Connection, By::Pair, By::Host, By::Destination, By::Port, By::Class, By::Interface] {
             let style = Style { by, sort: Sort::Rate, top: 1, unit: Unit::Bits, whole: false };
             let sight = Sight { context: &context, style, span_ns: 0, going_on: true };
             for column in &ROW_COLUMNS {

@@ -16,6 +16,7 @@ pub mod stat;
 pub mod text;
 pub mod units;
 
+use crate::aggregate::classes::ClassId;
 use crate::aggregate::snapshot::Snapshot;
 use crate::capture::{LinkId, LinkType};
 use crate::config::{By, Sort, Unit};
@@ -33,6 +34,8 @@ pub struct Context {
     pub stacks: VlanStacks,
     /// Lines that a slow reader never got, since the start.
     pub lines_lost: u64,
+    /// Names of classes by number; the first is that of what is in none.
+    pub classes: Vec<String>,
 }
 
 static NO_FACTS: LinkFacts = LinkFacts {
@@ -52,6 +55,11 @@ impl Context {
     /// Facts of an interface; none where it has not been introduced.
     pub fn link(&self, link: LinkId) -> &LinkFacts {
         self.links.get(link as usize).unwrap_or(&NO_FACTS)
+    }
+
+    /// Name of a class; `?` where it has none.
+    pub fn class_name(&self, class: ClassId) -> &str {
+        self.classes.get(usize::from(class)).map_or("?", |name| name)
     }
 
     /// Name of an interface; `?` where it has not been introduced.

@@ -39,7 +39,14 @@ pub(super) fn run(config: &Config, groups: &[Vec<PathBuf>], signals: &Signals) -
     let mut deliver = Deliver::new(config, whole, signals)?;
     let stacks = VlanStacks::default();
     let announced = set.announced().iter().map(|link| facts_of(link, 0)).collect();
-    let mut context = Context { host: host_name(), links: announced, stacks: stacks.clone(), lines_lost: 0 };
+    let (classes, class_names) = super::classes(config)?;
+    let mut context = Context {
+        host: host_name(),
+        links: announced,
+        stacks: stacks.clone(),
+        classes: class_names,
+        ..Context::default()
+    };
     let start = Start {
         workers: (0..workers).map(|worker| (worker, None)).collect(),
         filter: config.filter.clone(),
@@ -50,9 +57,10 @@ pub(super) fn run(config: &Config, groups: &[Vec<PathBuf>], signals: &Signals) -
     let (outboxes, inboxes): (Vec<_>, Vec<_>) =
         (0..workers).map(|_| outbox(BUFFERS_FILE, tables.accounts, true)).unzip();
     let (snapshots, to_deliver) = bounded(SNAPSHOTS);
-    let (mut aggregator, here) = super::aggregator(config, interval_ns, &tables, None, inboxes);
+    let (mut aggregator, here) =
+        super::aggregator(config, interval_ns, &tables, None, classes.clone(), inboxes);
     let speeds = Arc::<Speeds>::default();
-    aggregator.look_at_milliseconds(super::milliseconds(config, speeds.clone(), true));
+    aggregator.look_at_milliseconds(super::milliseconds(config, speeds.clone(), classes, true));
     deliver.count_from(aggregator.handle());
     let links: Arc<Mutex<Vec<LinkFacts>>> = Arc::default();
     let rules = Rules::new(config, groups);

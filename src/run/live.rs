@@ -52,7 +52,9 @@ pub(super) fn run(config: &Config, named: &[String], signals: &Signals) -> Resul
     let opener = Opener::new(config, &root, workers, selection.watched.len(), deal)?;
 
     let stacks = VlanStacks::default();
-    let mut context = Context { host: host_name(), stacks: stacks.clone(), ..Context::default() };
+    let (classes, class_names) = super::classes(config)?;
+    let mut context =
+        Context { host: host_name(), stacks: stacks.clone(), classes: class_names, ..Context::default() };
     let mut opened = Vec::new();
     let mut notices = Vec::new();
     for (number, watch) in selection.watched.iter().enumerate() {
@@ -91,8 +93,9 @@ pub(super) fn run(config: &Config, named: &[String], signals: &Signals) -> Resul
     let (passage, snapshots) = write::passage(&lines_lost);
     let links = Arc::new(Mutex::new(context.links.clone()));
     let meter = Arc::new(Mutex::new(Meter::new(config.filter.is_some())));
-    let (mut aggregator, here) = super::aggregator(config, interval_ns, &tables, Some(PATIENCE), inboxes);
-    aggregator.look_at_milliseconds(super::milliseconds(config, speeds.clone(), false));
+    let (mut aggregator, here) =
+        super::aggregator(config, interval_ns, &tables, Some(PATIENCE), classes.clone(), inboxes);
+    aggregator.look_at_milliseconds(super::milliseconds(config, speeds.clone(), classes, false));
     aggregator.begin_at(start_ns);
     deliver.count_from(aggregator.handle());
     (0..selection.watched.len() as u8).for_each(|number| here.set_directed(number));

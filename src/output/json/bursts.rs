@@ -2,6 +2,7 @@
 
 use super::lines::{Head, Map, Time, is_false};
 use super::rows::{End, Vlan};
+use crate::aggregate::classes::ClassId;
 use crate::aggregate::culprit::{self, Burst};
 use crate::meter::bins::BIN_NS;
 use crate::meter::journal::FlowName;
@@ -67,6 +68,9 @@ pub struct Line<'a> {
     hosts: Vec<HostCulprit>,
     /// The same by port of the server.
     ports: Vec<PortCulprit>,
+    /// The same by class, all of them, where `--classes` names any.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    classes: Vec<ClassCulprit<'a>>,
 }
 
 /// What an interface did meanwhile.
@@ -131,6 +135,20 @@ struct HostCulprit {
     /// From it.
     from: Sent,
     /// How much of the burst: connections count at both their ends.
+    #[serde(flatten)]
+    share: Share,
+}
+
+/// A class that filled it.
+#[derive(Serialize, JsonSchema)]
+struct ClassCulprit<'a> {
+    /// Name, `other` for what is in none.
+    class: &'a str,
+    /// To the servers.
+    to: Sent,
+    /// From them.
+    from: Sent,
+    /// How much of the burst.
     #[serde(flatten)]
     share: Share,
 }
@@ -212,6 +230,7 @@ pub fn line<'a>(head: Head<'a>, burst: &Burst, context: &'a Context) -> Line<'a>
         culprits: burst.culprits.iter().map(|culprit| connection(culprit, burst, context)).collect(),
         hosts: burst.hosts.iter().map(|culprit| host(culprit, burst)).collect(),
         ports: burst.ports.iter().map(|culprit| port(culprit, burst)).collect(),
+        classes: burst.classes.iter().map(|culprit| class(culprit, burst, context)).collect(),
     }
 }
 
@@ -233,6 +252,11 @@ fn connection(culprit: &culprit::Culprit<FlowName>, burst: &Burst, context: &Con
 fn host(culprit: &culprit::Culprit<IpAddr>, burst: &Burst) -> HostCulprit {
     let [to, from] = culprit.sent.map(Sent::of);
     HostCulprit { host: culprit.who, to, from, share: Share::of(culprit, burst) }
+}
+
+fn class<'a>(culprit: &culprit::Culprit<ClassId>, burst: &Burst, context: &'a Context) -> ClassCulprit<'a> {
+    let [to, from] = culprit.sent.map(Sent::of);
+    ClassCulprit { class: context.class_name(culprit.who), to, from, share: Share::of(culprit, burst) }
 }
 
 fn port(culprit: &culprit::Culprit<(u8, u16)>, burst: &Burst) -> PortCulprit {

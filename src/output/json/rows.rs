@@ -85,6 +85,15 @@ pub enum Row<'a> {
         /// From it.
         from: Gained,
     },
+    /// By class (`--classes`).
+    Class {
+        /// Name, `other` for what is in none.
+        class: &'a str,
+        /// To the servers.
+        to: Gained,
+        /// From them.
+        from: Gained,
+    },
     /// By interface.
     Interface {
         /// Name.
@@ -175,6 +184,7 @@ impl<'a> Row<'a> {
                 to: first,
                 from: second,
             },
+            RowName::Class(class) => Row::Class { class: context.class_name(class), to: first, from: second },
             RowName::Interface(link) => {
                 Row::Interface { interface: context.link_name(link), to: first, from: second }
             }
