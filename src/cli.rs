@@ -191,7 +191,16 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "FILE", help_heading = "Output")]
     log_file: Option<PathBuf>,
 
-    /// No host names: addresses are always numbers, so this changes nothing
+    /// Names for addresses from a file as /etc/hosts is one
+    ///
+    /// A line is an address, a name, other names; # begins a comment. They stand
+    /// in text in place of addresses, in JSON beside them. Nothing is looked up.
+    #[arg(long, value_name = "FILE", help_heading = "Output")]
+    names: Option<PathBuf>,
+
+    /// No host names looked up: none ever are, so this changes nothing
+    ///
+    /// Those of --names stay, as reading a file is no look-up.
     #[arg(short = 'n', help_heading = "Output")]
     no_host_names: bool,
 
@@ -359,6 +368,7 @@ mod tests {
             connections: false,
             active_timeout_ns: None,
             log_file: None,
+            names: None,
             unit: Unit::Bits,
             handshake_timeout_ns: 60_000_000_000,
             icmp: true,
@@ -424,6 +434,7 @@ mod tests {
             }),
             ("--log-file x.json -t", |c| c.log_file = Some("x.json".into())),
             ("-B", |c| c.unit = Unit::Bytes),
+            ("-n --names hosts", |c| c.names = Some("hosts".into())),
             ("--sessions", |c| c.sessions = true),
             ("--sessions -q", |_| ()),
             ("--quiet", |_| ()),

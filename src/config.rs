@@ -69,6 +69,8 @@ pub struct Config {
     pub active_timeout_ns: Option<u64>,
     /// File for JSON lines, beside `OutputMode::Text` or in place of standard output.
     pub log_file: Option<PathBuf>,
+    /// File of names for addresses, as hosts(5) has it.
+    pub names: Option<PathBuf>,
     /// Unit of rates and sizes in text.
     pub unit: Unit,
     /// How long a handshake may take before it has failed, in nanoseconds, above 0.

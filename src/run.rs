@@ -12,6 +12,7 @@ mod deliver;
 mod files;
 mod live;
 mod log_file;
+mod names;
 mod socket;
 mod stat;
 
@@ -25,7 +26,7 @@ use crate::aggregate::{self, Aggregator};
 use crate::capture::filter::FilterError;
 use crate::config::{self, By, Config, Input, OutputMode, Sort, WatchSide, WatchTerm};
 use crate::flow::table::TableConfig;
-use crate::output::Style;
+use crate::output::{Context, Style};
 use crate::worker::outbox::Inbox;
 use std::collections::HashSet;
 use std::fmt;
@@ -254,6 +255,15 @@ fn only(config: &Config) -> Option<Only> {
     let fits =
         move |name: &RowName| matches!(name, RowName::Destination(address) if allowed.contains(address));
     (!config.allow.is_empty()).then(|| Only::new(fits))
+}
+
+/// What outputs have to know whatever the input is.
+fn context(config: &Config) -> Result<Context, RunError> {
+    Ok(Context {
+        host: host_name(),
+        names: names::read(config.names.as_deref())?.into(),
+        ..Context::default()
+    })
 }
 
 /// This host's name.

@@ -27,7 +27,6 @@ const fn valued(long: &'static str, short: Option<char>, now: &'static str) -> L
 pub(super) const LINGER: &str = "leave it out, for a connection is shown in the interval in which it closed, and has a line with --connections";
 const NO_BURST: &str = "type --interval 0.1 to see shorter peaks";
 const NO_CUT: &str = "cut the file before, as with editcap -A TIME -B TIME, and read it with -r";
-const NO_NAMES: &str = "leave it out, for addresses and ports are shown as numbers";
 const NO_CONFIG: &str = "type the options on the command line, or put them into a shell alias";
 
 /// Options.
@@ -40,7 +39,6 @@ pub(super) const OPTIONS: &[Later] = &[
     valued("report", None, "redirect the output, as in fullcount -o json > FILE"),
     flag("", Some('b'), "leave it out, for text has no bars"),
     valued("", Some('m'), "leave it out, for text has no bars to scale"),
-    valued("names", None, NO_NAMES),
     valued("classes", None, "type --by port, or count one class at a time with a filter"),
     flag("anonymize", None, "addresses are printed as they are, so replace them in the output"),
     valued("highlight", None, "leave it out, or pick lines out of -o json"),

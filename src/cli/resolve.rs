@@ -87,6 +87,7 @@ pub(super) fn resolve(typed: Arguments, file_exists: &dyn Fn(&Path) -> bool) -> 
         )?,
         input: input(typed.interface, &typed.read, file_exists)?,
         log_file: typed.log_file,
+        names: typed.names,
         socket: typed.socket,
     })
 }

@@ -15,7 +15,6 @@ use crate::config::By;
 use crate::flow::key::FlowKey;
 use crate::flow::tcp::TcpState;
 use crate::meter::totals::LaneTotals;
-use std::net::IpAddr;
 
 /// What a cell needs besides what it is about.
 #[derive(Clone, Copy)]
@@ -203,7 +202,8 @@ pub static ROW_COLUMNS: [Column<Row>; 7] = [
         headings: "`Client → server`, `Address → address`, `Host`, `Destination`, `Port`, `Interface`",
         json: "`client`, `server`, `vlan` | `a`, `b` | `host` | `destination` | `port`, `protocol` | `interface`",
         meaning: "What the row is about. The arrow always points to the server; protocols without ports have \
-                  none. `vlan` with its ids, outermost first, where frames are tagged.",
+                  none. Addresses that `--names` knows by their names. `vlan` with its ids, outermost first, where \
+                  frames are tagged.",
         shown: always,
         cell: |row, sight| name(row, sight.context),
     },
@@ -411,22 +411,21 @@ fn name(row: &Row, context: &Context) -> String {
         RowName::Connection(key) => {
             let client = row.client_second as usize;
             let vlan = vlan(&context.stacks.ids(key.vlan()));
-            format!("{} → {}{vlan}", end(&key, client), end(&key, 1 - client))
+            format!("{} → {}{vlan}", end(&key, client, context), end(&key, 1 - client, context))
         }
-        RowName::Pair(a, b) => format!("{a} → {b}"),
-        RowName::Host(ip) | RowName::Destination(ip) => ip.to_string(),
+        RowName::Pair(a, b) => [a, b].map(|ip| context.names.shown(ip)).join(" → "),
+        RowName::Host(ip) | RowName::Destination(ip) => context.names.shown(ip),
         RowName::Port(protocol, port) if has_ports(protocol) => format!("{port}/{}", protocol_name(protocol)),
         RowName::Port(protocol, _) => protocol_name(protocol).into_owned(),
         RowName::Interface(link) => plain(context.link_name(link)).into_owned(),
     }
 }
 
-fn end(key: &FlowKey, side: usize) -> String {
+fn end(key: &FlowKey, side: usize, context: &Context) -> String {
     let (ip, port) = (key.ip(side), key.end(side).port);
-    match (has_ports(key.protocol()), ip) {
-        (false, _) => ip.to_string(),
-        (true, IpAddr::V4(ip)) => format!("{ip}:{port}"),
-        (true, IpAddr::V6(ip)) => format!("[{ip}]:{port}"),
+    match has_ports(key.protocol()) {
+        false => context.names.shown(ip),
+        true => format!("{}:{port}", context.names.before_port(ip)),
     }
 }
 

@@ -31,12 +31,12 @@ pub static DESTINATION_COLUMNS: [Column<Shown>; 16] = [
         heading: |_| "Destination",
         headings: "`Destination`",
         json: "`destination`",
-        meaning: "Address of the server. `others`: those that found no place of their own, there were too many.",
+        meaning: "Address of the server, or its name (`--names`). `others`: those that found no place of their own, there were too many.",
         shown: always,
-        cell: |shown, _| match shown {
+        cell: |shown, sight| match shown {
             Shown { is_sum: true, .. } => String::from("All"),
             Shown { destination, .. } if destination.name == REST => String::from("others"),
-            Shown { destination, .. } => destination.name.address.to_string(),
+            Shown { destination, .. } => sight.context.names.shown(destination.name.address),
         },
     },
     Column {

@@ -6,12 +6,12 @@
 //! from its SYN/ACK on, or evicted from a full table, has no line.
 //! Source: tcpeek 3189698, session.c (`tcpeek_session_print`) and tcpeek.c.
 
+use super::names::Names;
 use super::units::{duration, grouped, number_of, plain, short_moment};
 use crate::aggregate::watch::{Handshakes, Latency, Tally, WatchFigures};
 use crate::flow::record::{Outcome, Session};
 use std::fmt::Write as _;
 use std::io::{self, Write};
-use std::net::IpAddr;
 
 /// What is gathered before it is written.
 const PIECE_BYTES: usize = 64 * 1024;
@@ -204,11 +204,11 @@ impl<W: Write> SessionLines<W> {
         SessionLines { writer, begun: false }
     }
 
-    /// The sessions of an interval.
+    /// The sessions of an interval; ends that have names by these.
     ///
     /// # Errors
     /// Of the writer.
-    pub fn tell(&mut self, handshakes: &Handshakes) -> io::Result<()> {
+    pub fn tell(&mut self, handshakes: &Handshakes, names: &Names) -> io::Result<()> {
         let mut piece = String::new();
         for watched in handshakes.sessions.iter().filter(|watched| !watched.session.syn_unseen) {
             let Some(result) = result(watched.session.outcome) else { continue };
@@ -217,7 +217,7 @@ impl<W: Write> SessionLines<W> {
                                RESULTS      | DUP SYN  DUP S/A";
                 let _ = writeln!(piece, "{heading}\n{}", "-".repeat(118));
             }
-            line(&mut piece, &watched.session, result);
+            line(&mut piece, &watched.session, result, names);
             if piece.len() >= PIECE_BYTES {
                 self.writer.write_all(piece.as_bytes())?;
                 piece.clear();
@@ -228,15 +228,12 @@ impl<W: Write> SessionLines<W> {
     }
 }
 
-fn line(text: &mut String, session: &Session, result: &str) {
+fn line(text: &mut String, session: &Session, result: &str, names: &Names) {
     let ms = session.end_ns.saturating_sub(session.start_ns) / 1_000_000;
     let client = usize::from(session.client_second);
     let [from, to] = [client, 1 - client].map(|side| {
-        let ip = match session.key.ip(side) {
-            IpAddr::V4(ip) => ip.to_string(),
-            IpAddr::V6(ip) => format!("[{ip}]"),
-        };
-        format!("{ip:>15}:{:<5}", session.key.end(side).port)
+        let end = names.before_port(session.key.ip(side));
+        format!("{end:>15}:{:<5}", session.key.end(side).port)
     });
     let (seconds, rest, start) = (ms / 1000, ms % 1000, short_moment(session.start_ns));
     let (syn, synack) = (session.syn_retransmitted, session.synack_retransmitted);

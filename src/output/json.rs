@@ -78,7 +78,7 @@ impl<W: Write> JsonLines<W> {
         }
         for destination in snapshot.destinations.iter().flat_map(|all| &all.of_interval) {
             self.line(time, context, |head| {
-                Line::Destination(destinations::line(head, destination, span_ns))
+                Line::Destination(destinations::line(head, destination, span_ns, context))
             })?;
         }
         Ok(())

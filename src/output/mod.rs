@@ -10,6 +10,7 @@ pub mod figures;
 pub mod handshakes;
 pub mod json;
 pub mod losses;
+pub mod names;
 pub mod socket;
 pub mod stat;
 pub mod text;
@@ -19,7 +20,9 @@ use crate::aggregate::snapshot::Snapshot;
 use crate::capture::{LinkId, LinkType};
 use crate::config::{By, Sort, Unit};
 use crate::decode::VlanStacks;
+use names::Names;
 use std::io;
+use std::sync::Arc;
 
 /// Facts of the run that every line may need.
 #[derive(Clone, Default)]
@@ -32,6 +35,8 @@ pub struct Context {
     pub stacks: VlanStacks,
     /// Lines that a slow reader never got, since the start.
     pub lines_lost: u64,
+    /// Names for addresses.
+    pub names: Arc<Names>,
 }
 
 static NO_FACTS: LinkFacts = LinkFacts {

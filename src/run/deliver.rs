@@ -109,7 +109,8 @@ impl Deliver {
             socket.tell(snapshot, coverage, context);
         }
         // As the summary: no output that a run lives by.
-        if self.sessions.as_mut().is_some_and(|sessions| sessions.tell(&snapshot.handshakes).is_err()) {
+        let told = |to: &mut SessionLines<_>| to.tell(&snapshot.handshakes, &context.names);
+        if self.sessions.as_mut().is_some_and(|sessions| told(sessions).is_err()) {
             self.sessions = None;
         }
         self.each(|output| output.snapshot(snapshot, coverage, context))?;

@@ -1,7 +1,7 @@
 //! A run over capture files.
 
 use super::deliver::Deliver;
-use super::{RunError, Signals, host_name, is_set, table_config};
+use super::{RunError, Signals, is_set, table_config};
 use crate::aggregate::snapshot::Snapshot;
 use crate::capture::fileset::{FileLink, FileSet, STANDARD_INPUT};
 use crate::capture::{LinkId, LinkType, host_mac};
@@ -38,7 +38,7 @@ pub(super) fn run(config: &Config, groups: &[Vec<PathBuf>], signals: &Signals) -
     let mut deliver = Deliver::new(config, whole, signals)?;
     let stacks = VlanStacks::default();
     let announced = set.announced().iter().map(|link| facts_of(link, 0)).collect();
-    let mut context = Context { host: host_name(), links: announced, stacks: stacks.clone(), lines_lost: 0 };
+    let mut context = Context { links: announced, stacks: stacks.clone(), ..super::context(config)? };
     let start = Start {
         workers: (0..workers).map(|worker| (worker, None)).collect(),
         filter: config.filter.clone(),

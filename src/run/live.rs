@@ -11,7 +11,7 @@ mod threads;
 mod write;
 
 use super::deliver::Deliver;
-use super::{RunError, Signals, host_name, table_config};
+use super::{RunError, Signals, table_config};
 use crate::capture::deal::DealKey;
 use crate::capture::fanout::{self, Dealing};
 use crate::capture::link::{self, Bond, CounterReader, EventSource, LinkError, Root, Selection, Watch};
@@ -51,7 +51,7 @@ pub(super) fn run(config: &Config, named: &[String], signals: &Signals) -> Resul
     let opener = Opener::new(config, &root, workers, selection.watched.len(), deal)?;
 
     let stacks = VlanStacks::default();
-    let mut context = Context { host: host_name(), stacks: stacks.clone(), ..Context::default() };
+    let mut context = Context { stacks: stacks.clone(), ..super::context(config)? };
     let mut opened = Vec::new();
     let mut notices = Vec::new();
     for (number, watch) in selection.watched.iter().enumerate() {

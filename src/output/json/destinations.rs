@@ -6,6 +6,7 @@
 use super::handshakes::{Percentiles, percentiles};
 use super::lines::Head;
 use crate::aggregate::destination;
+use crate::output::Context;
 use crate::output::figures::{direction_of, per_second, share};
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -19,6 +20,9 @@ pub struct Destination<'a> {
     pub head: Head<'a>,
     /// Address of the server; `0.0.0.0` sums up those that found no place of their own.
     pub destination: IpAddr,
+    /// Its name, where `--names` has one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub name: Option<&'a str>,
     /// `outgoing`: the client is here; `incoming`: the server is; null where neither is or nothing tells.
     pub direction: Option<&'static str>,
     /// Connections begun by a SYN whose handshake was decided, failed ones included: those of `handshake` lines.
@@ -64,13 +68,19 @@ pub struct PerConnection {
 }
 
 /// A destination's line.
-pub fn line<'a>(head: Head<'a>, destination: &destination::Destination, span_ns: u64) -> Destination<'a> {
+pub fn line<'a>(
+    head: Head<'a>,
+    destination: &destination::Destination,
+    span_ns: u64,
+    context: &'a Context,
+) -> Destination<'a> {
     let figures = &destination.interval;
     let counts = &figures.counts;
     let part = |part: u64, whole: u64| (whole > 0).then(|| share(part as f64, whole as f64));
     Destination {
         head,
         destination: destination.name.address,
+        name: context.names.of(destination.name.address),
         direction: direction_of(destination.name),
         attempts: counts.attempts,
         attempts_per_second: per_second(counts.attempts, span_ns),

@@ -90,9 +90,9 @@ pub struct Session<'a> {
     /// Watches that it counts in; none where neither end is here.
     pub watch: Vec<&'a str>,
     /// Who asked.
-    pub client: End,
+    pub client: End<'a>,
     /// Who was asked.
-    pub server: End,
+    pub server: End<'a>,
     /// VLAN ids, outermost first, where its frames are tagged.
     #[serde(skip_serializing_if = "Vlan::is_empty")]
     pub vlan: Vlan,
@@ -201,8 +201,8 @@ pub fn session<'a>(
     Session {
         head,
         watch: handshakes.names_of(watched).collect(),
-        client: End::of(&key, client),
-        server: End::of(&key, server),
+        client: End::of(&key, client, context),
+        server: End::of(&key, server, context),
         vlan: Vlan::of(&key, context),
         start: Time(session.start_ns),
         outcome: outcome.name(),

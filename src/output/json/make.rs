@@ -257,8 +257,8 @@ pub fn connection<'a>(head: Head<'a>, account: &Account, context: &'a Context) -
     Connection {
         head,
         protocol: protocol_name(key.protocol()),
-        client: End::of(key, client),
-        server: End::of(key, server),
+        client: End::of(key, client, context),
+        server: End::of(key, server, context),
         role_source: role_source(entry.marks),
         community_id: community_id(key),
         state: is_tcp.then(|| tcp::state_of(entry).name()),

@@ -25,9 +25,9 @@ pub enum Row<'a> {
         /// IP protocol.
         protocol: Cow<'static, str>,
         /// Who began.
-        client: End,
+        client: End<'a>,
         /// Who answered.
-        server: End,
+        server: End<'a>,
         /// VLAN ids, outermost first, where its frames are tagged.
         #[serde(skip_serializing_if = "Vlan::is_empty")]
         vlan: Vlan,
@@ -48,8 +48,14 @@ pub enum Row<'a> {
     Pair {
         /// The lower address.
         a: IpAddr,
+        /// Its name, where `--names` has one.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        a_name: Option<&'a str>,
         /// The higher address.
         b: IpAddr,
+        /// Its name, where `--names` has one.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        b_name: Option<&'a str>,
         /// From the lower to the higher.
         a_to_b: Gained,
         /// From the higher to the lower.
@@ -59,6 +65,9 @@ pub enum Row<'a> {
     Host {
         /// Address, whichever end it is.
         host: IpAddr,
+        /// Its name, where `--names` has one.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        name: Option<&'a str>,
         /// To it.
         to: Gained,
         /// From it.
@@ -68,6 +77,9 @@ pub enum Row<'a> {
     Destination {
         /// Address of the server.
         destination: IpAddr,
+        /// Its name, where `--names` has one.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        name: Option<&'a str>,
         /// To it.
         to: Gained,
         /// From it.
@@ -98,18 +110,22 @@ pub enum Row<'a> {
 
 /// One end of a connection.
 #[derive(Serialize, JsonSchema)]
-pub struct End {
+pub struct End<'a> {
     /// Address.
     pub ip: IpAddr,
+    /// Its name, where `--names` has one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub name: Option<&'a str>,
     /// Port; absent for protocols that have none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub port: Option<u16>,
 }
 
-impl End {
+impl<'a> End<'a> {
     /// An end of a flow, 0 the key's first.
-    pub fn of(key: &FlowKey, side: usize) -> End {
-        End { ip: key.ip(side), port: has_ports(key.protocol()).then_some(key.end(side).port) }
+    pub fn of(key: &FlowKey, side: usize, context: &'a Context) -> End<'a> {
+        let (ip, port) = (key.ip(side), key.end(side).port);
+        End { ip, name: context.names.of(ip), port: has_ports(key.protocol()).then_some(port) }
     }
 }
 
@@ -156,8 +172,8 @@ impl<'a> Row<'a> {
                 let client = row.client_second as usize;
                 Row::Connection {
                     protocol: protocol_name(key.protocol()),
-                    client: End::of(&key, client),
-                    server: End::of(&key, 1 - client),
+                    client: End::of(&key, client, context),
+                    server: End::of(&key, 1 - client, context),
                     vlan: Vlan::of(&key, context),
                     state: row.state.map(|state| state.name()),
                     role_source: role_source(row.marks),
@@ -166,9 +182,15 @@ impl<'a> Row<'a> {
                     s2c: second,
                 }
             }
-            RowName::Pair(a, b) => Row::Pair { a, b, a_to_b: first, b_to_a: second },
-            RowName::Host(host) => Row::Host { host, to: first, from: second },
-            RowName::Destination(destination) => Row::Destination { destination, to: first, from: second },
+            RowName::Pair(a, b) => {
+                let [a_name, b_name] = [a, b].map(|ip| context.names.of(ip));
+                Row::Pair { a, a_name, b, b_name, a_to_b: first, b_to_a: second }
+            }
+            RowName::Host(host) => Row::Host { host, name: context.names.of(host), to: first, from: second },
+            RowName::Destination(destination) => {
+                let name = context.names.of(destination);
+                Row::Destination { destination, name, to: first, from: second }
+            }
             RowName::Port(protocol, port) => Row::Port {
                 port: has_ports(protocol).then_some(port),
                 protocol: protocol_name(protocol),
