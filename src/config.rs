@@ -71,6 +71,10 @@ pub struct Config {
     pub log_file: Option<PathBuf>,
     /// File of names for addresses, as hosts(5) has it.
     pub names: Option<PathBuf>,
+    /// Figures that stand out.
+    pub highlights: Vec<Highlight>,
+    /// Nothing but plain text, on a terminal too.
+    pub no_color: bool,
     /// Unit of rates and sizes in text.
     pub unit: Unit,
     /// How long a handshake may take before it has failed, in nanoseconds, above 0.
@@ -83,6 +87,18 @@ pub struct Config {
     pub watches: Watches,
     /// UNIX socket that queries are answered on.
     pub socket: Option<PathBuf>,
+}
+
+/// From which value on a column's figures stand out; which columns there are and
+/// which values they have is the outputs' to know.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Highlight {
+    /// Name or heading of the column, as typed.
+    pub column: String,
+    /// Below the value, not from it on.
+    pub below: bool,
+    /// The value, as typed.
+    pub value: String,
 }
 
 /// `fullcount stat`: what to ask a running fullcount, and how to show it.

@@ -26,11 +26,12 @@ use crate::aggregate::{self, Aggregator};
 use crate::capture::filter::FilterError;
 use crate::config::{self, By, Config, Input, OutputMode, Sort, WatchSide, WatchTerm};
 use crate::flow::table::TableConfig;
+use crate::output::highlight::Highlights;
 use crate::output::{Context, Style};
 use crate::worker::outbox::Inbox;
 use std::collections::HashSet;
 use std::fmt;
-use std::io;
+use std::io::{self, IsTerminal};
 use std::net::IpAddr;
 use std::path::Path;
 use std::sync::Arc;
@@ -172,8 +173,17 @@ fn random_seed() -> [u64; 2] {
     [1u8, 2].map(|which| std::hash::BuildHasher::hash_one(&random, which))
 }
 
+/// How text looks in a file; on a terminal [`shows_color`].
 fn style(config: &Config, whole: bool) -> Style {
-    Style { by: config.by, sort: config.sort, top: config.top, unit: config.unit, whole }
+    let Config { by, sort, top, unit, .. } = *config;
+    Style { by, sort, top, unit, whole, color: false }
+}
+
+/// Whether what goes there may have escape sequences (no-color.org).
+fn shows_color(config: &Config, to: &impl IsTerminal) -> bool {
+    let set = |name| std::env::var_os(name).filter(|value| !value.is_empty());
+    let dumb = set("TERM").is_none_or(|name| name == "dumb");
+    !config.no_color && set("NO_COLOR").is_none() && !dumb && to.is_terminal()
 }
 
 /// The aggregator, and what it knows to be here.
@@ -259,11 +269,10 @@ fn only(config: &Config) -> Option<Only> {
 
 /// What outputs have to know whatever the input is.
 fn context(config: &Config) -> Result<Context, RunError> {
-    Ok(Context {
-        host: host_name(),
-        names: names::read(config.names.as_deref())?.into(),
-        ..Context::default()
-    })
+    let highlights = Highlights::new(&config.highlights, config.unit).map_err(RunError::Usage)?;
+    let names = names::read(config.names.as_deref())?;
+    let (names, highlights) = (names.into(), highlights.into());
+    Ok(Context { host: host_name(), names, highlights, ..Context::default() })
 }
 
 /// This host's name.

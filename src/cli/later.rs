@@ -41,8 +41,6 @@ pub(super) const OPTIONS: &[Later] = &[
     valued("", Some('m'), "leave it out, for text has no bars to scale"),
     valued("classes", None, "type --by port, or count one class at a time with a filter"),
     flag("anonymize", None, "addresses are printed as they are, so replace them in the output"),
-    valued("highlight", None, "leave it out, or pick lines out of -o json"),
-    flag("no-color", None, "leave it out, for text has no colours"),
     valued("replay", None, "type -r FILE, which reads as fast as it can"),
     valued("since", None, NO_CUT),
     valued("until", None, NO_CUT),

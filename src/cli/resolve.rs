@@ -10,7 +10,8 @@ use std::path::{Path, PathBuf};
 
 use super::{Arguments, UsageError, values, watch};
 use crate::config::{
-    By, Config, DEFAULT_MAX_FLOWS, DEFAULT_SNAPLEN, DEFAULT_TOP, Input, OutputMode, SECOND_NS, Sort, Unit,
+    By, Config, DEFAULT_MAX_FLOWS, DEFAULT_SNAPLEN, DEFAULT_TOP, Highlight, Input, OutputMode, SECOND_NS,
+    Sort, Unit,
 };
 
 /// Shortest time between two reports.
@@ -88,6 +89,8 @@ pub(super) fn resolve(typed: Arguments, file_exists: &dyn Fn(&Path) -> bool) -> 
         input: input(typed.interface, &typed.read, file_exists)?,
         log_file: typed.log_file,
         names: typed.names,
+        highlights: highlights(&typed.highlight)?,
+        no_color: typed.no_color,
         socket: typed.socket,
     })
 }
@@ -226,6 +229,24 @@ fn allowed(typed: &[String]) -> Result<Vec<(std::net::IpAddr, Option<u16>)>, Usa
         })
     };
     typed.iter().map(server).collect()
+}
+
+fn highlights(typed: &[String]) -> Result<Vec<Highlight>, UsageError> {
+    let highlight = |text: &String| {
+        let (column, behind) = text.split_at(text.find(['=', '<'])?);
+        let value = behind.get(1..).unwrap_or_default().trim();
+        let below = behind.starts_with('<');
+        let parts = !column.trim().is_empty() && !value.is_empty();
+        parts.then(|| Highlight { column: column.trim().to_owned(), below, value: value.to_owned() })
+    };
+    let checked = |text: &String| {
+        highlight(text).ok_or_else(|| UsageError::BadValue {
+            option: "--highlight".into(),
+            value: text.clone(),
+            wants: "COLUMN=VALUE, such as connect=100ms, or 'COLUMN<VALUE', such as 'answered<90%'".into(),
+        })
+    };
+    typed.iter().map(checked).collect()
 }
 
 fn cpus(typed: Option<&str>) -> Result<Vec<usize>, UsageError> {

@@ -72,7 +72,7 @@ impl<W: Write> JsonLines<W> {
         }
         for watch in handshakes.watches.iter().filter(|watch| !watch.interval.is_empty()) {
             self.line(time, context, |head| {
-                let sums = handshakes::sums(&watch.name, &watch.interval);
+                let sums = handshakes::sums(watch, &watch.interval, context);
                 Line::Handshake(handshakes::Handshake { head, sums })
             })?;
         }

@@ -8,6 +8,7 @@ pub mod columns;
 pub mod destinations;
 pub mod figures;
 pub mod handshakes;
+pub mod highlight;
 pub mod json;
 pub mod losses;
 pub mod names;
@@ -20,6 +21,7 @@ use crate::aggregate::snapshot::Snapshot;
 use crate::capture::{LinkId, LinkType};
 use crate::config::{By, Sort, Unit};
 use crate::decode::VlanStacks;
+use highlight::Highlights;
 use names::Names;
 use std::io;
 use std::sync::Arc;
@@ -37,6 +39,8 @@ pub struct Context {
     pub lines_lost: u64,
     /// Names for addresses.
     pub names: Arc<Names>,
+    /// Figures that stand out.
+    pub highlights: Arc<Highlights>,
 }
 
 static NO_FACTS: LinkFacts = LinkFacts {
@@ -227,4 +231,6 @@ pub struct Style {
     pub unit: Unit,
     /// The whole input is one interval (text of a file).
     pub whole: bool,
+    /// Figures that stand out do so by reverse video, else by a mark.
+    pub color: bool,
 }

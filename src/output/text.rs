@@ -152,7 +152,7 @@ fn totals(ended: &str, snapshot: &Snapshot, coverage: &Coverages, sight: &Sight)
     line(&mut text, &format!("{}{open}", number_of(table.opened, "flow")));
     text += &losses(snapshot);
     text += &ethertypes(snapshot);
-    text += &super::handshakes::summary(&snapshot.handshakes);
+    text += &super::handshakes::summary(&snapshot.handshakes, sight);
     text
 }
 

@@ -2,7 +2,7 @@
 
 use super::log_file::{LogFile, Trouble};
 use super::socket::Socket;
-use super::{RunError, Signals, has_json, output_error, style};
+use super::{RunError, Signals, has_json, output_error, shows_color, style};
 use crate::aggregate::Handle;
 use crate::aggregate::destination::Destinations;
 use crate::aggregate::snapshot::{Fault, Snapshot};
@@ -37,6 +37,7 @@ impl Deliver {
         let style = style(config, whole);
         let trouble = Trouble::default();
         if config.output == OutputMode::Text {
+            let style = Style { color: shows_color(config, &io::stdout()), ..style };
             outputs.push(Box::new(Text::new(BufWriter::new(io::stdout()), style)));
         }
         if has_json(config) {
@@ -52,10 +53,14 @@ impl Deliver {
             outputs.push(Box::new(JsonLines::new(writer, style)));
         }
         // Lines are not mixed with a summary: beside them it goes to standard error.
-        let summary_style = Style { whole: false, ..style };
+        let summary_style = |color| Style { whole: false, color, ..style };
         let summary: Text<Box<dyn Write>> = match config.output {
-            OutputMode::Text => Text::behind(Box::new(io::stdout()), summary_style),
-            OutputMode::Json => Text::new(Box::new(io::stderr()), summary_style),
+            OutputMode::Text => {
+                Text::behind(Box::new(io::stdout()), summary_style(shows_color(config, &io::stdout())))
+            }
+            OutputMode::Json => {
+                Text::new(Box::new(io::stderr()), summary_style(shows_color(config, &io::stderr())))
+            }
         };
         let beside_lines = config.output == OutputMode::Json;
         let beside_text = config.sessions && config.output == OutputMode::Text;

@@ -24,7 +24,7 @@ pub const S: u64 = 1_000_000_000;
 pub const NINE: u64 = 1_795_251_600 * S;
 
 pub fn style() -> Style {
-    Style { by: By::Connection, sort: Sort::Rate, top: 20, unit: Unit::Bits, whole: false }
+    Style { by: By::Connection, sort: Sort::Rate, top: 20, unit: Unit::Bits, whole: false, color: false }
 }
 
 pub fn count(packets: u64, bytes: u64) -> Count {

@@ -7,6 +7,8 @@ use super::handshakes::{Percentiles, percentiles};
 use super::lines::Head;
 use crate::aggregate::destination;
 use crate::output::Context;
+use crate::output::columns::Over;
+use crate::output::destinations::{DESTINATION_COLUMNS, Shown};
 use crate::output::figures::{direction_of, per_second, share};
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -58,6 +60,10 @@ pub struct Destination<'a> {
     /// Connections begun by a SYN that left the table: some seconds after they were closed or reset, or silent
     /// for their limit. Those open at the end of the run are not among them.
     pub ended: u64,
+    /// Columns of docs/COLUMNS.md whose figures, those of this line, `--highlight` makes stand out; absent
+    /// where there are none.
+    #[serde(skip_serializing_if = "<[&str]>::is_empty")]
+    pub highlights: Vec<&'static str>,
 }
 
 /// Exchanges of a connection.
@@ -76,6 +82,7 @@ pub fn line<'a>(
 ) -> Destination<'a> {
     let figures = &destination.interval;
     let counts = &figures.counts;
+    let shown = Shown::of_interval(destination);
     let part = |part: u64, whole: u64| (whole > 0).then(|| share(part as f64, whole as f64));
     Destination {
         head,
@@ -98,5 +105,6 @@ pub fn line<'a>(
         last_byte_seconds: percentiles(figures.last_byte),
         connections_with_loss: counts.with_loss,
         ended: counts.ended,
+        highlights: context.highlights.names(&DESTINATION_COLUMNS, &shown, &Over { context, span_ns }),
     }
 }

@@ -216,6 +216,10 @@ pub struct Lane {
     /// By protocol: `tcp`, `udp`, `icmp`, `icmp6`, `other_ip`, `not_ip`, those that occurred. They add
     /// up to `packets` and `bytes`.
     pub protocols: Map<'static, Count>,
+    /// Columns of docs/COLUMNS.md whose figures `--highlight` makes stand out; `bytes`, `packets` and
+    /// `in_flows` are those since the start, as there. Absent where there are none.
+    #[serde(skip_serializing_if = "<[&str]>::is_empty")]
+    pub highlights: Vec<&'static str>,
 }
 
 /// Packets and bytes.

@@ -19,6 +19,7 @@ use crate::flow::table::TableStats;
 use crate::flow::{exchange, handshake, tcp};
 use crate::meter::loss::REASON_TEXTS;
 use crate::meter::totals::{self, LaneTotals};
+use crate::output::columns::{INTERFACE_COLUMNS, LaneSight, Over};
 use crate::output::figures::{
     CLASS_NAMES, bits_per_second, both, coverage_of, ethertype_name, figures_of, line_utilisation,
     link_type_name, peak_of_run, protocol_name, seconds,
@@ -76,7 +77,9 @@ pub fn interface<'a>(
 ) -> Interface<'a> {
     let figures = figures_of(snapshot, link);
     let measured = Measured {
+        link,
         lanes: &figures.interval,
+        total: &figures.total,
         averages: figures.averages,
         missing_bytes: figures.missing_bytes[0],
         capture: figures.capture_interval,
@@ -88,10 +91,7 @@ pub fn interface<'a>(
     let rows = snapshot.link_rows.get(link as usize).map_or(&[][..], |rows| rows);
     Interface {
         head,
-        figures: Figures {
-            interval_seconds: Some(seconds(span_ns)),
-            ..measured.figures(context.link_name(link), context.link(link))
-        },
+        figures: Figures { interval_seconds: Some(seconds(span_ns)), ..measured.figures(context) },
         top: rows.iter().map(|row| Row::of(row, span_ns, context)).collect(),
     }
 }
@@ -107,7 +107,9 @@ pub fn stop<'a>(
     let total = |link: LinkId| {
         let figures = figures_of(snapshot, link);
         let measured = Measured {
+            link,
             lanes: &figures.total,
+            total: &figures.total,
             averages: Averages { windows: [None; 3], peak: peak_of_run(&figures, span_ns) },
             missing_bytes: figures.missing_bytes[1],
             capture: figures.capture,
@@ -116,7 +118,7 @@ pub fn stop<'a>(
             late_workers: &snapshot.late_workers,
             span_ns,
         };
-        measured.figures(context.link_name(link), context.link(link))
+        measured.figures(context)
     };
     let ethertype = |&(number, count): &(u16, totals::Count)| Ethertype {
         ethertype: format!("0x{number:04x}"),
@@ -133,7 +135,7 @@ pub fn stop<'a>(
         interfaces: crate::output::figures::links(snapshot, context).map(total).collect(),
         ethertypes: snapshot.ethertypes.iter().map(ethertype).collect(),
         late_packets: snapshot.late_packets,
-        handshakes: handshakes.watches.iter().map(|watch| sums(&watch.name, &watch.total)).collect(),
+        handshakes: handshakes.watches.iter().map(|watch| sums(watch, &watch.total, context)).collect(),
         handshakes_elsewhere: some(handshakes.elsewhere),
         handshakes_unplaced: some(handshakes.unplaced),
         json_lines_lost: context.lines_lost,
@@ -142,7 +144,9 @@ pub fn stop<'a>(
 
 /// Figures of one interface over one span.
 struct Measured<'s, 'a> {
+    link: LinkId,
     lanes: &'s [LaneTotals; 2],
+    total: &'s [LaneTotals; 2],
     averages: Averages,
     missing_bytes: u64,
     capture: CaptureFigures,
@@ -153,25 +157,35 @@ struct Measured<'s, 'a> {
 }
 
 impl<'a> Measured<'_, 'a> {
-    fn figures(&self, name: &'a str, facts: &'a LinkFacts) -> Figures<'a> {
+    fn figures(&self, context: &'a Context) -> Figures<'a> {
+        let facts = context.link(self.link);
         Figures {
-            interface: name,
+            interface: context.link_name(self.link),
             bond: facts.bond.as_deref(),
             direction: direction(facts),
             interval_seconds: None,
-            rx: self.lane(0, facts),
-            tx: self.lane(1, facts),
+            rx: self.lane(0, context),
+            tx: self.lane(1, context),
             untracked: untracked(self.lanes),
             capture: self.capture(facts),
             flows: flows(self.table),
         }
     }
 
-    fn lane(&self, which: usize, facts: &LinkFacts) -> Lane {
-        let lane = &self.lanes[which];
+    fn lane(&self, which: usize, context: &Context) -> Lane {
+        let (lane, facts) = (&self.lanes[which], context.link(self.link));
+        let sight = LaneSight {
+            link: self.link,
+            direction: which,
+            now: *lane,
+            total: self.total[which],
+            windows: self.averages.windows.map(|rates| rates.map(|rates| rates[which])),
+            peak: self.averages.peak.map(|rates| rates[which]),
+        };
+        let over = Over { context, span_ns: self.span_ns };
         let [frames, frame_bytes] = differing(lane.count, lane.frames, lane.frame_bytes);
         let occurred = CLASS_NAMES.iter().zip(&lane.classes).filter(|(_, count)| count.packets > 0);
-        let [short, middle, long] = self.averages.windows.map(|rates| rates.map(|rates| rates[which]));
+        let [short, middle, long] = sight.windows;
         Lane {
             packets: lane.count.packets,
             bytes: lane.count.bytes,
@@ -179,13 +193,14 @@ impl<'a> Measured<'_, 'a> {
             average_2s_bits_per_second: short,
             average_10s_bits_per_second: middle,
             average_40s_bits_per_second: long,
-            peak_1s_bits_per_second: self.averages.peak.map(|rates| rates[which]),
+            peak_1s_bits_per_second: sight.peak,
             unfiltered_bits_per_second: self.coverage.nic_bits_per_second.map(|rates| rates[which]),
             line_utilisation_ratio: line_utilisation(lane, facts, self.span_ns),
             frames,
             frame_bytes,
             ip_bytes: lane.ip_bytes,
             protocols: Map(occurred.map(|(name, sum)| (Cow::Borrowed(*name), count(*sum))).collect()),
+            highlights: context.highlights.names(&INTERFACE_COLUMNS, &sight, &over),
         }
     }
 

@@ -10,16 +10,29 @@ use crate::flow::entry::mark;
 use crate::flow::key::FlowKey;
 use crate::meter::totals::Count;
 use crate::output::Context;
+use crate::output::columns::{Over, ROW_COLUMNS};
 use crate::output::figures::{bits_per_second, has_ports, protocol_name};
 use schemars::JsonSchema;
 use serde::Serialize;
 use std::borrow::Cow;
 use std::net::IpAddr;
 
-/// A row: what it is about, and both directions in the interval.
+/// A row: what it is about, both directions in the interval, and what stands out.
+#[derive(Serialize, JsonSchema)]
+pub struct Row<'a> {
+    /// What it is about, and both directions.
+    #[serde(flatten)]
+    pub thing: Thing<'a>,
+    /// Columns of docs/COLUMNS.md whose figures `--highlight` makes stand out; `bytes` and `packets` are those
+    /// since the start, as there. Absent where there are none.
+    #[serde(skip_serializing_if = "<[&str]>::is_empty")]
+    pub highlights: Vec<&'static str>,
+}
+
+/// What a row is about, and both directions in the interval.
 #[derive(Serialize, JsonSchema)]
 #[serde(untagged)]
-pub enum Row<'a> {
+pub enum Thing<'a> {
     /// By connection.
     Connection {
         /// IP protocol.
@@ -166,11 +179,18 @@ impl Gained {
 impl<'a> Row<'a> {
     /// A snapshot's row over `span_ns`.
     pub fn of(row: &snapshot::Row, span_ns: u64, context: &'a Context) -> Row<'a> {
+        let highlights = context.highlights.names(&ROW_COLUMNS, row, &Over { context, span_ns });
+        Row { thing: Thing::of(row, span_ns, context), highlights }
+    }
+}
+
+impl<'a> Thing<'a> {
+    fn of(row: &snapshot::Row, span_ns: u64, context: &'a Context) -> Thing<'a> {
         let [first, second] = row.interval.map(|count| Gained::of(count, span_ns));
         match row.name {
             RowName::Connection(key) => {
                 let client = row.client_second as usize;
-                Row::Connection {
+                Thing::Connection {
                     protocol: protocol_name(key.protocol()),
                     client: End::of(&key, client, context),
                     server: End::of(&key, 1 - client, context),
@@ -184,21 +204,23 @@ impl<'a> Row<'a> {
             }
             RowName::Pair(a, b) => {
                 let [a_name, b_name] = [a, b].map(|ip| context.names.of(ip));
-                Row::Pair { a, a_name, b, b_name, a_to_b: first, b_to_a: second }
+                Thing::Pair { a, a_name, b, b_name, a_to_b: first, b_to_a: second }
             }
-            RowName::Host(host) => Row::Host { host, name: context.names.of(host), to: first, from: second },
+            RowName::Host(host) => {
+                Thing::Host { host, name: context.names.of(host), to: first, from: second }
+            }
             RowName::Destination(destination) => {
                 let name = context.names.of(destination);
-                Row::Destination { destination, name, to: first, from: second }
+                Thing::Destination { destination, name, to: first, from: second }
             }
-            RowName::Port(protocol, port) => Row::Port {
+            RowName::Port(protocol, port) => Thing::Port {
                 port: has_ports(protocol).then_some(port),
                 protocol: protocol_name(protocol),
                 to: first,
                 from: second,
             },
             RowName::Interface(link) => {
-                Row::Interface { interface: context.link_name(link), to: first, from: second }
+                Thing::Interface { interface: context.link_name(link), to: first, from: second }
             }
         }
     }
