@@ -75,6 +75,8 @@ pub struct Config {
     pub highlights: Vec<Highlight>,
     /// Nothing but plain text, on a terminal too.
     pub no_color: bool,
+    /// Where the final report goes.
+    pub report: Option<Report>,
     /// Unit of rates and sizes in text.
     pub unit: Unit,
     /// How long a handshake may take before it has failed, in nanoseconds, above 0.
@@ -87,6 +89,15 @@ pub struct Config {
     pub watches: Watches,
     /// UNIX socket that queries are answered on.
     pub socket: Option<PathBuf>,
+}
+
+/// The final report.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Report {
+    /// Its file.
+    pub path: PathBuf,
+    /// Its form, by the file's name.
+    pub mode: OutputMode,
 }
 
 /// From which value on a column's figures stand out; which columns there are and

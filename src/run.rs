@@ -13,6 +13,7 @@ mod files;
 mod live;
 mod log_file;
 mod names;
+mod report;
 mod socket;
 mod stat;
 
@@ -201,10 +202,14 @@ fn aggregator(
     let here = Arc::new(Here::new(networks.collect()));
     let mut aggregator = Aggregator::new(wanted, inboxes);
     aggregator.watch(watches(config), here.clone());
+    if let Some(report) = &config.report {
+        aggregator.keep_run_rows(view(config), report.mode == OutputMode::Json);
+    }
     if config.by == By::Destination {
+        let of_run = config.output == OutputMode::Text || config.report.is_some();
         let wanted = Wanted {
             of_interval: if has_json(config) { config.top } else { 0 },
-            of_run: (config.output == OutputMode::Text).then_some(config.top),
+            of_run: of_run.then_some(config.top),
             allowed: config.allow.iter().copied().collect(),
         };
         aggregator.collect_destinations(wanted, here.clone());
@@ -234,7 +239,15 @@ fn watches(config: &Config) -> Watches {
 
 /// The rows that the outputs of this run show.
 fn views(config: &Config) -> Views {
-    let view = View {
+    let view = view(config);
+    Views {
+        rows: (config.output == OutputMode::Text).then(|| view.clone()),
+        link_rows: (has_json(config) || config.socket.is_some()).then_some(view),
+    }
+}
+
+fn view(config: &Config) -> View {
+    View {
         grouping: match config.by {
             By::Connection => Grouping::Connection,
             By::Pair => Grouping::Pair,
@@ -252,10 +265,6 @@ fn views(config: &Config) -> Views {
         offset: 0,
         limit: config.top,
         only: only(config),
-    };
-    Views {
-        rows: (config.output == OutputMode::Text).then(|| view.clone()),
-        link_rows: (has_json(config) || config.socket.is_some()).then_some(view),
     }
 }
 
@@ -278,6 +287,24 @@ fn context(config: &Config) -> Result<Context, RunError> {
 /// This host's name.
 fn host_name() -> String {
     rustix::system::uname().nodename().to_string_lossy().into_owned()
+}
+
+/// Both, where neither hides the other.
+fn both(one: Result<(), RunError>, other: Result<(), RunError>) -> Result<(), RunError> {
+    match (one, other) {
+        (Err(RunError::Failed(mut said)), Err(RunError::Failed(more))) => {
+            said.extend(more);
+            Err(RunError::Failed(said))
+        }
+        // A closed pipe is a normal end of what else went well only.
+        (Ok(()) | Err(RunError::ClosedPipe), Err(error)) => Err(error),
+        (ended, _) => ended,
+    }
+}
+
+/// Whether there was any of these faults.
+fn failed(faults: Vec<String>) -> Result<(), RunError> {
+    if faults.is_empty() { Ok(()) } else { Err(RunError::Failed(faults)) }
 }
 
 fn output_error(error: io::Error) -> RunError {

@@ -36,7 +36,6 @@ pub(super) const OPTIONS: &[Later] = &[
     valued("checksum", None, "leave it out, for every frame counts whatever its checksums"),
     flag("decap", None, "leave it out, for tunnels are counted by their outer addresses"),
     flag("fast", None, "type --interval 0.1 for ten reports a second"),
-    valued("report", None, "redirect the output, as in fullcount -o json > FILE"),
     flag("", Some('b'), "leave it out, for text has no bars"),
     valued("", Some('m'), "leave it out, for text has no bars to scale"),
     valued("classes", None, "type --by port, or count one class at a time with a filter"),

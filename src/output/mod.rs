@@ -12,6 +12,7 @@ pub mod highlight;
 pub mod json;
 pub mod losses;
 pub mod names;
+pub mod report;
 pub mod socket;
 pub mod stat;
 pub mod text;
@@ -170,6 +171,8 @@ pub enum StopReason {
     Count,
     /// All files read.
     EndOfFile,
+    /// Nobody reads the output any more; only a report says so.
+    ClosedPipe,
     /// A fault; the sentence stands on standard error.
     Error,
 }
@@ -182,6 +185,7 @@ impl StopReason {
             StopReason::Duration => "duration",
             StopReason::Count => "count",
             StopReason::EndOfFile => "end of file",
+            StopReason::ClosedPipe => "closed pipe",
             StopReason::Error => "error",
         }
     }

@@ -124,7 +124,7 @@ impl<W: Write> Output for Text<W> {
         let ended = match reason {
             StopReason::EndOfFile => format!("All read, {length} of traffic"),
             StopReason::Error => format!("Ended by an error after {length}"),
-            StopReason::Signal | StopReason::Duration | StopReason::Count => {
+            StopReason::Signal | StopReason::Duration | StopReason::Count | StopReason::ClosedPipe => {
                 format!("Stopped after {length}")
             }
         };

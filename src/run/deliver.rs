@@ -1,8 +1,9 @@
 //! Snapshots to outputs, and the notices that follow from them.
 
 use super::log_file::{LogFile, Trouble};
+use super::report::Report;
 use super::socket::Socket;
-use super::{RunError, Signals, has_json, output_error, shows_color, style};
+use super::{RunError, Signals, both, has_json, output_error, shows_color, style};
 use crate::aggregate::Handle;
 use crate::aggregate::destination::Destinations;
 use crate::aggregate::snapshot::{Fault, Snapshot};
@@ -25,6 +26,7 @@ pub(super) struct Deliver {
     beside_lines: bool,
     trouble: Trouble,
     socket: Option<Socket>,
+    report: Option<Report>,
     late_packets: u64,
     unreported: u64,
 }
@@ -72,6 +74,7 @@ impl Deliver {
             beside_lines,
             trouble,
             socket,
+            report: config.report.as_ref().map(|report| Report::new(report, style)),
             late_packets: 0,
             unreported: 0,
         })
@@ -97,10 +100,15 @@ impl Deliver {
     }
 
     pub fn start(&mut self, start: &Start, context: &Context) -> Result<(), RunError> {
-        self.each(|output| output.start(start, context))
+        self.each(|output| output.start(start, context))?;
+        let doubt = self.report.as_mut().and_then(|report| report.begin(start));
+        doubt.map_or(Ok(()), |notice| self.notice(&notice, context))
     }
 
     pub fn notice(&mut self, notice: &Notice, context: &Context) -> Result<(), RunError> {
+        if let Some(report) = &mut self.report {
+            report.note(notice);
+        }
         self.each(|output| output.notice(notice, context))
     }
 
@@ -125,14 +133,24 @@ impl Deliver {
         Ok(())
     }
 
+    /// The end. `ended`: what became of the outputs so far; the report is written all the same.
     pub fn stop(
         &mut self,
+        ended: Result<(), RunError>,
         reason: &StopReason,
         snapshot: &Snapshot,
         coverage: &Coverages,
         context: &Context,
     ) -> Result<(), RunError> {
-        self.each(|output| output.stop(reason, snapshot, coverage, context))
+        let ended = ended.and_then(|()| self.each(|output| output.stop(reason, snapshot, coverage, context)));
+        let Some(report) = &self.report else { return ended };
+        let reason = match &ended {
+            Ok(()) => reason,
+            Err(RunError::ClosedPipe) => &StopReason::ClosedPipe,
+            Err(_) => &StopReason::Error,
+        };
+        let reported = report.write(reason, snapshot, coverage, context);
+        both(ended, reported)
     }
 
     fn each(&mut self, mut act: impl FnMut(&mut dyn Output) -> io::Result<()>) -> Result<(), RunError> {

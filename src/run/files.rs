@@ -100,21 +100,21 @@ pub(super) fn run(config: &Config, groups: &[Vec<PathBuf>], signals: &Signals) -
                 context.links.truncate(snapshot.interfaces.len());
             }
             let coverage = vec![Default::default(); snapshot.interfaces.len()];
-            ended = deliver.snapshot(&snapshot, &coverage, &context);
+            if ended.is_ok() {
+                ended = deliver.snapshot(&snapshot, &coverage, &context);
+            }
             if ended.is_ok() && signals.takes_summary() {
                 ended = deliver.summary(&snapshot, &coverage, &context);
             }
             last = Some((snapshot, coverage));
             if ended.is_err() {
-                // A closed pipe or a full disk: the reader ends at its next look.
+                // A closed pipe or a full disk: the reader ends at its next look, then a report is written.
                 stop.store(true, std::sync::atomic::Ordering::Relaxed);
-                break;
             }
         }
         drop(to_deliver);
         reader.join()
     });
-    ended?;
     let Ok(walked) = walked else {
         return Err(RunError::Failed(vec!["the reader ended by a defect: please report this".into()]));
     };
@@ -127,9 +127,9 @@ pub(super) fn run(config: &Config, groups: &[Vec<PathBuf>], signals: &Signals) -
         Walked::Stopped => StopReason::Signal,
     };
     if let Some((snapshot, coverage)) = &last {
-        deliver.stop(&reason, snapshot, coverage, &context)?;
+        ended = deliver.stop(ended, &reason, snapshot, coverage, &context);
     }
-    if faults.is_empty() { Ok(()) } else { Err(RunError::Failed(faults)) }
+    super::both(ended, super::failed(faults))
 }
 
 fn faults(set: &mut FileSet) -> Vec<String> {

@@ -177,10 +177,9 @@ pub(super) fn run(config: &Config, named: &[String], signals: &Signals) -> Resul
         });
         (ended, reason, defects)
     });
-    ended?;
     let reason = if defects.is_empty() { reason } else { StopReason::Error };
-    writing.stop(&reason, &notices)?;
-    if defects.is_empty() { Ok(()) } else { Err(RunError::Failed(defects)) }
+    let ended = writing.stop(ended, &reason, &notices);
+    super::both(ended, super::failed(defects))
 }
 
 /// What a reader has to know before the first figure.

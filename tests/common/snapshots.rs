@@ -143,6 +143,7 @@ pub fn empty(time_ns: u64) -> Snapshot {
         groups_folded: 0,
         accounts_lost: 0,
         destinations: None,
+        run_rows: None,
         handshakes: Default::default(),
         faults: Vec::new(),
         last: false,

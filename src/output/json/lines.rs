@@ -24,12 +24,14 @@ pub const SCHEMA: u32 = 1;
 pub enum Line<'a> {
     /// First line: what is watched, and how.
     Start(Start<'a>),
-    /// One interface in one interval.
+    /// One interface in one interval; in a report in the whole run.
     Interface(Interface<'a>),
-    /// What came of the handshakes of one watch, in one interval in which there were any.
+    /// What came of the handshakes of one watch, in one interval in which there were any; in a report in the
+    /// whole run.
     Handshake(Handshake<'a>),
     /// Connections to one server address, in one interval in which there were any (with `--by destination`, as
-    /// many as `--top` says): most attempts first, then most exchanges, then by address.
+    /// many as `--top` says): most attempts first, then most exchanges, then by address. In a report in the
+    /// whole run.
     Destination(Destination<'a>),
     /// A handshake that ended.
     Session(Session<'a>),
@@ -345,7 +347,7 @@ pub struct Stop<'a> {
     /// What every line begins with.
     #[serde(flatten)]
     pub head: Head<'a>,
-    /// Why the run ended: `signal`, `duration`, `count`, `end of file`, `error`.
+    /// Why the run ended: `signal`, `duration`, `count`, `end of file`, `error`; in a report also `closed pipe`.
     pub reason: &'static str,
     /// How long it took, in packet time.
     pub seconds: f64,
