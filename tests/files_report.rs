@@ -2,10 +2,17 @@
 //! of the same run, against the table that a whole file gives, and where it
 //! cannot be written.
 
+#[path = "file_writer/mod.rs"]
+mod file_writer;
 #[allow(dead_code)]
 mod files_run;
+#[allow(dead_code)]
+#[path = "common/frames.rs"]
+mod frames;
 
+use file_writer::{Classic, Packet};
 use files_run::*;
+use frames::Ends;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -22,9 +29,9 @@ fn reported(name: &str, arguments: &[&str]) -> (Run, String) {
 }
 
 /// Bytes of a connection by its ends and interface: to the server, to the client.
-type Ends = (String, String, String);
+type Between = (String, String, String);
 
-fn ends(interface: &str, line: &Value) -> Ends {
+fn ends(interface: &str, line: &Value) -> Between {
     (interface.to_owned(), line["client"].to_string(), line["server"].to_string() + &line["vlan"].to_string())
 }
 
@@ -39,7 +46,7 @@ fn its_rows_are_all_connections_of_the_run() {
             let (done, report) = reported("run.json", &[&arguments[..], &more].concat());
             let lines = schema::validate_lines(&done.output);
             let report = schema::validate_lines(&report);
-            let mut expected: BTreeMap<Ends, Vec<[u64; 2]>> = BTreeMap::new();
+            let mut expected: BTreeMap<Between, Vec<[u64; 2]>> = BTreeMap::new();
             for line in of_type(&lines, "connection") {
                 let mut by_interface: BTreeMap<&str, [u64; 2]> = BTreeMap::new();
                 for (way, place) in [("c2s", 0), ("s2c", 1)] {
@@ -51,7 +58,7 @@ fn its_rows_are_all_connections_of_the_run() {
                     expected.entry(ends(name, line)).or_default().push(bytes);
                 }
             }
-            let mut found: BTreeMap<Ends, Vec<[u64; 2]>> = BTreeMap::new();
+            let mut found: BTreeMap<Between, Vec<[u64; 2]>> = BTreeMap::new();
             for interface in of_type(&report, "interface") {
                 let name = interface["interface"].as_str().expect("a name");
                 for row in interface["top"].as_array().expect("rows") {
@@ -126,9 +133,10 @@ fn its_tables_are_those_of_a_whole_file() {
     for fixture in fixtures() {
         let groupings = ["connection", "pair", "host", "destination", "port", "interface"];
         // What is below the fold is counted, too.
-        for (by, top) in groupings.map(|by| (by, "20")).into_iter().chain([("connection", "2")]) {
-            let arguments = ["-r", &fixture.path, "--by", by, "--top", top];
-            let whole = run(&[&arguments[..], &["--sort", "bytes"]].concat()).output;
+        let folded = [("connection", "2", "bytes"), ("connection", "1", "packets"), ("host", "2", "packets")];
+        for (by, top, sort) in groupings.map(|by| (by, "20", "bytes")).into_iter().chain(folded) {
+            let arguments = ["-r", &fixture.path, "--by", by, "--top", top, "--sort", sort];
+            let whole = run(&arguments).output;
             let (_, report) =
                 reported("run.txt", &[&arguments[..], &["-o", "json", "--interval", "0.1"]].concat());
             let report = report.split_once("\n\n").expect("a headline").1;
@@ -144,6 +152,58 @@ fn its_tables_are_those_of_a_whole_file() {
             assert_eq!(table(report), table(&whole), "{} by {by}", fixture.name);
         }
     }
+}
+
+/// More connections than are kept apart end in one interval, and a flow long after them.
+fn scan(connections: u32) -> tempfile::NamedTempFile {
+    const S: u64 = 1_000_000_000;
+    let mut packets = Vec::new();
+    let mut put = |time_ns: u64, packet: Vec<u8>| {
+        let data = frames::ethernet(&[], 0x0800, &packet);
+        packets.push(Packet { time_ns, len: data.len() as u32, data });
+    };
+    for n in 0..connections {
+        let [_, _, high, low] = n.to_be_bytes();
+        let there = Ends::v4(([198, 18, high, low], 4000), ([198, 19, 0, (n % 200) as u8], 80));
+        let time_ns = 1_795_251_600 * S + u64::from(n) * 20_000;
+        let payload = (n as usize * 7919) % 1000;
+        for copy in 0..=u64::from(n % 3) {
+            let syn = frames::tcp(there, 1, 0, 0x02, payload);
+            put(time_ns + copy * 1000, frames::ip(there, frames::TCP, &syn));
+        }
+        let rst = frames::tcp(there.back(), 0, 2 + payload as u32, 0x14, 0);
+        put(time_ns + 10_000, frames::ip(there.back(), frames::TCP, &rst));
+    }
+    let last = Ends::v4(([198, 18, 0, 1], 4000), ([198, 19, 0, 1], 53));
+    put(1_795_251_800 * S, frames::ip(last, frames::UDP, &frames::udp(last, 10)));
+    let named = tempfile::NamedTempFile::new().expect("a temporary file");
+    std::fs::write(named.path(), Classic::NANO.write(&packets).concat()).expect("written");
+    named
+}
+
+#[test]
+fn of_many_connections_it_has_the_largest_and_their_number() {
+    const MANY: u32 = 30_000;
+    let file = scan(MANY);
+    let path = file.path().to_str().expect("UTF-8");
+    let (_, lines) = lines_of(&["-r", path, "--interval", "50"]);
+    let figure = |line: &Value, what: &str| number(&line["c2s"][what]) + number(&line["s2c"][what]);
+    for (sort, what) in [("bytes", "bytes"), ("packets", "packets"), ("rate", "bytes")] {
+        let mut expected: Vec<u64> = of_type(&lines, "connection").map(|line| figure(line, what)).collect();
+        assert_eq!(expected.len(), MANY as usize + 1);
+        expected.sort_unstable_by(|a, b| b.cmp(a));
+        for workers in ["1", "2"] {
+            let arguments = ["-r", path, "-o", "json", "--interval", "50", "--top", "500", "--sort", sort];
+            let arguments = [&arguments[..], &["--workers", workers]].concat();
+            let (_, report) = reported("run.json", &arguments);
+            let report = schema::validate_lines(&report);
+            let interface = of_type(&report, "interface").next().expect("a line");
+            let rows = interface["top"].as_array().expect("rows").iter().map(|row| figure(row, what));
+            assert_eq!(rows.collect::<Vec<_>>(), expected[..500], "by {sort}, {workers} workers");
+        }
+    }
+    let (_, text) = reported("run.txt", &["-r", path, "-o", "json", "--interval", "50"]);
+    assert!(text.contains("\n20 of 30,001 shown\n"), "{text}");
 }
 
 #[test]
