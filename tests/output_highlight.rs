@@ -164,6 +164,53 @@ fn a_column_that_is_none_is_wrong_usage() {
     }
 }
 
+/// A threshold is met where the figure is it, whatever doubles cannot say.
+#[test]
+fn a_value_itself_stands_out() {
+    for percent in 1..=100u64 {
+        let mut snapshot = empty(NINE + S);
+        let mut lane = lane_totals(1, 100);
+        // Of a gigabit in a second, 125 MB.
+        lane.line_bytes = 1_250_000 * percent;
+        snapshot.interfaces = vec![interface(0, lane, lane)];
+        let mut all = destinations();
+        let row = &mut all.of_run[0].total.counts;
+        (row.attempts, row.answered) = (1000, 10 * percent);
+        all.of_run.truncate(1);
+        snapshot.destinations = Some(all);
+        for (column, marks) in [("line", 2), ("answered", 1)] {
+            let said = |asked: String| {
+                let (mut text, context) = (Vec::new(), context_with(&[&asked]));
+                let style = Style { by: By::Destination, ..style() };
+                Text::new(&mut text, style).snapshot(&snapshot, &Vec::new(), &context).unwrap();
+                let text = String::from_utf8(text).unwrap();
+                // The line of all destinations has another figure.
+                text.lines()
+                    .filter(|line| !line.starts_with("All "))
+                    .map(|line| line.matches('!').count())
+                    .sum::<usize>()
+            };
+            assert_eq!(said(format!("{column}={percent}")), marks, "{column} from {percent} on");
+            let others = if column == "line" { 2 } else { 0 };
+            assert_eq!(said(format!("{column}<{percent}")), others, "{column} below {percent}");
+        }
+    }
+}
+
+/// Options of README.md name columns that there are.
+#[test]
+fn examples_are_right() {
+    let readme = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/README.md")).unwrap();
+    let words: Vec<&str> = readme.split_whitespace().collect();
+    let asked: Vec<&str> = words
+        .windows(2)
+        .filter(|pair| pair[0] == "--highlight" && pair[1].contains(['=', '<']))
+        .map(|pair| pair[1].trim_matches('\''))
+        .collect();
+    assert!(asked.len() >= 6, "{asked:?}");
+    context_with(&asked);
+}
+
 /// What the program says to a terminal.
 fn on_terminal(more: &[&str], environment: &[(&str, &str)]) -> String {
     let terminal = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).expect("a terminal");
