@@ -6,7 +6,6 @@
 mod file_writer;
 #[allow(dead_code)]
 mod files_run;
-#[allow(dead_code)]
 #[path = "common/frames.rs"]
 mod frames;
 
