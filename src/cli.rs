@@ -199,7 +199,36 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "FILE", help_heading = "Output")]
     log_file: Option<PathBuf>,
 
-    /// No host names: addresses are always numbers, so this changes nothing
+    /// The whole run into this file at its end: JSON lines for .json, else text
+    ///
+    /// Totals, handshakes and rows since the start, as --by and --top say, largest
+    /// sums first. Written whole, also after Ctrl-C; beside any other output.
+    #[arg(long, value_name = "FILE", help_heading = "Output")]
+    report: Option<PathBuf>,
+
+    /// Names for addresses from a file as /etc/hosts is one
+    ///
+    /// A line is an address, a name, other names; # begins a comment. They stand
+    /// in text in place of addresses, in JSON beside them. Nothing is looked up.
+    #[arg(long, value_name = "FILE", help_heading = "Output")]
+    names: Option<PathBuf>,
+
+    /// Figures of a column that stand out from a value on; repeatable
+    ///
+    /// COLUMN is a name or heading of docs/COLUMNS.md, VALUE has its unit:
+    /// connect=100ms, rate=100M, Line=80%. 'COLUMN<VALUE' is for what is bad when
+    /// it is low: 'S/A<90%'. Marked by !, on a terminal by reverse video, in JSON
+    /// named in "highlights".
+    #[arg(long, value_name = "COLUMN=VALUE", help_heading = "Output")]
+    highlight: Vec<String>,
+
+    /// Plain text on a terminal too, as NO_COLOR
+    #[arg(long, help_heading = "Output")]
+    no_color: bool,
+
+    /// No host names looked up: none ever are, so this changes nothing
+    ///
+    /// Those of --names stay, as reading a file is no look-up.
     #[arg(short = 'n', help_heading = "Output")]
     no_host_names: bool,
 
@@ -385,6 +414,10 @@ mod tests {
             connections: false,
             active_timeout_ns: None,
             log_file: None,
+            names: None,
+            report: None,
+            highlights: vec![],
+            no_color: false,
             unit: Unit::Bits,
             handshake_timeout_ns: 60_000_000_000,
             icmp: true,
@@ -458,6 +491,22 @@ mod tests {
             }),
             ("--log-file x.json -t", |c| c.log_file = Some("x.json".into())),
             ("-B", |c| c.unit = Unit::Bytes),
+            ("--report x.JSON", |c| {
+                c.report = Some(crate::config::Report { path: "x.JSON".into(), mode: OutputMode::Json });
+            }),
+            ("--report json", |c| {
+                c.report = Some(crate::config::Report { path: "json".into(), mode: OutputMode::Text });
+            }),
+            ("--no-color", |c| c.no_color = true),
+            ("--highlight connect=100ms --highlight S/A<90%", |c| {
+                let highlight = |column: &str, below, value: &str| crate::config::Highlight {
+                    column: column.into(),
+                    below,
+                    value: value.into(),
+                };
+                c.highlights = vec![highlight("connect", false, "100ms"), highlight("S/A", true, "90%")];
+            }),
+            ("-n --names hosts", |c| c.names = Some("hosts".into())),
             ("--sessions", |c| c.sessions = true),
             ("--sessions -q", |_| ()),
             ("--quiet", |_| ()),
@@ -540,6 +589,10 @@ mod tests {
             ("-P --by host", "-P and --by host cannot go together: those rows have no ports, so take --by connection or leave -P out".to_owned()),
             ("--allow 192.0.2.1", "--allow does nothing without --by destination: add --by destination or leave --allow out".to_owned()),
             ("--by destination --allow web1", "--allow cannot be \"web1\": it takes an address, or one and a port, such as 192.0.2.1, 192.0.2.1:443 or [2001:db8::1]:443".to_owned()),
+            ("--report -", "--report cannot be \"-\": it takes the name of a file: report.json for JSON lines, any other for text".to_owned()),
+            ("--report a/..", "--report cannot be \"a/..\": it takes the name of a file: report.json for JSON lines, any other for text".to_owned()),
+            ("--report x.json --log-file x.json", "--report and --log-file cannot go together: one would replace the other, so name two files".to_owned()),
+            ("--highlight connect", "--highlight cannot be \"connect\": it takes COLUMN=VALUE, such as connect=100ms, or 'COLUMN<VALUE', such as 'answered<90%'".to_owned()),
             ("--active-timeout 60", "--active-timeout does nothing without --connections: add --connections or leave --active-timeout out".to_owned()),
         ];
         for (line, sentence) in table {

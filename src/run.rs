@@ -13,6 +13,8 @@ mod deliver;
 mod files;
 mod live;
 mod log_file;
+mod names;
+mod report;
 mod socket;
 mod stat;
 
@@ -30,11 +32,12 @@ use crate::capture::filter::FilterError;
 use crate::config::{self, BurstThreshold, By, Config, Input, OutputMode, Sort, WatchSide, WatchTerm};
 use crate::flow::table::TableConfig;
 use crate::meter::bins::Speeds;
-use crate::output::Style;
+use crate::output::highlight::Highlights;
+use crate::output::{Context, Style};
 use crate::worker::outbox::Inbox;
 use std::collections::HashSet;
 use std::fmt;
-use std::io;
+use std::io::{self, IsTerminal};
 use std::net::IpAddr;
 use std::path::Path;
 use std::sync::Arc;
@@ -176,8 +179,17 @@ fn random_seed() -> [u64; 2] {
     [1u8, 2].map(|which| std::hash::BuildHasher::hash_one(&random, which))
 }
 
+/// How text looks in a file; on a terminal [`shows_color`].
 fn style(config: &Config, whole: bool) -> Style {
-    Style { by: config.by, sort: config.sort, top: config.top, unit: config.unit, whole }
+    let Config { by, sort, top, unit, .. } = *config;
+    Style { by, sort, top, unit, whole, color: false }
+}
+
+/// Whether what goes there may have escape sequences (no-color.org).
+fn shows_color(config: &Config, to: &impl IsTerminal) -> bool {
+    let set = |name| std::env::var_os(name).filter(|value| !value.is_empty());
+    let dumb = set("TERM").is_none_or(|name| name == "dumb");
+    !config.no_color && set("NO_COLOR").is_none() && !dumb && to.is_terminal()
 }
 
 /// The aggregator, and what it knows to be here.
@@ -197,10 +209,14 @@ fn aggregator(
     let mut aggregator = Aggregator::new(wanted, inboxes);
     aggregator.classify(classes);
     aggregator.watch(watches(config), here.clone());
+    if let Some(report) = &config.report {
+        aggregator.keep_run_rows(view(config), report.mode == OutputMode::Json);
+    }
     if config.by == By::Destination {
+        let of_run = config.output == OutputMode::Text || config.report.is_some();
         let wanted = Wanted {
             of_interval: if has_json(config) { config.top } else { 0 },
-            of_run: (config.output == OutputMode::Text).then_some(config.top),
+            of_run: of_run.then_some(config.top),
             allowed: config.allow.iter().copied().collect(),
         };
         aggregator.collect_destinations(wanted, here.clone());
@@ -252,7 +268,15 @@ fn watches(config: &Config) -> Watches {
 
 /// The rows that the outputs of this run show.
 fn views(config: &Config) -> Views {
-    let view = View {
+    let view = view(config);
+    Views {
+        rows: (config.output == OutputMode::Text).then(|| view.clone()),
+        link_rows: (has_json(config) || config.socket.is_some()).then_some(view),
+    }
+}
+
+fn view(config: &Config) -> View {
+    View {
         grouping: match config.by {
             By::Connection => Grouping::Connection,
             By::Pair => Grouping::Pair,
@@ -271,10 +295,6 @@ fn views(config: &Config) -> Views {
         offset: 0,
         limit: config.top,
         only: only(config),
-    };
-    Views {
-        rows: (config.output == OutputMode::Text).then(|| view.clone()),
-        link_rows: (has_json(config) || config.socket.is_some()).then_some(view),
     }
 }
 
@@ -286,9 +306,35 @@ fn only(config: &Config) -> Option<Only> {
     (!config.allow.is_empty()).then(|| Only::new(fits))
 }
 
+/// What outputs have to know whatever the input is.
+fn context(config: &Config) -> Result<Context, RunError> {
+    let highlights = Highlights::new(&config.highlights, config.unit).map_err(RunError::Usage)?;
+    let names = names::read(config.names.as_deref())?;
+    let (names, highlights) = (names.into(), highlights.into());
+    Ok(Context { host: host_name(), names, highlights, ..Context::default() })
+}
+
 /// This host's name.
 fn host_name() -> String {
     rustix::system::uname().nodename().to_string_lossy().into_owned()
+}
+
+/// Both, where neither hides the other.
+fn both(one: Result<(), RunError>, other: Result<(), RunError>) -> Result<(), RunError> {
+    match (one, other) {
+        (Err(RunError::Failed(mut said)), Err(RunError::Failed(more))) => {
+            said.extend(more);
+            Err(RunError::Failed(said))
+        }
+        // A closed pipe is a normal end of what else went well only.
+        (Ok(()) | Err(RunError::ClosedPipe), Err(error)) => Err(error),
+        (ended, _) => ended,
+    }
+}
+
+/// Whether there was any of these faults.
+fn failed(faults: Vec<String>) -> Result<(), RunError> {
+    if faults.is_empty() { Ok(()) } else { Err(RunError::Failed(faults)) }
 }
 
 fn output_error(error: io::Error) -> RunError {

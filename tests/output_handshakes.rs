@@ -14,6 +14,7 @@ use fullcount::aggregate::snapshot::Snapshot;
 use fullcount::aggregate::watch::Handshakes;
 use fullcount::output::handshakes::SessionLines;
 use fullcount::output::json::JsonLines;
+use fullcount::output::names::Names;
 use fullcount::output::text::Text;
 use fullcount::output::{Output, StopReason};
 use golden::same_as_file;
@@ -43,8 +44,8 @@ fn of_type<'a>(lines: &'a [Value], name: &str) -> Vec<&'a Value> {
 fn told(handshakes: &Handshakes) -> String {
     let mut text = Vec::new();
     let mut output = SessionLines::new(&mut text);
-    output.tell(handshakes).unwrap();
-    output.tell(handshakes).unwrap();
+    output.tell(handshakes, &Names::default()).unwrap();
+    output.tell(handshakes, &Names::default()).unwrap();
     String::from_utf8(text).unwrap()
 }
 
@@ -189,5 +190,5 @@ fn a_closed_standard_error_is_told_to_the_caller() {
             Ok(())
         }
     }
-    assert!(SessionLines::new(Closed).tell(&handshakes()).is_err());
+    assert!(SessionLines::new(Closed).tell(&handshakes(), &Names::default()).is_err());
 }

@@ -375,7 +375,18 @@ pub(super) struct Stock<'a> {
 
 /// The rows that a view asks for, in its order, and how many there were to choose from.
 pub(super) fn select(view: &View, scope: Scope, stock: &Stock) -> (Vec<Row>, u64) {
-    let mut best = Best::new(view);
+    select_behind(view, scope, stock, Vec::new(), 0)
+}
+
+/// The same, and rows from elsewhere, the best of so many.
+pub(super) fn select_behind(
+    view: &View,
+    scope: Scope,
+    stock: &Stock,
+    others: Vec<Row>,
+    found: u64,
+) -> (Vec<Row>, u64) {
+    let mut best = Best::behind(view, others, found);
     if view.limit == 0 {
         return (Vec::new(), 0);
     }
@@ -430,6 +441,17 @@ fn shows_rates(view: &View) -> bool {
     matches!(view.order, Order::Rate | Order::None)
 }
 
+/// What a row is ordered by, from the sums that a view shows of it.
+fn weight_of(sums: &[Count; 2], order: Order) -> Option<u64> {
+    match order {
+        Order::Rate | Order::Bytes => Some(sums[0].bytes + sums[1].bytes),
+        Order::Packets => Some(sums[0].packets + sums[1].packets),
+        Order::None => Some(0),
+        // Only the row tells.
+        Order::Average(_) => None,
+    }
+}
+
 /// What a row is ordered by, by an average; 0 where none is kept of it.
 fn average_of(row: &Row, order: Order) -> u64 {
     let Order::Average(window) = order else { return 0 };
@@ -461,7 +483,7 @@ fn plain(name: RowName, interval: [Count; 2], total: [Count; 2]) -> Row {
     }
 }
 
-fn offer_flow(best: &mut Best, scope: Scope, sight: &RowSight, calendar: &Calendar) {
+pub(super) fn offer_flow(best: &mut Best, scope: Scope, sight: &RowSight, calendar: &Calendar) {
     let row = sight.row;
     let (now, total) = sight.within(scope);
     // A flow that has ended or was handed over again without a packet.
@@ -505,10 +527,10 @@ pub fn is_midstream(entry: &Entry) -> bool {
 }
 
 /// The best rows so far: a heap whose top is the worst of them.
-struct Best<'a> {
+pub(super) struct Best<'a> {
     view: &'a View,
     /// Rows offered.
-    found: u64,
+    pub found: u64,
     heap: BinaryHeap<Ranked>,
 }
 
@@ -539,21 +561,18 @@ impl PartialEq for Ranked {
 impl Eq for Ranked {}
 
 impl Best<'_> {
-    fn new(view: &View) -> Best<'_> {
-        Best { view, found: 0, heap: BinaryHeap::new() }
+    /// Rows that are there already, no more than the view shows, the best of so many.
+    pub fn behind(view: &View, rows: Vec<Row>, found: u64) -> Best<'_> {
+        let weight = |row: &Row| weight_of(&row.total, view.order).unwrap_or(0);
+        let heap = rows.into_iter().map(|row| Ranked { weight: weight(&row), row }).collect();
+        Best { view, found, heap }
     }
 
     /// A row that has `sums` in what the view shows of it: where it cannot be among
     /// the best it is counted and not made.
     #[inline]
     fn offer(&mut self, sums: &[Count; 2], row: impl FnOnce() -> Row) {
-        let told = match self.view.order {
-            Order::Rate | Order::Bytes => Some(sums[0].bytes + sums[1].bytes),
-            Order::Packets => Some(sums[0].packets + sums[1].packets),
-            Order::None => Some(0),
-            // Only the row tells.
-            Order::Average(_) => None,
-        };
+        let told = weight_of(sums, self.view.order);
         let is_full = self.heap.len() >= self.view.offset.saturating_add(self.view.limit);
         if let (Some(weight), None, Some(worst)) = (told, &self.view.only, self.heap.peek())
             && is_full
@@ -578,7 +597,7 @@ impl Best<'_> {
         }
     }
 
-    fn finish(self) -> (Vec<Row>, u64) {
+    pub fn finish(self) -> (Vec<Row>, u64) {
         let rows = self.heap.into_sorted_vec().into_iter().map(|ranked| ranked.row);
         (rows.skip(self.view.offset).collect(), self.found)
     }

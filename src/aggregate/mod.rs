@@ -21,6 +21,7 @@ pub mod destination;
 pub mod group;
 pub mod millis;
 mod rows;
+mod run_rows;
 pub mod snapshot;
 pub mod spread;
 pub mod view;
@@ -40,10 +41,11 @@ use destination::{Collector, Wanted};
 use group::{Groups, Stock};
 use millis::Millis;
 use rows::{RowState, Rows};
+use run_rows::{Keeper, Selected};
 use snapshot::{CaptureFigures, Fault, InterfaceFigures, Snapshot};
 use std::sync::Arc;
 use std::time::Duration;
-use view::Views;
+use view::{View, Views};
 use watch::{Here, Watcher, Watches};
 use window::{Calendar, History};
 
@@ -98,6 +100,7 @@ pub struct Aggregator {
     accounts_lost: u64,
     watcher: Watcher,
     destinations: Collector,
+    run_rows: Option<Keeper>,
     /// On a clock that was never set back.
     boundary_ns: u64,
     set_back_ns: u64,
@@ -168,6 +171,7 @@ impl Aggregator {
             accounts_lost: 0,
             watcher: Watcher::default(),
             destinations: Collector::default(),
+            run_rows: None,
             boundary_ns: 0,
             set_back_ns: 0,
             start_ns: None,
@@ -217,6 +221,14 @@ impl Aggregator {
     /// Connections are counted by destination.
     pub fn collect_destinations(&mut self, wanted: Wanted, here: Arc<Here>) {
         self.destinations = Collector::new(wanted, here);
+    }
+
+    /// The last snapshot has rows of the whole run, by sums: of all interfaces, or of each.
+    pub fn keep_run_rows(&mut self, view: View, each_link: bool) {
+        let keeper = Keeper::new(view, each_link);
+        let (each_link, view) = keeper.kept();
+        self.groups.keep(each_link, view);
+        self.run_rows = Some(keeper);
     }
 
     /// Takes everything up to the next boundary and says how things stand
@@ -339,7 +351,8 @@ impl Aggregator {
 
     fn apply(&mut self, number: usize, mut buffer: Box<Buffer>) {
         let source = &mut self.sources[number];
-        let kept = self.config.views.rows_kept();
+        let of_run = self.run_rows.as_ref().map_or(0, |keeper| keeper.kept().1.limit);
+        let kept = self.config.views.rows_kept().max(of_run);
         let ended = |row: &RowState, ended: &Ended| {
             self.destinations.end(&row.key, row.client_second, row.lanes, ended);
         };
@@ -399,13 +412,9 @@ impl Aggregator {
             interfaces: &interfaces,
             calendar: &self.calendar,
         };
-        let rows = self.config.views.rows.as_ref();
-        let (all_rows, rows_found) =
-            rows.map_or_else(Default::default, |view| group::select(view, None, &stock));
-        let link_rows = self.config.views.link_rows.as_ref().map_or(Vec::new(), |view| {
-            let links = 0..interfaces.len() as u8;
-            links.map(|link| group::select(view, Some(link), &stock).0).collect()
-        });
+        let (views, keeper) = (&self.config.views, self.run_rows.as_mut());
+        let Selected { rows, found: rows_found, link_rows, run_rows } =
+            Selected::of(views, keeper, &stock, last);
         let groups_folded = self.groups.take_folded();
         self.sources.iter_mut().for_each(|source| source.rows.next_interval());
         self.groups.next_interval();
@@ -420,7 +429,7 @@ impl Aggregator {
             table_interval: difference(&table, &self.earlier_table),
             table,
             ethertypes: self.ethertypes(),
-            rows: all_rows,
+            rows,
             rows_found,
             link_rows,
             accounts,
@@ -435,6 +444,7 @@ impl Aggregator {
             spreads: spreads.unwrap_or_default(),
             bursts,
             bursts_lost,
+            run_rows,
             faults: std::mem::take(&mut self.faults),
             last,
         };

@@ -405,7 +405,13 @@ impl Rows {
         row.live.then(|| self.sight(slot, row, lanes))
     }
 
-    fn each_ended(&self, mut each: impl FnMut(RowSight)) {
+    /// Whether any flow ended in the interval.
+    pub fn has_ended(&self) -> bool {
+        !self.ended.is_empty()
+    }
+
+    /// Every row whose flow ended in the interval, but for those that were pruned.
+    pub fn each_ended(&self, mut each: impl FnMut(RowSight)) {
         self.ended.iter().for_each(|one| each(self.sight(one.slot, &one.row, one.lanes.as_ref())));
     }
 

@@ -67,6 +67,8 @@ pub struct Snapshot {
     pub bursts: Vec<Burst>,
     /// Bursts since the start that could not be told of: too many at once.
     pub bursts_lost: u64,
+    /// Rows of the whole run, where they are asked for, in the last snapshot.
+    pub run_rows: Option<RunRows>,
     /// What must not be.
     pub faults: Vec<Fault>,
     /// The last snapshot of the run.
@@ -79,6 +81,18 @@ impl Snapshot {
         let both = |one: &InterfaceFigures| one.total[0].count.packets + one.total[1].count.packets;
         self.interfaces.iter().map(both).sum()
     }
+}
+
+/// Rows by what they had since the start, those of flows that are gone too: of all
+/// interfaces together, or of each.
+#[derive(Clone, Debug, Default)]
+pub struct RunRows {
+    /// Of all together.
+    pub rows: Vec<Row>,
+    /// How many those were chosen from.
+    pub found: u64,
+    /// Of each interface, by link number.
+    pub link_rows: Vec<Vec<Row>>,
 }
 
 /// Something that is a defect, not a loss.

@@ -26,7 +26,6 @@ const fn valued(long: &'static str, short: Option<char>, now: &'static str) -> L
 /// tcptrack's `-r` too.
 pub(super) const LINGER: &str = "leave it out, for a connection is shown in the interval in which it closed, and has a line with --connections";
 const NO_CUT: &str = "cut the file before, as with editcap -A TIME -B TIME, and read it with -r";
-const NO_NAMES: &str = "leave it out, for addresses and ports are shown as numbers";
 const NO_CONFIG: &str = "type the options on the command line, or put them into a shell alias";
 
 /// Options.
@@ -36,13 +35,9 @@ pub(super) const OPTIONS: &[Later] = &[
     valued("checksum", None, "leave it out, for every frame counts whatever its checksums"),
     flag("decap", None, "leave it out, for tunnels are counted by their outer addresses"),
     flag("fast", None, "type --interval 0.1 for ten reports a second"),
-    valued("report", None, "redirect the output, as in fullcount -o json > FILE"),
     flag("", Some('b'), "leave it out, for text has no bars"),
     valued("", Some('m'), "leave it out, for text has no bars to scale"),
-    valued("names", None, NO_NAMES),
     flag("anonymize", None, "addresses are printed as they are, so replace them in the output"),
-    valued("highlight", None, "leave it out, or pick lines out of -o json"),
-    flag("no-color", None, "leave it out, for text has no colours"),
     valued("replay", None, "type -r FILE, which reads as fast as it can"),
     valued("since", None, NO_CUT),
     valued("until", None, NO_CUT),

@@ -10,8 +10,8 @@ use std::path::{Path, PathBuf};
 
 use super::{Arguments, UsageError, values, watch};
 use crate::config::{
-    Bursts, By, Config, DEFAULT_MAX_FLOWS, DEFAULT_SNAPLEN, DEFAULT_TOP, Input, OutputMode, SECOND_NS, Sort,
-    Unit,
+    Bursts, By, Config, DEFAULT_MAX_FLOWS, DEFAULT_SNAPLEN, DEFAULT_TOP, Highlight, Input, OutputMode,
+    Report, SECOND_NS, Sort, Unit,
 };
 
 /// Shortest time between two reports.
@@ -88,8 +88,12 @@ pub(super) fn resolve(typed: Arguments, file_exists: &dyn Fn(&Path) -> bool) -> 
                 .map(String::as_str),
         )?,
         input: input(typed.interface, &typed.read, file_exists)?,
+        report: report(typed.report, typed.log_file.as_deref())?,
         log_file: typed.log_file,
         classes: typed.classes,
+        names: typed.names,
+        highlights: highlights(&typed.highlight)?,
+        no_color: typed.no_color,
         socket: typed.socket,
     })
 }
@@ -252,6 +256,45 @@ fn allowed(typed: &[String]) -> Result<Vec<(std::net::IpAddr, Option<u16>)>, Usa
         })
     };
     typed.iter().map(server).collect()
+}
+
+/// JSON lines for a name that ends so, else text.
+fn report(typed: Option<PathBuf>, log_file: Option<&Path>) -> Result<Option<Report>, UsageError> {
+    let Some(path) = typed else { return Ok(None) };
+    if path.file_name().is_none() || path.as_os_str() == "-" {
+        return Err(UsageError::BadValue {
+            option: "--report".into(),
+            value: path.to_string_lossy().into_owned(),
+            wants: "the name of a file: report.json for JSON lines, any other for text".into(),
+        });
+    }
+    if log_file == Some(path.as_path()) {
+        let advice = "one would replace the other, so name two files";
+        let (first, second) = ("--report".into(), "--log-file".into());
+        return Err(UsageError::Contradiction { first, second, advice });
+    }
+    let end = path.extension().map(|end| end.to_ascii_lowercase());
+    let is_json = end.is_some_and(|end| end == "json" || end == "jsonl");
+    let mode = if is_json { OutputMode::Json } else { OutputMode::Text };
+    Ok(Some(Report { path, mode }))
+}
+
+fn highlights(typed: &[String]) -> Result<Vec<Highlight>, UsageError> {
+    let highlight = |text: &String| {
+        let (column, behind) = text.split_at(text.find(['=', '<'])?);
+        let value = behind.get(1..).unwrap_or_default().trim();
+        let below = behind.starts_with('<');
+        let parts = !column.trim().is_empty() && !value.is_empty();
+        parts.then(|| Highlight { column: column.trim().to_owned(), below, value: value.to_owned() })
+    };
+    let checked = |text: &String| {
+        highlight(text).ok_or_else(|| UsageError::BadValue {
+            option: "--highlight".into(),
+            value: text.clone(),
+            wants: "COLUMN=VALUE, such as connect=100ms, or 'COLUMN<VALUE', such as 'answered<90%'".into(),
+        })
+    };
+    typed.iter().map(checked).collect()
 }
 
 fn cpus(typed: Option<&str>) -> Result<Vec<usize>, UsageError> {

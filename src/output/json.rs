@@ -73,13 +73,13 @@ impl<W: Write> JsonLines<W> {
         }
         for watch in handshakes.watches.iter().filter(|watch| !watch.interval.is_empty()) {
             self.line(time, context, |head| {
-                let sums = handshakes::sums(&watch.name, &watch.interval);
+                let sums = handshakes::sums(watch, &watch.interval, context);
                 Line::Handshake(handshakes::Handshake { head, sums })
             })?;
         }
         for destination in snapshot.destinations.iter().flat_map(|all| &all.of_interval) {
             self.line(time, context, |head| {
-                Line::Destination(destinations::line(head, destination, span_ns))
+                Line::Destination(destinations::line(head, destination, span_ns, context))
             })?;
         }
         Ok(())

@@ -9,8 +9,11 @@ pub mod columns;
 pub mod destinations;
 pub mod figures;
 pub mod handshakes;
+pub mod highlight;
 pub mod json;
 pub mod losses;
+pub mod names;
+pub mod report;
 pub mod socket;
 pub mod stat;
 pub mod text;
@@ -21,7 +24,10 @@ use crate::aggregate::snapshot::Snapshot;
 use crate::capture::{LinkId, LinkType};
 use crate::config::{By, Sort, Unit};
 use crate::decode::VlanStacks;
+use highlight::Highlights;
+use names::Names;
 use std::io;
+use std::sync::Arc;
 
 /// Facts of the run that every line may need.
 #[derive(Clone, Default)]
@@ -36,6 +42,10 @@ pub struct Context {
     pub lines_lost: u64,
     /// Names of classes by number; the first is that of what is in none.
     pub classes: Vec<String>,
+    /// Names for addresses.
+    pub names: Arc<Names>,
+    /// Figures that stand out.
+    pub highlights: Arc<Highlights>,
 }
 
 static NO_FACTS: LinkFacts = LinkFacts {
@@ -170,6 +180,8 @@ pub enum StopReason {
     Count,
     /// All files read.
     EndOfFile,
+    /// Nobody reads the output any more; only a report says so.
+    ClosedPipe,
     /// A fault; the sentence stands on standard error.
     Error,
 }
@@ -182,6 +194,7 @@ impl StopReason {
             StopReason::Duration => "duration",
             StopReason::Count => "count",
             StopReason::EndOfFile => "end of file",
+            StopReason::ClosedPipe => "closed pipe",
             StopReason::Error => "error",
         }
     }
@@ -231,4 +244,6 @@ pub struct Style {
     pub unit: Unit,
     /// The whole input is one interval (text of a file).
     pub whole: bool,
+    /// Figures that stand out do so by reverse video, else by a mark.
+    pub color: bool,
 }

@@ -132,7 +132,7 @@ impl<W: Write> Output for Text<W> {
         let ended = match reason {
             StopReason::EndOfFile => format!("All read, {length} of traffic"),
             StopReason::Error => format!("Ended by an error after {length}"),
-            StopReason::Signal | StopReason::Duration | StopReason::Count => {
+            StopReason::Signal | StopReason::Duration | StopReason::Count | StopReason::ClosedPipe => {
                 format!("Stopped after {length}")
             }
         };
@@ -160,7 +160,7 @@ fn totals(ended: &str, snapshot: &Snapshot, coverage: &Coverages, sight: &Sight)
     line(&mut text, &format!("{}{open}", number_of(table.opened, "flow")));
     text += &losses(snapshot);
     text += &ethertypes(snapshot);
-    text += &super::handshakes::summary(&snapshot.handshakes);
+    text += &super::handshakes::summary(&snapshot.handshakes, sight);
     text
 }
 

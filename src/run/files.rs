@@ -1,7 +1,7 @@
 //! A run over capture files.
 
 use super::deliver::Deliver;
-use super::{RunError, Signals, host_name, is_set, table_config};
+use super::{RunError, Signals, is_set, table_config};
 use crate::aggregate::snapshot::Snapshot;
 use crate::capture::fileset::{FileLink, FileSet, STANDARD_INPUT};
 use crate::capture::{LinkId, LinkType, host_mac};
@@ -40,13 +40,8 @@ pub(super) fn run(config: &Config, groups: &[Vec<PathBuf>], signals: &Signals) -
     let stacks = VlanStacks::default();
     let announced = set.announced().iter().map(|link| facts_of(link, 0)).collect();
     let (classes, class_names) = super::classes(config)?;
-    let mut context = Context {
-        host: host_name(),
-        links: announced,
-        stacks: stacks.clone(),
-        classes: class_names,
-        ..Context::default()
-    };
+    let mut context =
+        Context { links: announced, stacks: stacks.clone(), classes: class_names, ..super::context(config)? };
     let start = Start {
         workers: (0..workers).map(|worker| (worker, None)).collect(),
         filter: config.filter.clone(),
@@ -119,21 +114,21 @@ pub(super) fn run(config: &Config, groups: &[Vec<PathBuf>], signals: &Signals) -
                 context.links.truncate(snapshot.interfaces.len());
             }
             let coverage = vec![Default::default(); snapshot.interfaces.len()];
-            ended = deliver.snapshot(&snapshot, &coverage, &context);
+            if ended.is_ok() {
+                ended = deliver.snapshot(&snapshot, &coverage, &context);
+            }
             if ended.is_ok() && signals.takes_summary() {
                 ended = deliver.summary(&snapshot, &coverage, &context);
             }
             last = Some((snapshot, coverage));
             if ended.is_err() {
-                // A closed pipe or a full disk: the reader ends at its next look.
+                // A closed pipe or a full disk: the reader ends at its next look, then a report is written.
                 stop.store(true, std::sync::atomic::Ordering::Relaxed);
-                break;
             }
         }
         drop(to_deliver);
         reader.join()
     });
-    ended?;
     let Ok(walked) = walked else {
         return Err(RunError::Failed(vec!["the reader ended by a defect: please report this".into()]));
     };
@@ -146,9 +141,9 @@ pub(super) fn run(config: &Config, groups: &[Vec<PathBuf>], signals: &Signals) -
         Walked::Stopped => StopReason::Signal,
     };
     if let Some((snapshot, coverage)) = &last {
-        deliver.stop(&reason, snapshot, coverage, &context)?;
+        ended = deliver.stop(ended, &reason, snapshot, coverage, &context);
     }
-    if faults.is_empty() { Ok(()) } else { Err(RunError::Failed(faults)) }
+    super::both(ended, super::failed(faults))
 }
 
 fn faults(set: &mut FileSet) -> Vec<String> {

@@ -11,7 +11,7 @@ mod threads;
 mod write;
 
 use super::deliver::Deliver;
-use super::{RunError, Signals, host_name, table_config};
+use super::{RunError, Signals, table_config};
 use crate::capture::deal::DealKey;
 use crate::capture::fanout::{self, Dealing};
 use crate::capture::link::{self, Bond, CounterReader, EventSource, LinkError, Root, Selection, Watch};
@@ -53,8 +53,7 @@ pub(super) fn run(config: &Config, named: &[String], signals: &Signals) -> Resul
 
     let stacks = VlanStacks::default();
     let (classes, class_names) = super::classes(config)?;
-    let mut context =
-        Context { host: host_name(), stacks: stacks.clone(), classes: class_names, ..Context::default() };
+    let mut context = Context { stacks: stacks.clone(), classes: class_names, ..super::context(config)? };
     let mut opened = Vec::new();
     let mut notices = Vec::new();
     for (number, watch) in selection.watched.iter().enumerate() {
@@ -188,10 +187,9 @@ pub(super) fn run(config: &Config, named: &[String], signals: &Signals) -> Resul
         });
         (ended, reason, defects)
     });
-    ended?;
     let reason = if defects.is_empty() { reason } else { StopReason::Error };
-    writing.stop(&reason, &notices)?;
-    if defects.is_empty() { Ok(()) } else { Err(RunError::Failed(defects)) }
+    let ended = writing.stop(ended, &reason, &notices);
+    super::both(ended, super::failed(defects))
 }
 
 /// What a reader has to know before the first figure.

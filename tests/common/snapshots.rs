@@ -24,7 +24,7 @@ pub const S: u64 = 1_000_000_000;
 pub const NINE: u64 = 1_795_251_600 * S;
 
 pub fn style() -> Style {
-    Style { by: By::Connection, sort: Sort::Rate, top: 20, unit: Unit::Bits, whole: false }
+    Style { by: By::Connection, sort: Sort::Rate, top: 20, unit: Unit::Bits, whole: false, color: false }
 }
 
 pub fn count(packets: u64, bytes: u64) -> Count {
@@ -143,6 +143,7 @@ pub fn empty(time_ns: u64) -> Snapshot {
         groups_folded: 0,
         accounts_lost: 0,
         destinations: None,
+        run_rows: None,
         handshakes: Default::default(),
         spreads: Vec::new(),
         bursts: Vec::new(),

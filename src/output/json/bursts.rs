@@ -63,9 +63,9 @@ pub struct Line<'a> {
     /// Share of the bytes whose connections are known: below 1 where the workers' journals were too short.
     known_ratio: Option<f64>,
     /// Connections with most bytes beyond their rate of before, as many as `--top` says.
-    culprits: Vec<Culprit>,
+    culprits: Vec<Culprit<'a>>,
     /// The same by address, whichever end it is.
-    hosts: Vec<HostCulprit>,
+    hosts: Vec<HostCulprit<'a>>,
     /// The same by port of the server.
     ports: Vec<PortCulprit>,
     /// The same by class, all of them, where `--classes` names any.
@@ -103,13 +103,13 @@ struct Share {
 
 /// A connection that filled it.
 #[derive(Serialize, JsonSchema)]
-struct Culprit {
+struct Culprit<'a> {
     /// IP protocol.
     protocol: Cow<'static, str>,
     /// Who began.
-    client: End,
+    client: End<'a>,
     /// Who answered.
-    server: End,
+    server: End<'a>,
     /// VLAN ids, outermost first, where its frames are tagged.
     #[serde(skip_serializing_if = "Vlan::is_empty")]
     vlan: Vlan,
@@ -127,9 +127,12 @@ struct Culprit {
 
 /// An address that filled it.
 #[derive(Serialize, JsonSchema)]
-struct HostCulprit {
+struct HostCulprit<'a> {
     /// Address.
     host: IpAddr,
+    /// Its name, where `--names` has one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    name: Option<&'a str>,
     /// To it.
     to: Sent,
     /// From it.
@@ -228,19 +231,19 @@ pub fn line<'a>(head: Head<'a>, burst: &Burst, context: &'a Context) -> Line<'a>
         compared_with_seconds: (burst.before_ms > 0).then(|| seconds(burst.before_ms * BIN_NS)),
         known_ratio: (burst.sums.bytes > 0).then(|| share(known as f64, burst.sums.bytes as f64)),
         culprits: burst.culprits.iter().map(|culprit| connection(culprit, burst, context)).collect(),
-        hosts: burst.hosts.iter().map(|culprit| host(culprit, burst)).collect(),
+        hosts: burst.hosts.iter().map(|culprit| host(culprit, burst, context)).collect(),
         ports: burst.ports.iter().map(|culprit| port(culprit, burst)).collect(),
         classes: burst.classes.iter().map(|culprit| class(culprit, burst, context)).collect(),
     }
 }
 
-fn connection(culprit: &culprit::Culprit<FlowName>, burst: &Burst, context: &Context) -> Culprit {
+fn connection<'a>(culprit: &culprit::Culprit<FlowName>, burst: &Burst, context: &'a Context) -> Culprit<'a> {
     let key = &culprit.who.key;
     let client = usize::from(culprit.who.client_second);
     Culprit {
         protocol: protocol_name(key.protocol()),
-        client: End::of(key, client),
-        server: End::of(key, 1 - client),
+        client: End::of(key, client, context),
+        server: End::of(key, 1 - client, context),
         vlan: Vlan::of(key, context),
         began: culprit.began,
         c2s: Sent::of(culprit.sent[client]),
@@ -249,9 +252,10 @@ fn connection(culprit: &culprit::Culprit<FlowName>, burst: &Burst, context: &Con
     }
 }
 
-fn host(culprit: &culprit::Culprit<IpAddr>, burst: &Burst) -> HostCulprit {
+fn host<'a>(culprit: &culprit::Culprit<IpAddr>, burst: &Burst, context: &'a Context) -> HostCulprit<'a> {
     let [to, from] = culprit.sent.map(Sent::of);
-    HostCulprit { host: culprit.who, to, from, share: Share::of(culprit, burst) }
+    let (host, name) = (culprit.who, context.names.of(culprit.who));
+    HostCulprit { host, name, to, from, share: Share::of(culprit, burst) }
 }
 
 fn class<'a>(culprit: &culprit::Culprit<ClassId>, burst: &Burst, context: &'a Context) -> ClassCulprit<'a> {

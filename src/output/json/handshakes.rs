@@ -5,12 +5,14 @@
 
 use super::lines::{Head, Time};
 use super::rows::{End, Vlan};
-use crate::aggregate::watch::{Handshakes, Latency, Tally, Watched};
+use crate::aggregate::watch::{Handshakes, Latency, Tally, WatchFigures, Watched};
 use crate::capture::Lane;
 use crate::flow::entry::NO_LANE;
 use crate::flow::record::{self, Outcome};
 use crate::output::Context;
+use crate::output::columns::Over;
 use crate::output::figures::seconds;
+use crate::output::handshakes::HANDSHAKE_COLUMNS;
 use schemars::JsonSchema;
 use serde::Serialize;
 
@@ -53,6 +55,10 @@ pub struct Sums<'a> {
     /// From the first SYN to the end of a handshake that succeeded, less than 1 % too high but for `max`. Those
     /// whose last ACK carried data are left out, as the client may have waited for what to say.
     pub latency_seconds: Percentiles,
+    /// Columns of docs/COLUMNS.md whose figures, those of this object, `--highlight` makes stand out; absent
+    /// where there are none.
+    #[serde(skip_serializing_if = "<[&str]>::is_empty")]
+    pub highlights: Vec<&'static str>,
 }
 
 /// Failed attempts by outcome.
@@ -90,9 +96,9 @@ pub struct Session<'a> {
     /// Watches that it counts in; none where neither end is here.
     pub watch: Vec<&'a str>,
     /// Who asked.
-    pub client: End,
+    pub client: End<'a>,
     /// Who was asked.
-    pub server: End,
+    pub server: End<'a>,
     /// VLAN ids, outermost first, where its frames are tagged.
     #[serde(skip_serializing_if = "Vlan::is_empty")]
     pub vlan: Vlan,
@@ -149,10 +155,12 @@ fn is_zero(count: &u64) -> bool {
 }
 
 /// Sums of a watch.
-pub fn sums<'a>(watch: &'a str, tally: &Tally) -> Sums<'a> {
+pub fn sums<'a>(watch: &'a WatchFigures, tally: &Tally, context: &Context) -> Sums<'a> {
+    let shown = WatchFigures { name: watch.name.clone(), interval: *tally, total: *tally };
+    let over = Over { context, span_ns: 0 };
     let of = |outcomes: &[Outcome]| tally.of(outcomes);
     Sums {
-        watch,
+        watch: &watch.name,
         success: of(&[Outcome::Success]),
         sessions_with_syn_retransmitted: tally.sessions_with_syn_retransmitted,
         sessions_with_synack_retransmitted: tally.sessions_with_synack_retransmitted,
@@ -168,6 +176,7 @@ pub fn sums<'a>(watch: &'a str, tally: &Tally) -> Sums<'a> {
         evicted: of(&[Outcome::Evicted]),
         syn_unseen: tally.syn_unseen,
         latency_seconds: percentiles(tally.connect),
+        highlights: context.highlights.names(&HANDSHAKE_COLUMNS, &shown, &over),
     }
 }
 
@@ -201,8 +210,8 @@ pub fn session<'a>(
     Session {
         head,
         watch: handshakes.names_of(watched).collect(),
-        client: End::of(&key, client),
-        server: End::of(&key, server),
+        client: End::of(&key, client, context),
+        server: End::of(&key, server, context),
         vlan: Vlan::of(&key, context),
         start: Time(session.start_ns),
         outcome: outcome.name(),

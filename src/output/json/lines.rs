@@ -24,12 +24,14 @@ pub const SCHEMA: u32 = 1;
 pub enum Line<'a> {
     /// First line: what is watched, and how.
     Start(Start<'a>),
-    /// One interface in one interval.
+    /// One interface in one interval; in a report in the whole run.
     Interface(Interface<'a>),
-    /// What came of the handshakes of one watch, in one interval in which there were any.
+    /// What came of the handshakes of one watch, in one interval in which there were any; in a report in the
+    /// whole run.
     Handshake(Handshake<'a>),
     /// Connections to one server address, in one interval in which there were any (with `--by destination`, as
-    /// many as `--top` says): most attempts first, then most exchanges, then by address.
+    /// many as `--top` says): most attempts first, then most exchanges, then by address. In a report in the
+    /// whole run.
     Destination(Destination<'a>),
     /// A time in which one direction of a link was full (`--burst-threshold`), once it is over.
     Burst(super::bursts::Line<'a>),
@@ -234,6 +236,10 @@ pub struct Lane {
     /// By protocol: `tcp`, `udp`, `icmp`, `icmp6`, `other_ip`, `not_ip`, those that occurred. They add
     /// up to `packets` and `bytes`.
     pub protocols: Map<'static, Count>,
+    /// Columns of docs/COLUMNS.md whose figures `--highlight` makes stand out; `bytes`, `packets` and
+    /// `in_flows` are those since the start, as there. Absent where there are none.
+    #[serde(skip_serializing_if = "<[&str]>::is_empty")]
+    pub highlights: Vec<&'static str>,
 }
 
 /// Packets and bytes.
@@ -359,7 +365,7 @@ pub struct Stop<'a> {
     /// What every line begins with.
     #[serde(flatten)]
     pub head: Head<'a>,
-    /// Why the run ended: `signal`, `duration`, `count`, `end of file`, `error`.
+    /// Why the run ended: `signal`, `duration`, `count`, `end of file`, `error`; in a report also `closed pipe`.
     pub reason: &'static str,
     /// How long it took, in packet time.
     pub seconds: f64,
