@@ -13,9 +13,11 @@ pub mod outbox;
 
 pub use crate::capture::sys::memory::{LargeVec, Reading};
 use crate::decode::Packet;
+use crate::flow::listen::Listeners;
 use crate::flow::table::{BATCH, FlowTable, TableConfig};
 use crate::meter::totals::{LaneTotals, Totals};
 use outbox::{Cut, LaneMark, Outbox, RingFigures};
+use std::sync::Arc;
 
 /// Flows written or looked at between two batches: about 0.1 ms.
 pub const SLICE: usize = 1024;
@@ -94,6 +96,11 @@ impl Worker {
             self.table.note_loss();
         }
         self.rings = rings;
+    }
+
+    /// See [`FlowTable::set_listeners`].
+    pub fn set_listeners(&mut self, listeners: Arc<Listeners>) {
+        self.table.set_listeners(listeners);
     }
 
     /// See [`FlowTable::stop_sweeping`].
