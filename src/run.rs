@@ -190,11 +190,15 @@ fn aggregator(
     let here = Arc::new(Here::new(networks.collect()));
     let mut aggregator = Aggregator::new(wanted, inboxes);
     aggregator.watch(watches(config), here.clone());
+    if config.new_only {
+        aggregator.hide_midstream();
+    }
     if config.by == By::Destination {
         let wanted = Wanted {
             of_interval: if has_json(config) { config.top } else { 0 },
             of_run: (config.output == OutputMode::Text).then_some(config.top),
             allowed: config.allow.iter().copied().collect(),
+            new_only: config.new_only,
         };
         aggregator.collect_destinations(wanted, here.clone());
     }

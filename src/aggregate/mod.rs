@@ -16,13 +16,15 @@
 
 pub mod destination;
 pub mod group;
+pub mod hidden;
 mod rows;
 pub mod snapshot;
+mod sums;
 pub mod view;
 pub mod watch;
 pub mod window;
 
-use crate::capture::{LINKS_MAX, Lane};
+use crate::capture::LINKS_MAX;
 use crate::flow::record::{Account, Buffer, EndReason, Ended};
 use crate::flow::table::TableStats;
 use crate::meter::totals::{Count, LaneTotals};
@@ -31,8 +33,9 @@ use arc_swap::ArcSwapOption;
 use crossbeam_channel::{Receiver, Select, Sender, TryRecvError, TrySendError, after, bounded};
 use destination::{Collector, Wanted};
 use group::{Groups, Stock};
+use hidden::{Hidden, HiddenSums};
 use rows::{RowState, Rows};
-use snapshot::{CaptureFigures, Fault, InterfaceFigures, Snapshot};
+use snapshot::{CaptureFigures, Fault, InterfaceFigures, Row, Snapshot};
 use std::sync::Arc;
 use std::time::Duration;
 use view::Views;
@@ -86,6 +89,8 @@ pub struct Aggregator {
     earlier: Vec<LaneTotals>,
     earlier_rings: Vec<RingFigures>,
     earlier_table: TableStats,
+    /// As the last snapshot told it; wanted where lists leave something out.
+    hidden: HiddenSums,
     accounts: Vec<Account>,
     accounts_lost: u64,
     watcher: Watcher,
@@ -154,6 +159,7 @@ impl Aggregator {
             earlier: vec![LaneTotals::default(); 2 * LINKS_MAX],
             earlier_rings: Vec::new(),
             earlier_table: TableStats::default(),
+            hidden: HiddenSums::default(),
             accounts: Vec::new(),
             accounts_lost: 0,
             watcher: Watcher::default(),
@@ -190,6 +196,12 @@ impl Aggregator {
     /// Connections are counted by destination.
     pub fn collect_destinations(&mut self, wanted: Wanted, here: Arc<Here>) {
         self.destinations = Collector::new(wanted, here);
+    }
+
+    /// Rows and accounts leave out connections whose start was not seen.
+    pub fn hide_midstream(&mut self) {
+        self.hidden = HiddenSums::wanted();
+        self.sources.iter_mut().for_each(|source| source.rows.hidden = HiddenSums::wanted());
     }
 
     /// Takes everything up to the next boundary and says how things stand
@@ -304,6 +316,7 @@ impl Aggregator {
             self.destinations.end(&row.key, row.client_second, row.lanes, ended);
         };
         source.rows.apply(&mut buffer, &mut self.flows_by_lane, &mut self.groups, kept, ended);
+        buffer.accounts.retain(|account| !self.hidden.has(account.entry.marks));
         let most = if self.config.patience.is_some() { ACCOUNTS_MAX } else { usize::MAX };
         if self.accounts.len() + buffer.accounts.len() <= most {
             self.accounts.append(&mut buffer.accounts);
@@ -339,25 +352,14 @@ impl Aggregator {
             self.calendar.close();
         }
         let interfaces = self.interfaces(&totals, &rings);
+        let hidden = self.tell_hidden();
         let first = self.sources.iter().filter_map(|source| source.cut.first_ns).min();
         let latest = self.sources.iter().map(|source| source.cut.last_ns).max().unwrap_or(0);
         if self.start_ns.is_none() {
             self.start_ns = first;
         }
         let start_ns = self.start_ns.unwrap_or(self.boundary_ns);
-        let stock = Stock {
-            rows: self.sources.iter().map(|source| &source.rows).collect(),
-            groups: &self.groups,
-            interfaces: &interfaces,
-            calendar: &self.calendar,
-        };
-        let rows = self.config.views.rows.as_ref();
-        let (all_rows, rows_found) =
-            rows.map_or_else(Default::default, |view| group::select(view, None, &stock));
-        let link_rows = self.config.views.link_rows.as_ref().map_or(Vec::new(), |view| {
-            let links = 0..interfaces.len() as u8;
-            links.map(|link| group::select(view, Some(link), &stock).0).collect()
-        });
+        let (all_rows, rows_found, link_rows) = self.choose_rows(&interfaces);
         let groups_folded = self.groups.take_folded();
         self.sources.iter_mut().for_each(|source| source.rows.next_interval());
         self.groups.next_interval();
@@ -369,12 +371,13 @@ impl Aggregator {
             end_ns: if self.config.patience.is_some() { self.boundary_ns } else { latest.max(start_ns) },
             interval_ns,
             interfaces,
-            table_interval: difference(&table, &self.earlier_table),
+            table_interval: sums::difference(&table, &self.earlier_table),
             table,
             ethertypes: self.ethertypes(),
             rows: all_rows,
             rows_found,
             link_rows,
+            hidden,
             accounts,
             marks: self.take_marks(),
             skipped_intervals: skipped,
@@ -393,6 +396,33 @@ impl Aggregator {
         snapshot
     }
 
+    /// The rows that views ask for: over all interfaces, how many those were
+    /// chosen from, of each interface.
+    fn choose_rows(&self, interfaces: &[InterfaceFigures]) -> (Vec<Row>, u64, Vec<Vec<Row>>) {
+        let stock = Stock {
+            rows: self.sources.iter().map(|source| &source.rows).collect(),
+            groups: &self.groups,
+            interfaces,
+            calendar: &self.calendar,
+        };
+        let rows = self.config.views.rows.as_ref();
+        let (all_rows, rows_found) =
+            rows.map_or_else(Default::default, |view| group::select(view, None, &stock));
+        let link_rows = self.config.views.link_rows.as_ref().map_or(Vec::new(), |view| {
+            let links = 0..interfaces.len() as u8;
+            links.map(|link| group::select(view, Some(link), &stock).0).collect()
+        });
+        (all_rows, rows_found, link_rows)
+    }
+
+    fn tell_hidden(&mut self) -> Option<Hidden> {
+        self.hidden.told(&self.hidden)?;
+        let mut now = HiddenSums::wanted();
+        self.sources.iter().for_each(|source| now.add(&source.rows.hidden));
+        let earlier = std::mem::replace(&mut self.hidden, now);
+        self.hidden.told(&earlier)
+    }
+
     /// What the interval brought goes into the histories that averages are made of.
     fn keep_averages(&mut self, totals: &[LaneTotals], interval_ns: u64, skipped: u64) {
         let lanes = totals.chunks(2).zip(self.earlier.chunks(2));
@@ -406,57 +436,6 @@ impl Aggregator {
         for _ in 0..=skipped.min(SILENCE) {
             self.calendar.advance(interval_ns);
         }
-    }
-
-    fn lane_totals(&self) -> Vec<LaneTotals> {
-        let mut totals = vec![LaneTotals::default(); 2 * LINKS_MAX];
-        for source in &self.sources {
-            for (sum, lane) in totals.iter_mut().zip(&source.cut.lanes) {
-                sum.add(lane);
-            }
-        }
-        totals
-    }
-
-    /// Σ flows + untracked = totals, each summed on its own way.
-    fn compare(&mut self, totals: &[LaneTotals]) {
-        if self.incomplete || self.sources.iter().any(|source| source.cut.table.unreported > 0) {
-            return;
-        }
-        for (number, (lane, flows)) in totals.iter().zip(&self.flows_by_lane).enumerate() {
-            let mut sum = lane.untracked_sum();
-            sum.add(*flows);
-            if sum != lane.count {
-                self.faults.push(Fault::Identity {
-                    lane: Lane(number as u8),
-                    totals: lane.count,
-                    parts: sum,
-                });
-            }
-        }
-    }
-
-    fn ethertypes(&self) -> Vec<(u16, Count)> {
-        let mut ethertypes: Vec<(u16, Count)> = Vec::new();
-        for (kind, count) in self.sources.iter().flat_map(|source| &source.cut.ethertypes) {
-            match ethertypes.iter_mut().find(|(known, _)| known == kind) {
-                Some((_, sum)) => sum.add(*count),
-                None => ethertypes.push((*kind, *count)),
-            }
-        }
-        ethertypes.sort_unstable_by_key(|(kind, count)| (std::cmp::Reverse(count.bytes), *kind));
-        ethertypes
-    }
-
-    fn ring_totals(&self) -> Vec<RingFigures> {
-        let mut sums: Vec<RingFigures> = Vec::new();
-        for ring in self.sources.iter().flat_map(|source| &source.cut.rings) {
-            match sums.iter_mut().find(|sum| sum.link == ring.link) {
-                Some(sum) => sum.add(ring),
-                None => sums.push(*ring),
-            }
-        }
-        sums
     }
 
     /// Moments that all workers have noted; the others wait for the next
@@ -483,22 +462,6 @@ impl Aggregator {
             marks.push((at_ns, lanes));
         }
         marks
-    }
-
-    fn table_totals(&self) -> TableStats {
-        let mut sum = TableStats::default();
-        for stats in self.sources.iter().map(|source| &source.cut.table) {
-            sum.entries += stats.entries;
-            sum.active += stats.active;
-            sum.half_open += stats.half_open;
-            sum.opened += stats.opened;
-            sum.closed += stats.closed;
-            sum.evicted += stats.evicted;
-            sum.events_lost += stats.events_lost;
-            sum.unreported += stats.unreported;
-            sum.unreported_count.add(stats.unreported_count);
-        }
-        sum
     }
 
     fn interfaces(&mut self, totals: &[LaneTotals], rings: &[RingFigures]) -> Vec<InterfaceFigures> {
@@ -553,16 +516,4 @@ fn capture_since(now: &RingFigures, then: &RingFigures) -> CaptureFigures {
 fn views_of(views: &Views) -> impl Iterator<Item = (bool, &view::View)> {
     let all = views.rows.iter().map(|view| (false, view));
     all.chain(views.link_rows.iter().map(|view| (true, view)))
-}
-
-fn difference(now: &TableStats, then: &TableStats) -> TableStats {
-    TableStats {
-        opened: now.opened - then.opened,
-        closed: now.closed - then.closed,
-        evicted: now.evicted - then.evicted,
-        events_lost: now.events_lost - then.events_lost,
-        unreported: now.unreported - then.unreported,
-        unreported_count: now.unreported_count.since(&then.unreported_count),
-        ..*now
-    }
 }

@@ -7,6 +7,7 @@
 //! pruned to the largest, as no view asks for more.
 
 use super::group::{GroupIds, Groups};
+use super::hidden::HiddenSums;
 use super::window::{Averages, Calendar, Histories, NO_HISTORY};
 use crate::capture::{Lane, LinkId};
 use crate::flow::detail::LaneCount;
@@ -91,6 +92,8 @@ pub(super) struct Rows {
     prune_at: usize,
     /// Ended rows of the interval that were pruned; of them, those with packets in it.
     pub pruned: [u64; 2],
+    /// Flows that are in no list.
+    pub hidden: HiddenSums,
     /// Number of the interval; 0 is "never".
     interval: u32,
 }
@@ -181,6 +184,7 @@ impl Rows {
             kept: ENDED_KEPT,
             prune_at: 0,
             pruned: [0; 2],
+            hidden: HiddenSums::default(),
             interval: 0,
         }
     }
@@ -210,6 +214,9 @@ impl Rows {
                 self.group_ids.forget(record.slot, groups);
                 let row = row_of(&mut self.rows, record.slot);
                 *row = RowState { key, live: true, listed: row.listed, ..RowState::default() };
+                if self.hidden.has(record.marks) {
+                    self.hidden.meet();
+                }
             }
             let (counts, rest) = lanes.split_at((record.lane_count as usize).min(lanes.len()));
             lanes = rest;
@@ -269,7 +276,9 @@ impl Rows {
                 let lane = Lane(row.lanes[side]);
                 if gained.packets > 0 && lane.0 != NO_LANE {
                     flows_by_lane[lane.index()].add(gained);
-                    if groups.in_use() {
+                    if self.hidden.has(row.marks) {
+                        self.hidden.gain(lane, gained);
+                    } else if groups.in_use() {
                         let known = self.group_ids.of(slot, groups);
                         groups.gain(&row, side, lane, gained, known);
                     }
@@ -320,6 +329,10 @@ impl Rows {
             let gained = now.since(&then);
             if gained.packets > 0 && count.lane.0 != NO_LANE {
                 flows_by_lane[count.lane.index()].add(gained);
+                if self.hidden.has(row.marks) {
+                    self.hidden.gain(count.lane, gained);
+                    continue;
+                }
                 groups.gain_anew(row, count.side as usize, count.lane, gained);
             }
         }
@@ -335,6 +348,10 @@ impl Rows {
         }
         let row = *row;
         let lanes = if several { self.by_lane.remove(&slot) } else { None };
+        if self.hidden.has(row.marks) {
+            self.histories.release(row.history, slot);
+            return;
+        }
         self.ended.push(Ended { slot, row, lanes });
         if self.ended.len() >= self.prune_at.max(4 * self.kept) {
             self.prune();
@@ -402,7 +419,7 @@ impl Rows {
         let row = &self.rows[slot as usize];
         let several = row.marks & (mark::LANES[0] | mark::LANES[1]) != 0;
         let lanes = if several { self.by_lane.get(&slot) } else { None };
-        row.live.then(|| self.sight(slot, row, lanes))
+        (row.live && !self.hidden.has(row.marks)).then(|| self.sight(slot, row, lanes))
     }
 
     fn each_ended(&self, mut each: impl FnMut(RowSight)) {

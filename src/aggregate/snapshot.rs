@@ -1,6 +1,7 @@
 //! How things stood at one boundary: an immutable object that outputs read.
 
 use super::destination::Destinations;
+use super::hidden::Hidden;
 use super::watch::Handshakes;
 use super::window::Averages;
 use crate::capture::{Lane, LinkId};
@@ -38,6 +39,8 @@ pub struct Snapshot {
     pub rows_found: u64,
     /// Rows of each interface, by link number: its share of each.
     pub link_rows: Vec<Vec<Row>>,
+    /// What rows and accounts leave out, where they do.
+    pub hidden: Option<Hidden>,
     /// Flows that ended (with accounts), in the order of `connection` lines.
     pub accounts: Vec<Account>,
     /// Totals by lane where packet time passed a noted moment, all workers together.

@@ -48,7 +48,6 @@ pub(super) const OPTIONS: &[Later] = &[
     valued("replay", None, "type -r FILE, which reads as fast as it can"),
     valued("since", None, NO_CUT),
     valued("until", None, NO_CUT),
-    flag("new-only", Some('d'), "leave it out; connections that were open before are shown too"),
     valued("linger", None, LINGER),
     valued("burst-threshold", None, NO_BURST),
     valued("burst-min", None, NO_BURST),

@@ -97,6 +97,7 @@ impl<W: Write> Output for Text<W> {
         let table = &snapshot.table_interval;
         let changed = format!("{} opened, {} closed", grouped(table.opened), grouped(table.closed));
         line(&mut text, &format!("{} open, {changed}", number_of(table.active, "flow")));
+        text += &hidden(snapshot);
         text += &losses(snapshot);
         text.push('\n');
         text += &rows(snapshot, &sight);
@@ -150,6 +151,7 @@ fn totals(ended: &str, snapshot: &Snapshot, coverage: &Coverages, sight: &Sight)
         active => format!(", {} still open", grouped(active)),
     };
     line(&mut text, &format!("{}{open}", number_of(table.opened, "flow")));
+    text += &hidden(snapshot);
     text += &losses(snapshot);
     text += &ethertypes(snapshot);
     text += &super::handshakes::summary(&snapshot.handshakes);
@@ -266,6 +268,15 @@ fn dropped(capture: &CaptureFigures) -> String {
         "may be short: {} ({share}) dropped by the kernel, the ring was full{times}",
         number_of(kernel_drops, "frame")
     )
+}
+
+/// What rows leave out since the start (`--new-only`).
+fn hidden(snapshot: &Snapshot) -> String {
+    let Some(hidden) = &snapshot.hidden else { return String::new() };
+    let ([_, connections], [_, had]) = (hidden.flows, hidden.all());
+    let what = [number_of(had.packets, "packet"), number_of(had.bytes, "byte")].join(", ");
+    let many = number_of(connections, "connection");
+    format!("Not in rows, as their start was not seen: {many} ({what})\n")
 }
 
 /// What is in no flow, by reason.

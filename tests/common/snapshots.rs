@@ -135,6 +135,7 @@ pub fn empty(time_ns: u64) -> Snapshot {
         rows: Vec::new(),
         rows_found: 0,
         link_rows: Vec::new(),
+        hidden: None,
         accounts: Vec::new(),
         marks: Vec::new(),
         skipped_intervals: 0,

@@ -48,6 +48,7 @@ impl FlowTable {
             key: entry.key,
             client_second: entry.client() == 1,
             lanes: entry.lanes,
+            midstream: !handshake::is_attempt(entry),
             exchange,
         }));
     }

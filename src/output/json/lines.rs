@@ -159,6 +159,10 @@ pub struct Figures<'a> {
     pub tx: Lane,
     /// What is in `rx` and `tx`, but in no flow.
     pub untracked: Untracked,
+    /// With `--new-only`: what is in `rx` and `tx` and in flows, but in no row and no `connection` line, as the
+    /// connection's start was not seen.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hidden: Option<Count>,
     /// How complete the figures are.
     pub capture: Capture<'a>,
     /// The flow table.
@@ -288,6 +292,9 @@ pub struct Flows {
     pub closed: u64,
     /// Of those, flows pushed out because the table was full.
     pub evicted: u64,
+    /// With `--new-only`: of `opened`, TCP connections that are left out of rows and lines.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hidden: Option<u64>,
     /// Decided handshakes and finished exchanges that found no room on their way here, where that
     /// happened: they are missing in `handshake` lines.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -82,6 +82,7 @@ pub fn interface<'a>(
         capture: figures.capture_interval,
         coverage: coverage_of(coverage, link, 0),
         table: &snapshot.table_interval,
+        hidden: hidden(snapshot, link, 0),
         late_workers: &snapshot.late_workers,
         span_ns,
     };
@@ -113,6 +114,7 @@ pub fn stop<'a>(
             capture: figures.capture,
             coverage: coverage_of(coverage, link, 1),
             table: &snapshot.table,
+            hidden: hidden(snapshot, link, 1),
             late_workers: &snapshot.late_workers,
             span_ns,
         };
@@ -148,6 +150,8 @@ struct Measured<'s, 'a> {
     capture: CaptureFigures,
     coverage: Coverage,
     table: &'s TableStats,
+    /// Connections of all interfaces, and what they had on this one.
+    hidden: Option<(u64, totals::Count)>,
     late_workers: &'a [usize],
     span_ns: u64,
 }
@@ -162,8 +166,9 @@ impl<'a> Measured<'_, 'a> {
             rx: self.lane(0, facts),
             tx: self.lane(1, facts),
             untracked: untracked(self.lanes),
+            hidden: self.hidden.map(|(_, sum)| count(sum)),
             capture: self.capture(facts),
-            flows: flows(self.table),
+            flows: Flows { hidden: self.hidden.map(|(connections, _)| connections), ..flows(self.table) },
         }
     }
 
@@ -208,6 +213,13 @@ impl<'a> Measured<'_, 'a> {
     }
 }
 
+/// What lists leave out: of the interval (0), or since the start (1).
+fn hidden(snapshot: &Snapshot, link: LinkId, which: usize) -> Option<(u64, totals::Count)> {
+    let hidden = snapshot.hidden.as_ref()?;
+    let of_link = hidden.links.get(usize::from(link)).map_or(totals::Count::default(), |link| link[which]);
+    Some((hidden.flows[which], of_link))
+}
+
 fn count(count: totals::Count) -> Count {
     Count { packets: count.packets, bytes: count.bytes }
 }
@@ -240,6 +252,7 @@ fn flows(table: &TableStats) -> Flows {
         opened: table.opened,
         closed: table.closed,
         evicted: table.evicted,
+        hidden: None,
         events_lost: (table.events_lost > 0).then_some(table.events_lost),
         unreported: (table.unreported > 0).then_some(Unreported {
             flows: table.unreported,
