@@ -190,6 +190,7 @@ fn aggregator(
     let here = Arc::new(Here::new(networks.collect()));
     let mut aggregator = Aggregator::new(wanted, inboxes);
     aggregator.watch(watches(config), here.clone());
+    aggregator.show_incomplete(config.top);
     if config.new_only {
         aggregator.hide_midstream();
     }

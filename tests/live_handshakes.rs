@@ -430,7 +430,9 @@ fn counters<'a>(lines: impl Iterator<Item = &'a Value>) -> Value {
     none.as_object().expect("an object").keys().for_each(|name| add(name, 0));
     for line in lines {
         let figures = line.as_object().expect("an object").iter();
-        for (name, value) in figures.filter(|(name, value)| value.is_u64() && *name != "seq") {
+        for (name, value) in
+            figures.filter(|(name, value)| value.is_u64() && !["seq", "half_open"].contains(&name.as_str()))
+        {
             add(name, number(value));
         }
         for (name, value) in line["failure"].as_object().expect("an object") {

@@ -15,8 +15,10 @@
 //! Knows records, links by number, views; does not know names, rings or outputs.
 
 pub mod destination;
+pub mod flood;
 pub mod group;
 pub mod hidden;
+pub mod openings;
 mod rows;
 pub mod snapshot;
 mod sums;
@@ -25,16 +27,19 @@ pub mod watch;
 pub mod window;
 
 use crate::capture::LINKS_MAX;
-use crate::flow::record::{Account, Buffer, EndReason, Ended};
+use crate::flow::entry::mark;
+use crate::flow::record::{Account, Buffer, EndReason};
 use crate::flow::table::TableStats;
 use crate::meter::totals::{Count, LaneTotals};
 use crate::worker::outbox::{Cut, Inbox, LaneMark, Message, RingFigures};
 use arc_swap::ArcSwapOption;
 use crossbeam_channel::{Receiver, Select, Sender, TryRecvError, TrySendError, after, bounded};
 use destination::{Collector, Wanted};
+use flood::Flood;
 use group::{Groups, Stock};
 use hidden::{Hidden, HiddenSums};
-use rows::{RowState, Rows};
+use openings::Opener;
+use rows::{Rows, Told};
 use snapshot::{CaptureFigures, Fault, InterfaceFigures, Row, Snapshot};
 use std::sync::Arc;
 use std::time::Duration;
@@ -95,6 +100,8 @@ pub struct Aggregator {
     accounts_lost: u64,
     watcher: Watcher,
     destinations: Collector,
+    openings: Opener,
+    flood: Flood,
     /// On a clock that was never set back.
     boundary_ns: u64,
     set_back_ns: u64,
@@ -164,6 +171,8 @@ impl Aggregator {
             accounts_lost: 0,
             watcher: Watcher::default(),
             destinations: Collector::default(),
+            openings: Opener::default(),
+            flood: Flood::default(),
             boundary_ns: 0,
             set_back_ns: 0,
             start_ns: None,
@@ -196,6 +205,11 @@ impl Aggregator {
     /// Connections are counted by destination.
     pub fn collect_destinations(&mut self, wanted: Wanted, here: Arc<Here>) {
         self.destinations = Collector::new(wanted, here);
+    }
+
+    /// Servers at which attempts came to nothing are told, so many at most.
+    pub fn show_incomplete(&mut self, most: usize) {
+        self.flood.show(most);
     }
 
     /// Rows and accounts leave out connections whose start was not seen.
@@ -312,10 +326,18 @@ impl Aggregator {
     fn apply(&mut self, number: usize, mut buffer: Box<Buffer>) {
         let source = &mut self.sources[number];
         let kept = self.config.views.rows_kept();
-        let ended = |row: &RowState, ended: &Ended| {
-            self.destinations.end(&row.key, row.client_second, row.lanes, ended);
+        let hear = |told: Told| match told {
+            // Who was seen from the SYN/ACK on is in no figure of handshakes.
+            Told::HalfOpen(_, row) if row.marks & mark::ROLE_SYN == 0 => {}
+            Told::HalfOpen(slot, row) => {
+                self.watcher.open((number, slot), &row.key, row.client_second, row.lanes);
+            }
+            Told::Decided(slot) => self.watcher.close((number, slot)),
+            Told::Ended(row, ended) => {
+                self.destinations.end(&row.key, row.client_second, row.lanes, ended);
+            }
         };
-        source.rows.apply(&mut buffer, &mut self.flows_by_lane, &mut self.groups, kept, ended);
+        source.rows.apply(&mut buffer, &mut self.flows_by_lane, &mut self.groups, kept, hear);
         buffer.accounts.retain(|account| !self.hidden.has(account.entry.marks));
         let most = if self.config.patience.is_some() { ACCOUNTS_MAX } else { usize::MAX };
         if self.accounts.len() + buffer.accounts.len() <= most {
@@ -329,6 +351,8 @@ impl Aggregator {
             }
         }
         self.watcher.take(&buffer.sessions, most);
+        self.openings.take(&buffer.sessions);
+        self.flood.take(&buffer.sessions);
         self.destinations.take(&buffer.sessions, &buffer.exchanges);
         buffer.clear();
         // The worker may have gone already.
@@ -386,6 +410,7 @@ impl Aggregator {
             groups_folded,
             accounts_lost: std::mem::take(&mut self.accounts_lost),
             handshakes: self.watcher.tell(),
+            incomplete: self.flood.tell(),
             destinations: self.destinations.tell(),
             faults: std::mem::take(&mut self.faults),
             last,
@@ -481,6 +506,7 @@ impl Aggregator {
                     interval: [total[0].since(&before[0]), total[1].since(&before[1])],
                     total,
                     missing_bytes,
+                    handshakes: self.openings.tell(link as u8),
                     averages: self.histories[link].averages(&self.calendar),
                     capture_interval: capture_since(&now, &then),
                     capture: capture_since(&now, &RingFigures::default()),

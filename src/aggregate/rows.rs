@@ -98,6 +98,20 @@ pub(super) struct Rows {
     interval: u32,
 }
 
+/// What a record tells besides counters, with the slot or the row that it is of.
+pub(super) enum Told<'a> {
+    /// A handshake is under way at the cut.
+    HalfOpen(u32, &'a RowState),
+    /// It is so no more.
+    Decided(u32),
+    /// What a TCP connection came to.
+    Ended(&'a RowState, &'a record::Ended),
+}
+
+fn is_half_open(state: Option<TcpState>) -> bool {
+    matches!(state, Some(TcpState::SynSent | TcpState::SynReceived))
+}
+
 /// A row whose flow has left the table in this interval.
 struct Ended {
     slot: u32,
@@ -190,14 +204,14 @@ impl Rows {
     }
 
     /// Takes a buffer's records in.
-    /// `kept`: so many rows may be asked for. `on_end`: what a TCP connection came to.
+    /// `kept`: so many rows may be asked for. `hear`: what is told of connections besides.
     pub fn apply(
         &mut self,
         buffer: &mut Buffer,
         flows_by_lane: &mut [Count],
         groups: &mut Groups,
         kept: usize,
-        mut on_end: impl FnMut(&RowState, &record::Ended),
+        mut hear: impl FnMut(Told),
     ) {
         self.kept = kept.max(ENDED_KEPT);
         let mut keys = buffer.keys.iter();
@@ -213,6 +227,10 @@ impl Rows {
                 }
                 self.group_ids.forget(record.slot, groups);
                 let row = row_of(&mut self.rows, record.slot);
+                if is_half_open(row.state) {
+                    // Its last record may have found no room.
+                    hear(Told::Decided(record.slot));
+                }
                 *row = RowState { key, live: true, listed: row.listed, ..RowState::default() };
                 if self.hidden.has(record.marks) {
                     self.hidden.meet();
@@ -225,11 +243,19 @@ impl Rows {
             {
                 account.lanes = counts.to_vec();
             }
+            let was_open = is_half_open(row_of(&mut self.rows, record.slot).state);
             self.apply_record(record, counts, flows_by_lane, groups);
-            if record.flags & flag::ENDED != 0
-                && let Some(ended) = ended.next()
-            {
-                on_end(row_of(&mut self.rows, record.slot), ended);
+            let ended = if record.flags & flag::ENDED != 0 { ended.next() } else { None };
+            let row = row_of(&mut self.rows, record.slot);
+            // At the end of the run all leave; what was under way then still is.
+            let goes_on = record.flags & flag::END == 0 || ended.is_some_and(|ended| ended.open);
+            if goes_on && is_half_open(row.state) {
+                hear(Told::HalfOpen(record.slot, row));
+            } else if was_open {
+                hear(Told::Decided(record.slot));
+            }
+            if let Some(ended) = ended {
+                hear(Told::Ended(row, ended));
             }
         }
     }
@@ -539,7 +565,7 @@ mod tests {
             bytes: [100 * packets, 0],
             last_ns: 0,
         });
-        rows.apply(&mut buffer, &mut [Count::default(); 2], &mut Groups::new(false), 10, |_, _| {});
+        rows.apply(&mut buffer, &mut [Count::default(); 2], &mut Groups::new(false), 10, |_| {});
     }
 
     #[test]

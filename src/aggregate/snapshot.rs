@@ -1,7 +1,9 @@
 //! How things stood at one boundary: an immutable object that outputs read.
 
 use super::destination::Destinations;
+use super::flood::{Incomplete, Server};
 use super::hidden::Hidden;
+use super::openings::Openings;
 use super::watch::Handshakes;
 use super::window::Averages;
 use crate::capture::{Lane, LinkId};
@@ -58,6 +60,9 @@ pub struct Snapshot {
     pub accounts_lost: u64,
     /// Attempts to connect that were decided.
     pub handshakes: Handshakes,
+    /// Servers with most attempts that came to nothing since the start, most first;
+    /// behind them the rest that found no place, if there is any.
+    pub incomplete: Vec<(Server, Incomplete)>,
     /// Connections by destination, where they are asked for.
     pub destinations: Option<Destinations>,
     /// What must not be.
@@ -104,6 +109,8 @@ pub struct InterfaceFigures {
     pub total: [LaneTotals; 2],
     /// TCP payload that was acknowledged and never seen: of the interval, since the start.
     pub missing_bytes: [u64; 2],
+    /// Handshakes whose SYN passed it: of the interval, since the start.
+    pub handshakes: [Openings; 2],
     /// Averages over the last seconds, and peaks: received, sent.
     pub averages: Averages,
     /// Rings, of the interval.

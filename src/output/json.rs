@@ -70,9 +70,9 @@ impl<W: Write> JsonLines<W> {
                 Line::Interface(make::interface(head, link, snapshot, span_ns, coverage, context))
             })?;
         }
-        for watch in handshakes.watches.iter().filter(|watch| !watch.interval.is_empty()) {
+        for watch in handshakes.watches.iter().filter(|watch| watch.has_line()) {
             self.line(time, context, |head| {
-                let sums = handshakes::sums(&watch.name, &watch.interval);
+                let sums = handshakes::sums(&watch.name, &watch.interval, watch.half_open);
                 Line::Handshake(handshakes::Handshake { head, sums })
             })?;
         }

@@ -8,6 +8,7 @@ pub mod columns;
 pub mod destinations;
 pub mod figures;
 pub mod handshakes;
+pub mod incomplete;
 pub mod json;
 pub mod losses;
 pub mod socket;

@@ -13,7 +13,9 @@ use super::figures::{
 };
 use super::units::{between, duration, grouped, moment, number_of, percent_floor, percent_lost, plain, rate};
 use super::{Context, Coverage, Coverages, Notice, Output, Start, StopReason, Style};
+use crate::aggregate::openings::Openings;
 use crate::aggregate::snapshot::{CaptureFigures, InterfaceFigures, Snapshot};
+use crate::aggregate::watch::Latency;
 use crate::capture::LinkId;
 use crate::meter::loss::{REASON_TEXTS, Reason};
 use crate::meter::totals::LaneTotals;
@@ -155,6 +157,7 @@ fn totals(ended: &str, snapshot: &Snapshot, coverage: &Coverages, sight: &Sight)
     text += &losses(snapshot);
     text += &ethertypes(snapshot);
     text += &super::handshakes::summary(&snapshot.handshakes);
+    text += &super::incomplete::table(&snapshot.incomplete);
     text
 }
 
@@ -199,6 +202,9 @@ fn interfaces(
     let links: Vec<LinkId> = super::figures::links(snapshot, sight.context).collect();
     let mut lanes = Vec::with_capacity(2 * links.len());
     let mut words = String::new();
+    let openings = |link: &LinkId| figures_of(snapshot, *link).handshakes[1];
+    // What one interface has, the handshakes by watch tell.
+    let compared = links.iter().filter(|link| openings(link).attempts > 0).count() > 1;
     for &link in &links {
         let figures = figures_of(snapshot, link);
         let rates = now(&figures);
@@ -214,7 +220,8 @@ fn interfaces(
         let name = plain(sight.context.link_name(link));
         let said = said_of(&figures, &coverage_of(coverage, link, 1), sight);
         let apart = if links.len() > 1 { format!("{name}: ") } else { String::new() };
-        for sentence in said {
+        let opened = Some(figures.handshakes[1]).filter(|_| compared && !sight.going_on);
+        for sentence in said.into_iter().chain(opened.and_then(|opened| opened_by(&opened))) {
             line(&mut words, &format!("{apart}{sentence}"));
         }
     }
@@ -255,6 +262,22 @@ fn said_of(figures: &InterfaceFigures, coverage: &Coverage, sight: &Sight) -> Ve
         ));
     }
     said
+}
+
+/// Handshakes whose SYN passed an interface.
+fn opened_by(openings: &Openings) -> Option<String> {
+    let Openings { attempts, success, connect, server_half, client_half } = openings;
+    let median = |latency: &Option<Latency>| latency.map(|one| duration(one.p50_us.saturating_mul(1000)));
+    let halves = [(server_half, "to the server"), (client_half, "to the client")];
+    let halves = halves.into_iter().filter_map(|(half, words)| Some(format!("{} {words}", median(half)?)));
+    let halves: Vec<String> = halves.collect();
+    let halves = if halves.is_empty() { String::new() } else { format!(" ({})", halves.join(", ")) };
+    let took = connect.map_or_else(String::new, |connect| {
+        let [p50, p99] = [connect.p50_us, connect.p99_us].map(|us| duration(us.saturating_mul(1000)));
+        format!(", p50 {p50}{halves}, p99 {p99}")
+    });
+    let of = number_of(*attempts, "handshake");
+    (*attempts > 0).then(|| format!("{} of {of} that began here succeeded{took}", grouped(*success)))
 }
 
 fn dropped(capture: &CaptureFigures) -> String {

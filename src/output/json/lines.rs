@@ -6,7 +6,7 @@
 
 use super::connection::Connection;
 use super::destinations::Destination;
-use super::handshakes::{Handshake, Session, Sums};
+use super::handshakes::{ByInterface, Handshake, Incomplete, Session, Sums};
 use super::rows::Row;
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{Serialize, Serializer};
@@ -167,6 +167,9 @@ pub struct Figures<'a> {
     pub capture: Capture<'a>,
     /// The flow table.
     pub flows: Flows,
+    /// Handshakes whose SYN passed it, where there were any.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub handshakes: Option<ByInterface>,
 }
 
 /// One interface in one interval.
@@ -360,6 +363,10 @@ pub struct Stop<'a> {
     pub late_packets: u64,
     /// Handshakes of each watch since the start.
     pub handshakes: Vec<Sums<'a>>,
+    /// Servers with most attempts that came to nothing, most first, as many as `--top` says; absent where
+    /// there are none. All watches, and what is in none.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub incomplete_handshakes: Vec<Incomplete>,
     /// Handshakes that are in no watch and in no exclusion, as neither end is here (`-F` says what is), where there are any.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub handshakes_elsewhere: Option<u64>,

@@ -2,14 +2,16 @@
 
 use super::community::community_id;
 use super::connection::{Connection, Exchanges, Longest, Opening, RoundTrips, Sent, Spread, Stream};
-use super::handshakes::sums;
+use super::handshakes::{by_interface, incomplete, sums};
 use super::lines::{
     Bond, Capture, Count, Ethertype, Figures, FlowScope, Flows, Head, Interface, Lane, Map, Ring, Start,
     Stop, Time, Unknown, Unreported, Untracked, Watched, Worker,
 };
 use super::rows::{End, Row, Vlan};
 use crate::aggregate::group::role_source;
+use crate::aggregate::openings::Openings;
 use crate::aggregate::snapshot::{CaptureFigures, Snapshot, client_first};
+use crate::aggregate::watch::WatchFigures;
 use crate::aggregate::window::Averages;
 use crate::capture::LinkId;
 use crate::decode::protocol;
@@ -83,6 +85,7 @@ pub fn interface<'a>(
         coverage: coverage_of(coverage, link, 0),
         table: &snapshot.table_interval,
         hidden: hidden(snapshot, link, 0),
+        handshakes: figures.handshakes[0],
         late_workers: &snapshot.late_workers,
         span_ns,
     };
@@ -115,6 +118,7 @@ pub fn stop<'a>(
             coverage: coverage_of(coverage, link, 1),
             table: &snapshot.table,
             hidden: hidden(snapshot, link, 1),
+            handshakes: figures.handshakes[1],
             late_workers: &snapshot.late_workers,
             span_ns,
         };
@@ -127,6 +131,7 @@ pub fn stop<'a>(
         bytes: count.bytes,
     };
     let handshakes = &snapshot.handshakes;
+    let told = |watch: &'a WatchFigures| sums(&watch.name, &watch.total, watch.half_open);
     let some = |number: u64| (number > 0).then_some(number);
     Stop {
         head,
@@ -135,7 +140,8 @@ pub fn stop<'a>(
         interfaces: crate::output::figures::links(snapshot, context).map(total).collect(),
         ethertypes: snapshot.ethertypes.iter().map(ethertype).collect(),
         late_packets: snapshot.late_packets,
-        handshakes: handshakes.watches.iter().map(|watch| sums(&watch.name, &watch.total)).collect(),
+        handshakes: handshakes.watches.iter().map(told).collect(),
+        incomplete_handshakes: snapshot.incomplete.iter().map(incomplete).collect(),
         handshakes_elsewhere: some(handshakes.elsewhere),
         handshakes_unplaced: some(handshakes.unplaced),
         json_lines_lost: context.lines_lost,
@@ -152,6 +158,7 @@ struct Measured<'s, 'a> {
     table: &'s TableStats,
     /// Connections of all interfaces, and what they had on this one.
     hidden: Option<(u64, totals::Count)>,
+    handshakes: Openings,
     late_workers: &'a [usize],
     span_ns: u64,
 }
@@ -169,6 +176,7 @@ impl<'a> Measured<'_, 'a> {
             hidden: self.hidden.map(|(_, sum)| count(sum)),
             capture: self.capture(facts),
             flows: Flows { hidden: self.hidden.map(|(connections, _)| connections), ..flows(self.table) },
+            handshakes: by_interface(&self.handshakes),
         }
     }
 
