@@ -9,7 +9,7 @@ mod live;
 mod tcp;
 
 use live::netns::Netns;
-use live::{Fullcount, connections};
+use live::{Count, Fullcount, connections, count_of, number, total};
 use rustix::net::{AddressFamily, SocketType, bind, connect, socket, sockopt};
 use serde_json::{Value, json};
 use std::io::{Read, Write};
@@ -160,4 +160,34 @@ fn who_listens_is_asked_again_and_again() {
     drop(again);
     while role_of_next() == "listen" {}
     program.stop().lines();
+}
+
+/// With `-d` a connection that was open before is in no list, and what it had is told.
+#[test]
+fn what_was_open_before_is_hidden_on_wish() {
+    let Some((near, far)) = link("what_was_open_before_is_hidden_on_wish") else { return };
+    for workers in [1, 2] {
+        let listener = listener(&near, &format!("{CLIENT}:{}", 50_020 + workers));
+        let old = connected(&far, &listener, v4(), 1200 + workers);
+        let program = Fullcount::start(&near, &format!("-i a0 -d --connections --workers {workers}"));
+        speak(&old);
+        let new = connected(&far, &listener, v4(), 1210 + workers);
+        speak(&new);
+        program.wait_interval();
+        let lines = program.stop().lines();
+        let told: Vec<&Value> = connections(&lines).filter(|line| line["protocol"] == "tcp").collect();
+        let [told] = told[..] else { panic!("one line: {told:?}") };
+        assert_eq!(told["client"]["port"], 1210 + workers);
+        for row in lines.iter().filter_map(|line| line["top"].as_array()).flatten() {
+            assert_ne!(row["client"]["port"], 1200 + workers, "{row}");
+        }
+        let interface = total(&lines, "a0");
+        assert_eq!(interface["flows"]["hidden"], 1);
+        // Three segments with payload or an acknowledgement alone, at least.
+        assert!(number(&interface["hidden"]["packets"]) >= 3, "{interface}");
+        let lines = connections(&lines).map(|line| [&line["c2s"], &line["s2c"]].map(count_of));
+        let sums = lines.flatten().chain(["hidden", "untracked"].map(|key| count_of(&interface[key])));
+        let all = count_of(&interface["rx"]).plus(count_of(&interface["tx"]));
+        assert_eq!(sums.fold(Count::default(), Count::plus), all);
+    }
 }
