@@ -244,6 +244,14 @@ pub(crate) struct Arguments {
     #[arg(short = 'B', help_heading = "Output")]
     bytes: bool,
 
+    /// Only connections whose start was seen, in rows and lines (as tcptrack's -d)
+    ///
+    /// TCP connections that were open before, or whose start was lost, are left out
+    /// of rows and connection lines; totals have them, and the output says how many
+    /// there were and what they had. Default: off.
+    #[arg(short = 'd', long, help_heading = "Connections")]
+    new_only: bool,
+
     /// Seconds after which a handshake has failed [default: 60]
     #[arg(long, value_name = "SECS", help_heading = "Connections")]
     timeout: Option<String>,
@@ -363,6 +371,7 @@ fn sentence(error: &clap::Error) -> UsageError {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::{BurstThreshold, Bursts};
     use crate::config::{Input, Unit};
     use std::os::unix::ffi::OsStringExt;
 
@@ -419,6 +428,7 @@ mod tests {
             highlights: vec![],
             no_color: false,
             unit: Unit::Bits,
+            new_only: false,
             handshake_timeout_ns: 60_000_000_000,
             icmp: true,
             sessions: false,
@@ -520,6 +530,8 @@ mod tests {
                 c.watches.excluded = vec![term(crate::config::WatchSide::Tx, 22)];
             }),
             ("--timeout 1.5", |c| c.handshake_timeout_ns = 1_500_000_000),
+            ("-d", |c| c.new_only = true),
+            ("--new-only", |c| c.new_only = true),
             ("--no-icmp", |c| c.icmp = false),
             ("--socket /run/x.sock", |c| c.socket = Some("/run/x.sock".into())),
             ("-U x", |c| c.socket = Some("x".into())),

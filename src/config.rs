@@ -79,6 +79,8 @@ pub struct Config {
     pub report: Option<Report>,
     /// Unit of rates and sizes in text.
     pub unit: Unit,
+    /// Lists leave out connections whose start was not seen; totals have them.
+    pub new_only: bool,
     /// How long a handshake may take before it has failed, in nanoseconds, above 0.
     pub handshake_timeout_ns: u64,
     /// ICMP errors end attempts to connect (`--no-icmp`: they do not).

@@ -212,12 +212,17 @@ fn aggregator(
     if let Some(report) = &config.report {
         aggregator.keep_run_rows(view(config), report.mode == OutputMode::Json);
     }
+    aggregator.show_incomplete(config.top);
+    if config.new_only {
+        aggregator.hide_midstream();
+    }
     if config.by == By::Destination {
         let of_run = config.output == OutputMode::Text || config.report.is_some();
         let wanted = Wanted {
             of_interval: if has_json(config) { config.top } else { 0 },
             of_run: of_run.then_some(config.top),
             allowed: config.allow.iter().copied().collect(),
+            new_only: config.new_only,
         };
         aggregator.collect_destinations(wanted, here.clone());
     }

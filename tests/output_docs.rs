@@ -10,6 +10,7 @@ use fullcount::meter::loss::REASON_TEXTS;
 use fullcount::output::columns::{Column, INTERFACE_COLUMNS, Measure, ROW_COLUMNS, STATES, state_words};
 use fullcount::output::destinations::DESTINATION_COLUMNS;
 use fullcount::output::handshakes::HANDSHAKE_COLUMNS;
+use fullcount::output::incomplete::{COLUMNS as INCOMPLETE, SERVER_HEADING};
 use fullcount::output::losses::LOSSES;
 use golden::same_as_file;
 use serde_json::Value;
@@ -41,6 +42,16 @@ fn columns_are_documented() {
         let (word, meaning) = state_words(state);
         let _ = writeln!(states, "| `{word}` | `{}` | {meaning} |", state.name());
     }
+    let mut incomplete = String::from("| heading | meaning | in JSON lines |\n|---|---|---|\n");
+    let _ = writeln!(
+        incomplete,
+        "| `{SERVER_HEADING}` | The server; `others` are those that found no place. | `server` |"
+    );
+    for column in &INCOMPLETE {
+        let heading = format!("`{}`", column.heading);
+        let cells = [&heading, column.meaning, column.json].map(cell);
+        let _ = writeln!(incomplete, "| {} |", cells.join(" | "));
+    }
     let generated = format!(
         "# Columns of text\n\n\
          Written from the program's own table by a test; do not edit.\n\n\
@@ -57,6 +68,9 @@ fn columns_are_documented() {
          Most attempts first; the last line has all of them.\n\n{}\n\
          ## Handshakes\n\nIn the summary, where any handshake was seen: a line for each watch, since the start. The words \
          are tcpeek's; JSON keeps outcomes apart. What could not be decided is in no column and told below.\n\n{}\n\
+          ## Attempts that came to nothing\n\nIn the summary, where there are any: servers with most of them since the start, \
+          as many as `--top` says, whatever the watches are. A flood of SYNs shows here, whatever addresses it comes from; \
+          JSON has it in `stop`, as `incomplete_handshakes`.\n\n{incomplete}\n\
          ## States\n\n{states}",
         rows_of(&INTERFACE_COLUMNS),
         rows_of(&ROW_COLUMNS),

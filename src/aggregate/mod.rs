@@ -18,18 +18,23 @@ pub mod burst;
 pub mod classes;
 pub mod culprit;
 pub mod destination;
+pub mod flood;
 pub mod group;
+pub mod hidden;
 pub mod millis;
+pub mod openings;
 mod rows;
 mod run_rows;
 pub mod snapshot;
 pub mod spread;
+mod sums;
 pub mod view;
 pub mod watch;
 pub mod window;
 
-use crate::capture::{LINKS_MAX, Lane};
-use crate::flow::record::{Account, Buffer, EndReason, Ended};
+use crate::capture::LINKS_MAX;
+use crate::flow::entry::mark;
+use crate::flow::record::{Account, Buffer, EndReason};
 use crate::flow::table::TableStats;
 use crate::meter::bins::BIN_NS;
 use crate::meter::totals::{Count, LaneTotals};
@@ -38,9 +43,12 @@ use arc_swap::ArcSwapOption;
 use classes::Classes;
 use crossbeam_channel::{Receiver, Select, Sender, TryRecvError, TrySendError, after, bounded};
 use destination::{Collector, Wanted};
+use flood::Flood;
 use group::{Groups, Stock};
+use hidden::{Hidden, HiddenSums};
 use millis::Millis;
-use rows::{RowState, Rows};
+use openings::Opener;
+use rows::{Rows, Told};
 use run_rows::{Keeper, Selected};
 use snapshot::{CaptureFigures, Fault, InterfaceFigures, Snapshot};
 use std::sync::Arc;
@@ -96,11 +104,15 @@ pub struct Aggregator {
     earlier: Vec<LaneTotals>,
     earlier_rings: Vec<RingFigures>,
     earlier_table: TableStats,
+    /// As the last snapshot told it; wanted where lists leave something out.
+    hidden: HiddenSums,
     accounts: Vec<Account>,
     accounts_lost: u64,
     watcher: Watcher,
     destinations: Collector,
     run_rows: Option<Keeper>,
+    openings: Opener,
+    flood: Flood,
     /// On a clock that was never set back.
     boundary_ns: u64,
     set_back_ns: u64,
@@ -167,11 +179,14 @@ impl Aggregator {
             earlier: vec![LaneTotals::default(); 2 * LINKS_MAX],
             earlier_rings: Vec::new(),
             earlier_table: TableStats::default(),
+            hidden: HiddenSums::default(),
             accounts: Vec::new(),
             accounts_lost: 0,
             watcher: Watcher::default(),
             destinations: Collector::default(),
             run_rows: None,
+            openings: Opener::default(),
+            flood: Flood::default(),
             boundary_ns: 0,
             set_back_ns: 0,
             start_ns: None,
@@ -229,6 +244,17 @@ impl Aggregator {
         let (each_link, view) = keeper.kept();
         self.groups.keep(each_link, view);
         self.run_rows = Some(keeper);
+    }
+
+    /// Servers at which attempts came to nothing are told, so many at most.
+    pub fn show_incomplete(&mut self, most: usize) {
+        self.flood.show(most);
+    }
+
+    /// Rows and accounts leave out connections whose start was not seen.
+    pub fn hide_midstream(&mut self) {
+        self.hidden = HiddenSums::wanted();
+        self.sources.iter_mut().for_each(|source| source.rows.hidden = HiddenSums::wanted());
     }
 
     /// Takes everything up to the next boundary and says how things stand
@@ -353,10 +379,19 @@ impl Aggregator {
         let source = &mut self.sources[number];
         let of_run = self.run_rows.as_ref().map_or(0, |keeper| keeper.kept().1.limit);
         let kept = self.config.views.rows_kept().max(of_run);
-        let ended = |row: &RowState, ended: &Ended| {
-            self.destinations.end(&row.key, row.client_second, row.lanes, ended);
+        let hear = |told: Told| match told {
+            // Who was seen from the SYN/ACK on is in no figure of handshakes.
+            Told::HalfOpen(_, row) if row.marks & mark::ROLE_SYN == 0 => {}
+            Told::HalfOpen(slot, row) => {
+                self.watcher.open((number, slot), &row.key, row.client_second, row.lanes);
+            }
+            Told::Decided(slot) => self.watcher.close((number, slot)),
+            Told::Ended(row, ended) => {
+                self.destinations.end(&row.key, row.client_second, row.lanes, ended);
+            }
         };
-        source.rows.apply(&mut buffer, &mut self.flows_by_lane, &mut self.groups, kept, ended);
+        source.rows.apply(&mut buffer, &mut self.flows_by_lane, &mut self.groups, kept, hear);
+        buffer.accounts.retain(|account| !self.hidden.has(account.entry.marks));
         let most = if self.config.patience.is_some() { ACCOUNTS_MAX } else { usize::MAX };
         if self.accounts.len() + buffer.accounts.len() <= most {
             self.accounts.append(&mut buffer.accounts);
@@ -369,6 +404,8 @@ impl Aggregator {
             }
         }
         self.watcher.take(&buffer.sessions, most);
+        self.openings.take(&buffer.sessions);
+        self.flood.take(&buffer.sessions);
         self.destinations.take(&buffer.sessions, &buffer.exchanges);
         buffer.clear();
         // The worker may have gone already.
@@ -392,6 +429,7 @@ impl Aggregator {
             self.calendar.close();
         }
         let interfaces = self.interfaces(&totals, &rings);
+        let hidden = self.tell_hidden();
         let first = self.sources.iter().filter_map(|source| source.cut.first_ns).min();
         let latest = self.sources.iter().map(|source| source.cut.last_ns).max().unwrap_or(0);
         // A file ends with its last packet.
@@ -406,15 +444,7 @@ impl Aggregator {
             self.start_ns = first;
         }
         let start_ns = self.start_ns.unwrap_or(self.boundary_ns);
-        let stock = Stock {
-            rows: self.sources.iter().map(|source| &source.rows).collect(),
-            groups: &self.groups,
-            interfaces: &interfaces,
-            calendar: &self.calendar,
-        };
-        let (views, keeper) = (&self.config.views, self.run_rows.as_mut());
-        let Selected { rows, found: rows_found, link_rows, run_rows } =
-            Selected::of(views, keeper, &stock, last);
+        let Selected { rows, found: rows_found, link_rows, run_rows } = self.choose_rows(&interfaces, last);
         let groups_folded = self.groups.take_folded();
         self.sources.iter_mut().for_each(|source| source.rows.next_interval());
         self.groups.next_interval();
@@ -426,12 +456,13 @@ impl Aggregator {
             end_ns: if self.config.patience.is_some() { self.boundary_ns } else { latest.max(start_ns) },
             interval_ns,
             interfaces,
-            table_interval: difference(&table, &self.earlier_table),
+            table_interval: sums::difference(&table, &self.earlier_table),
             table,
             ethertypes: self.ethertypes(),
             rows,
             rows_found,
             link_rows,
+            hidden,
             accounts,
             marks: self.take_marks(),
             skipped_intervals: skipped,
@@ -440,6 +471,7 @@ impl Aggregator {
             groups_folded,
             accounts_lost: std::mem::take(&mut self.accounts_lost),
             handshakes: self.watcher.tell(),
+            incomplete: self.flood.tell(),
             destinations: self.destinations.tell(),
             spreads: spreads.unwrap_or_default(),
             bursts,
@@ -452,6 +484,26 @@ impl Aggregator {
         self.earlier_rings = rings;
         self.earlier_table = table;
         snapshot
+    }
+
+    /// The rows that views ask for: over all interfaces, how many those were
+    /// chosen from, of each interface.
+    fn choose_rows(&mut self, interfaces: &[InterfaceFigures], last: bool) -> Selected {
+        let stock = Stock {
+            rows: self.sources.iter().map(|source| &source.rows).collect(),
+            groups: &self.groups,
+            interfaces,
+            calendar: &self.calendar,
+        };
+        Selected::of(&self.config.views, self.run_rows.as_mut(), &stock, last)
+    }
+
+    fn tell_hidden(&mut self) -> Option<Hidden> {
+        self.hidden.told(&self.hidden)?;
+        let mut now = HiddenSums::wanted();
+        self.sources.iter().for_each(|source| now.add(&source.rows.hidden));
+        let earlier = std::mem::replace(&mut self.hidden, now);
+        self.hidden.told(&earlier)
     }
 
     /// What the interval brought goes into the histories that averages are made of.
@@ -467,57 +519,6 @@ impl Aggregator {
         for _ in 0..=skipped.min(SILENCE) {
             self.calendar.advance(interval_ns);
         }
-    }
-
-    fn lane_totals(&self) -> Vec<LaneTotals> {
-        let mut totals = vec![LaneTotals::default(); 2 * LINKS_MAX];
-        for source in &self.sources {
-            for (sum, lane) in totals.iter_mut().zip(&source.cut.lanes) {
-                sum.add(lane);
-            }
-        }
-        totals
-    }
-
-    /// Σ flows + untracked = totals, each summed on its own way.
-    fn compare(&mut self, totals: &[LaneTotals]) {
-        if self.incomplete || self.sources.iter().any(|source| source.cut.table.unreported > 0) {
-            return;
-        }
-        for (number, (lane, flows)) in totals.iter().zip(&self.flows_by_lane).enumerate() {
-            let mut sum = lane.untracked_sum();
-            sum.add(*flows);
-            if sum != lane.count {
-                self.faults.push(Fault::Identity {
-                    lane: Lane(number as u8),
-                    totals: lane.count,
-                    parts: sum,
-                });
-            }
-        }
-    }
-
-    fn ethertypes(&self) -> Vec<(u16, Count)> {
-        let mut ethertypes: Vec<(u16, Count)> = Vec::new();
-        for (kind, count) in self.sources.iter().flat_map(|source| &source.cut.ethertypes) {
-            match ethertypes.iter_mut().find(|(known, _)| known == kind) {
-                Some((_, sum)) => sum.add(*count),
-                None => ethertypes.push((*kind, *count)),
-            }
-        }
-        ethertypes.sort_unstable_by_key(|(kind, count)| (std::cmp::Reverse(count.bytes), *kind));
-        ethertypes
-    }
-
-    fn ring_totals(&self) -> Vec<RingFigures> {
-        let mut sums: Vec<RingFigures> = Vec::new();
-        for ring in self.sources.iter().flat_map(|source| &source.cut.rings) {
-            match sums.iter_mut().find(|sum| sum.link == ring.link) {
-                Some(sum) => sum.add(ring),
-                None => sums.push(*ring),
-            }
-        }
-        sums
     }
 
     /// Moments that all workers have noted; the others wait for the next
@@ -546,22 +547,6 @@ impl Aggregator {
         marks
     }
 
-    fn table_totals(&self) -> TableStats {
-        let mut sum = TableStats::default();
-        for stats in self.sources.iter().map(|source| &source.cut.table) {
-            sum.entries += stats.entries;
-            sum.active += stats.active;
-            sum.half_open += stats.half_open;
-            sum.opened += stats.opened;
-            sum.closed += stats.closed;
-            sum.evicted += stats.evicted;
-            sum.events_lost += stats.events_lost;
-            sum.unreported += stats.unreported;
-            sum.unreported_count.add(stats.unreported_count);
-        }
-        sum
-    }
-
     fn interfaces(&mut self, totals: &[LaneTotals], rings: &[RingFigures]) -> Vec<InterfaceFigures> {
         let used = totals.iter().rposition(|lane| lane.frames > 0).map_or(0, |at| at / 2 + 1);
         let rings_used = rings.iter().map(|ring| ring.link as usize + 1).max().unwrap_or(0);
@@ -579,6 +564,7 @@ impl Aggregator {
                     interval: [total[0].since(&before[0]), total[1].since(&before[1])],
                     total,
                     missing_bytes,
+                    handshakes: self.openings.tell(link as u8),
                     averages: self.histories[link].averages(&self.calendar),
                     capture_interval: capture_since(&now, &then),
                     capture: capture_since(&now, &RingFigures::default()),
@@ -614,16 +600,4 @@ fn capture_since(now: &RingFigures, then: &RingFigures) -> CaptureFigures {
 fn views_of(views: &Views) -> impl Iterator<Item = (bool, &view::View)> {
     let all = views.rows.iter().map(|view| (false, view));
     all.chain(views.link_rows.iter().map(|view| (true, view)))
-}
-
-fn difference(now: &TableStats, then: &TableStats) -> TableStats {
-    TableStats {
-        opened: now.opened - then.opened,
-        closed: now.closed - then.closed,
-        evicted: now.evicted - then.evicted,
-        events_lost: now.events_lost - then.events_lost,
-        unreported: now.unreported - then.unreported,
-        unreported_count: now.unreported_count.since(&then.unreported_count),
-        ..*now
-    }
 }

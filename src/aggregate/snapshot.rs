@@ -3,7 +3,10 @@
 use super::classes::ClassId;
 use super::culprit::Burst;
 use super::destination::Destinations;
+use super::flood::{Incomplete, Server};
+use super::hidden::Hidden;
 use super::millis::LinkSpreads;
+use super::openings::Openings;
 use super::watch::Handshakes;
 use super::window::Averages;
 use crate::capture::{Lane, LinkId};
@@ -41,6 +44,8 @@ pub struct Snapshot {
     pub rows_found: u64,
     /// Rows of each interface, by link number: its share of each.
     pub link_rows: Vec<Vec<Row>>,
+    /// What rows and accounts leave out, where they do.
+    pub hidden: Option<Hidden>,
     /// Flows that ended (with accounts), in the order of `connection` lines.
     pub accounts: Vec<Account>,
     /// Totals by lane where packet time passed a noted moment, all workers together.
@@ -58,6 +63,9 @@ pub struct Snapshot {
     pub accounts_lost: u64,
     /// Attempts to connect that were decided.
     pub handshakes: Handshakes,
+    /// Servers with most attempts that came to nothing since the start, most first;
+    /// behind them the rest that found no place, if there is any.
+    pub incomplete: Vec<(Server, Incomplete)>,
     /// Connections by destination, where they are asked for.
     pub destinations: Option<Destinations>,
     /// How milliseconds were filled, by link number: of the interval and since
@@ -125,6 +133,8 @@ pub struct InterfaceFigures {
     pub total: [LaneTotals; 2],
     /// TCP payload that was acknowledged and never seen: of the interval, since the start.
     pub missing_bytes: [u64; 2],
+    /// Handshakes whose SYN passed it: of the interval, since the start.
+    pub handshakes: [Openings; 2],
     /// Averages over the last seconds, and peaks: received, sent.
     pub averages: Averages,
     /// Rings, of the interval.

@@ -20,12 +20,14 @@ mod events;
 mod netlink;
 mod select;
 mod sizing;
+mod sockets;
 mod sysfs;
 
 pub use counters::{CounterReader, Counters};
 pub use events::{EventSource, LinkEvent};
 pub use select::{Selection, Watch, select};
 pub use sizing::{memory_bytes, permission_message, ring_bytes};
+pub use sockets::listening_sockets;
 
 use super::{LINKS_MAX, LinkType};
 use std::collections::HashSet;

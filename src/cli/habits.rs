@@ -347,10 +347,6 @@ mod tests {
             ("-b", "-b is not in this version: leave it out, for text has no bars"),
             ("-nb", "-b is not in this version: leave it out, for text has no bars"),
             (
-                "-d",
-                "-d is not in this version: leave it out; connections that were open before are shown too",
-            ),
-            (
                 "-u nobody",
                 "-u nobody is not in this version: start fullcount as that user, after setcap cap_net_raw=ep on the program",
             ),

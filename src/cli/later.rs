@@ -41,7 +41,6 @@ pub(super) const OPTIONS: &[Later] = &[
     valued("replay", None, "type -r FILE, which reads as fast as it can"),
     valued("since", None, NO_CUT),
     valued("until", None, NO_CUT),
-    flag("new-only", Some('d'), "leave it out; connections that were open before are shown too"),
     valued("linger", None, LINGER),
     valued("metrics", None, "type --socket PATH, and let a script ask there with fullcount stat --json"),
     valued("user", Some('u'), "start fullcount as that user, after setcap cap_net_raw=ep on the program"),

@@ -76,6 +76,7 @@ pub(super) fn resolve(typed: Arguments, file_exists: &dyn Fn(&Path) -> bool) -> 
         connections: typed.connections,
         active_timeout_ns: seconds("--active-timeout", &typed.active_timeout)?,
         unit: if typed.bytes { Unit::Bytes } else { Unit::Bits },
+        new_only: typed.new_only,
         handshake_timeout_ns: seconds("--timeout", &typed.timeout)?.unwrap_or(60 * SECOND_NS),
         icmp: !typed.no_icmp,
         bursts: bursts(&typed)?,

@@ -260,6 +260,8 @@ pub struct FlowExchange {
     pub client_second: bool,
     /// Lane in force by sender.
     pub lanes: [u8; 2],
+    /// Its start was not seen.
+    pub midstream: bool,
     /// How long it took.
     pub exchange: Exchange,
 }
@@ -271,6 +273,8 @@ pub struct Ended {
     pub exchanges: u32,
     /// Its SYN was seen.
     pub begun: bool,
+    /// Neither its SYN nor its SYN/ACK was seen.
+    pub midstream: bool,
     /// It was open still when the run ended.
     pub open: bool,
     /// An end reset it.

@@ -32,6 +32,7 @@ use super::exchange;
 use super::idle::{Class, IdleLists};
 use super::index::Index;
 use super::key::FlowKey;
+use super::listen::Listeners;
 use super::prefetch;
 use super::record::{Account, EndReason, Record, Sink, TcpAccount, flag};
 use super::segment::{estimate, tells_of_segments};
@@ -43,6 +44,7 @@ use crate::meter::journal::{Journal, NOTES};
 use crate::meter::loss::Reason;
 use crate::meter::totals::{Count, LaneTotals, Totals};
 use decided::tcp_account;
+use std::sync::Arc;
 
 /// Packets that go through together.
 pub const BATCH: usize = 32;
@@ -118,6 +120,8 @@ pub struct FlowTable {
     boundary_ns: u64,
     /// Raised where the capture lost something: an attempt that was open then is no failure.
     loss_epoch: u32,
+    /// Who listens on this machine, for connections that are met in their middle.
+    listeners: Arc<Listeners>,
     /// Active time-outs that each slot's flow has been reported for; empty where none are asked for.
     reported: Vec<u64>,
     /// Every record of the cut under way has its values of the boundary.
@@ -156,6 +160,7 @@ impl FlowTable {
             written: 0,
             boundary_ns: 0,
             loss_epoch: 0,
+            listeners: Arc::default(),
             reported: Vec::with_capacity(if config.reports_active() { flows_max } else { 0 }),
             cut_whole: true,
             cutting: false,
@@ -185,10 +190,9 @@ impl FlowTable {
         self.loss_epoch = self.loss_epoch.wrapping_add(1);
     }
 
-    /// From here on nothing ends by its idle limit but when its next packet
-    /// comes: for a file whose time stepped back.
-    pub fn stop_sweeping(&mut self) {
-        self.sweeping = false;
+    /// Who listens on this machine, from now on: no role that was told changes.
+    pub fn set_listeners(&mut self, listeners: Arc<Listeners>) {
+        self.listeners = listeners;
     }
 
     /// Counts a batch of at most [`BATCH`] packets, in order.
@@ -394,7 +398,7 @@ impl FlowTable {
         }
         let mut entry = Entry::new(packet.key, packet.time_ns);
         if packet.kind == Kind::Tcp {
-            tcp::begin(&mut entry, packet, self.loss_epoch);
+            tcp::begin(&mut entry, packet, self.loss_epoch, &self.listeners);
         } else {
             tcp::guess_roles(&mut entry, packet.reversed as usize);
         }

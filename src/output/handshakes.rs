@@ -169,7 +169,7 @@ fn time(tally: &Tally, micros: fn(&Latency) -> u64) -> String {
 /// Sums of all watches since the start, behind an empty line; nothing where no handshake was seen.
 pub fn summary(handshakes: &Handshakes, sight: &Sight) -> String {
     let mut text = String::new();
-    if handshakes.watches.iter().any(|watch| !watch.total.is_empty()) {
+    if handshakes.watches.iter().any(|watch| watch.half_open > 0 || !watch.total.is_empty()) {
         text.push('\n');
         text += &table(&HANDSHAKE_COLUMNS, &handshakes.watches, sight, 2);
         handshakes.watches.iter().for_each(|watch| text += &undecided(watch));
@@ -185,6 +185,25 @@ pub fn summary(handshakes: &Handshakes, sight: &Sight) -> String {
     text
 }
 
+/// A table of names and their cells, the headings its first line.
+pub(super) fn aligned(lines: &[(String, Vec<String>)]) -> String {
+    let width = |text: &String| text.chars().count();
+    let columns = lines.first().map_or(0, |(_, cells)| cells.len());
+    let first = lines.iter().map(|(name, _)| width(name)).max().unwrap_or(0);
+    let widths: Vec<usize> = (0..columns)
+        .map(|at| lines.iter().filter_map(|(_, cells)| cells.get(at)).map(width).max().unwrap_or(0))
+        .collect();
+    let mut text = String::new();
+    for (name, cells) in lines {
+        let _ = write!(text, "{name:first$}");
+        for (cell, width) in cells.iter().zip(&widths) {
+            let _ = write!(text, "  {cell:>width$}");
+        }
+        text.push('\n');
+    }
+    text
+}
+
 /// What stands in no column.
 fn undecided(watch: &WatchFigures) -> String {
     let total = &watch.total;
@@ -192,6 +211,7 @@ fn undecided(watch: &WatchFigures) -> String {
         (total.of(&[Outcome::Indeterminate]), "indeterminate, as the capture lost something meanwhile"),
         (total.of(&[Outcome::Evicted]), "evicted from the full flow table (--max-flows)"),
         (total.syn_unseen, "seen from the SYN/ACK on"),
+        (watch.half_open, "half-open"),
     ]
     .into_iter()
     .filter(|(count, _)| *count > 0)

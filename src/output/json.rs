@@ -71,7 +71,7 @@ impl<W: Write> JsonLines<W> {
                 Line::Interface(make::interface(head, link, snapshot, span_ns, coverage, context))
             })?;
         }
-        for watch in handshakes.watches.iter().filter(|watch| !watch.interval.is_empty()) {
+        for watch in handshakes.watches.iter().filter(|watch| watch.has_line()) {
             self.line(time, context, |head| {
                 let sums = handshakes::sums(watch, &watch.interval, context);
                 Line::Handshake(handshakes::Handshake { head, sums })

@@ -10,6 +10,7 @@ pub mod destinations;
 pub mod figures;
 pub mod handshakes;
 pub mod highlight;
+pub mod incomplete;
 pub mod json;
 pub mod losses;
 pub mod names;

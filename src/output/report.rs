@@ -10,6 +10,7 @@ use super::json::JsonLines;
 use super::text::Text;
 use super::{Context, Coverages, Notice, Output, Start, StopReason, Style};
 use crate::aggregate::destination::{Destination, Destinations};
+use crate::aggregate::hidden::Hidden;
 use crate::aggregate::snapshot::{InterfaceFigures, Row, RunRows, Snapshot};
 use crate::aggregate::watch::{Handshakes, WatchFigures};
 use crate::aggregate::window::Averages;
@@ -125,6 +126,8 @@ fn whole_run(snapshot: &Snapshot) -> Snapshot {
         handshakes: handshakes(&snapshot.handshakes),
         destinations: snapshot.destinations.as_ref().map(destinations),
         run_rows: None,
+        hidden: snapshot.hidden.as_ref().map(hidden),
+        incomplete: snapshot.incomplete.clone(),
         spreads: snapshot.spreads.iter().map(|&[_, run]| [run; 2]).collect(),
         bursts: Vec::new(),
         bursts_lost: snapshot.bursts_lost,
@@ -137,6 +140,11 @@ fn whole_run(snapshot: &Snapshot) -> Snapshot {
     }
 }
 
+fn hidden(hidden: &Hidden) -> Hidden {
+    let links = hidden.links.iter().map(|&[_, run]| [run; 2]);
+    Hidden { flows: [hidden.flows[1]; 2], links: links.collect() }
+}
+
 fn interface(figures: &InterfaceFigures, span_ns: u64) -> InterfaceFigures {
     let [_, missing] = figures.missing_bytes;
     InterfaceFigures {
@@ -144,6 +152,7 @@ fn interface(figures: &InterfaceFigures, span_ns: u64) -> InterfaceFigures {
         missing_bytes: [missing; 2],
         averages: Averages { windows: [None; 3], peak: peak_of_run(figures, span_ns) },
         capture_interval: figures.capture,
+        handshakes: [figures.handshakes[1]; 2],
         ..*figures
     }
 }

@@ -6,6 +6,7 @@
 
 mod control;
 mod coverage;
+mod machine;
 mod rings;
 mod threads;
 mod write;
@@ -26,6 +27,7 @@ use crate::worker::{Intervals, Worker, ticks};
 use control::{Controller, Line};
 use coverage::Meter;
 use crossbeam_channel::bounded;
+use machine::Machine;
 use rings::Opener;
 use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -98,7 +100,7 @@ pub(super) fn run(config: &Config, named: &[String], signals: &Signals) -> Resul
     aggregator.begin_at(start_ns);
     deliver.count_from(aggregator.handle());
     (0..selection.watched.len() as u8).for_each(|number| here.set_directed(number));
-    control::find_addresses(&root, &here);
+    let machine = Machine::begin(&root, &here, &lines);
 
     for (number, one) in opened.into_iter().enumerate() {
         let watch = &selection.watched[number];
@@ -161,6 +163,7 @@ pub(super) fn run(config: &Config, named: &[String], signals: &Signals) -> Resul
             links,
             meter,
             here,
+            machine,
             defect: defect.clone(),
             signals: signals.clone(),
             counted,

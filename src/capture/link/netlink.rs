@@ -13,7 +13,7 @@ use super::{Bond, Interfaces, Kind, Link, Root, Slave, sysfs};
 use crate::capture::sys::ethtool;
 use netlink_packet_core::{
     NLM_F_DUMP, NLM_F_DUMP_INTR, NLM_F_REQUEST, NLMSG_DONE, NLMSG_ERROR, NetlinkBuffer, NetlinkHeader,
-    NetlinkMessage, NetlinkPayload, NlasIterator, Parseable, ParseableParametrized,
+    NetlinkMessage, NetlinkPayload, NetlinkSerializable, NlasIterator, Parseable, ParseableParametrized,
 };
 use netlink_packet_route::address::{AddressAttribute, AddressMessage};
 use netlink_packet_route::link::{
@@ -67,7 +67,12 @@ pub(super) struct Route {
 
 impl Route {
     pub(super) fn open() -> io::Result<Route> {
-        let socket = Socket::new(NETLINK_ROUTE)?;
+        Route::open_of(NETLINK_ROUTE)
+    }
+
+    /// The same of another family of netlink.
+    pub(super) fn open_of(protocol: isize) -> io::Result<Route> {
+        let socket = Socket::new(protocol)?;
         socket.connect(&SocketAddr::new(0, 0))?;
         use rustix::net::sockopt::{Timeout, set_socket_timeout};
         set_socket_timeout(&socket, Timeout::Recv, Some(ANSWER_TIMEOUT))?;
@@ -75,14 +80,15 @@ impl Route {
     }
 
     /// Sends `question` and gives each answer's header and payload to `each`.
-    pub(super) fn ask(
+    pub(super) fn ask<M: NetlinkSerializable>(
         &mut self,
-        question: RouteNetlinkMessage,
+        question: M,
         flags: u16,
         mut each: impl FnMut(NetlinkHeader, &[u8]),
     ) -> io::Result<()> {
         self.sequence = self.sequence.wrapping_add(1);
-        let mut message = NetlinkMessage::new(NetlinkHeader::default(), NetlinkPayload::from(question));
+        let mut message =
+            NetlinkMessage::new(NetlinkHeader::default(), NetlinkPayload::InnerMessage(question));
         message.header.flags = NLM_F_REQUEST | flags;
         message.header.sequence_number = self.sequence;
         message.finalize();

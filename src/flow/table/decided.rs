@@ -50,6 +50,7 @@ impl FlowTable {
             key: entry.key,
             client_second: entry.client() == 1,
             lanes: entry.lanes,
+            midstream: !handshake::is_attempt(entry),
             exchange,
         }));
     }

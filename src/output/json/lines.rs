@@ -6,7 +6,7 @@
 
 use super::connection::Connection;
 use super::destinations::Destination;
-use super::handshakes::{Handshake, Session, Sums};
+use super::handshakes::{ByInterface, Handshake, Incomplete, Session, Sums};
 use super::rows::Row;
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{Serialize, Serializer};
@@ -163,10 +163,17 @@ pub struct Figures<'a> {
     pub tx: Lane,
     /// What is in `rx` and `tx`, but in no flow.
     pub untracked: Untracked,
+    /// With `--new-only`: what is in `rx` and `tx` and in flows, but in no row and no `connection` line, as the
+    /// connection's start was not seen.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hidden: Option<Count>,
     /// How complete the figures are.
     pub capture: Capture<'a>,
     /// The flow table.
     pub flows: Flows,
+    /// Handshakes whose SYN passed it, where there were any.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub handshakes: Option<ByInterface>,
 }
 
 /// One interface in one interval.
@@ -312,6 +319,9 @@ pub struct Flows {
     pub closed: u64,
     /// Of those, flows pushed out because the table was full.
     pub evicted: u64,
+    /// With `--new-only`: of `opened`, TCP connections that are left out of rows and lines.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hidden: Option<u64>,
     /// Decided handshakes and finished exchanges that found no room on their way here, where that
     /// happened: they are missing in `handshake` lines.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -377,6 +387,10 @@ pub struct Stop<'a> {
     pub late_packets: u64,
     /// Handshakes of each watch since the start.
     pub handshakes: Vec<Sums<'a>>,
+    /// Servers with most attempts that came to nothing, most first, as many as `--top` says; absent where
+    /// there are none. All watches, and what is in none.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub incomplete_handshakes: Vec<Incomplete<'a>>,
     /// Handshakes that are in no watch and in no exclusion, as neither end is here (`-F` says what is), where there are any.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub handshakes_elsewhere: Option<u64>,

@@ -2,13 +2,14 @@
 
 use super::community::community_id;
 use super::connection::{Connection, Exchanges, Longest, Opening, RoundTrips, Sent, Spread, Stream};
-use super::handshakes::sums;
+use super::handshakes::{by_interface, incomplete, sums};
 use super::lines::{
     Bond, Capture, Count, Ethertype, Figures, FlowScope, Flows, Head, Interface, Lane, Map, Ring, Start,
     Stop, Time, Unknown, Unreported, Untracked, Watched, Worker,
 };
 use super::rows::{End, Row, Vlan};
 use crate::aggregate::group::role_source;
+use crate::aggregate::openings::Openings;
 use crate::aggregate::snapshot::{CaptureFigures, Snapshot, client_first};
 use crate::aggregate::spread::SpreadFigures;
 use crate::aggregate::window::Averages;
@@ -86,6 +87,8 @@ pub fn interface<'a>(
         capture: figures.capture_interval,
         coverage: coverage_of(coverage, link, 0),
         table: &snapshot.table_interval,
+        hidden: hidden(snapshot, link, 0),
+        handshakes: figures.handshakes[0],
         late_workers: &snapshot.late_workers,
         spreads: snapshot.spreads.get(link as usize).map(|spreads| spreads[0]),
         span_ns,
@@ -117,6 +120,8 @@ pub fn stop<'a>(
             capture: figures.capture,
             coverage: coverage_of(coverage, link, 1),
             table: &snapshot.table,
+            hidden: hidden(snapshot, link, 1),
+            handshakes: figures.handshakes[1],
             late_workers: &snapshot.late_workers,
             spreads: snapshot.spreads.get(link as usize).map(|spreads| spreads[1]),
             span_ns,
@@ -139,6 +144,7 @@ pub fn stop<'a>(
         ethertypes: snapshot.ethertypes.iter().map(ethertype).collect(),
         late_packets: snapshot.late_packets,
         handshakes: handshakes.watches.iter().map(|watch| sums(watch, &watch.total, context)).collect(),
+        incomplete_handshakes: snapshot.incomplete.iter().map(|server| incomplete(server, context)).collect(),
         handshakes_elsewhere: some(handshakes.elsewhere),
         handshakes_unplaced: some(handshakes.unplaced),
         json_lines_lost: context.lines_lost,
@@ -155,6 +161,9 @@ struct Measured<'s, 'a> {
     capture: CaptureFigures,
     coverage: Coverage,
     table: &'s TableStats,
+    /// Connections of all interfaces, and what they had on this one.
+    hidden: Option<(u64, totals::Count)>,
+    handshakes: Openings,
     late_workers: &'a [usize],
     spreads: Option<[SpreadFigures; 2]>,
     span_ns: u64,
@@ -171,8 +180,10 @@ impl<'a> Measured<'_, 'a> {
             rx: self.lane(0, context),
             tx: self.lane(1, context),
             untracked: untracked(self.lanes),
+            hidden: self.hidden.map(|(_, sum)| count(sum)),
             capture: self.capture(facts),
-            flows: flows(self.table),
+            flows: Flows { hidden: self.hidden.map(|(connections, _)| connections), ..flows(self.table) },
+            handshakes: by_interface(&self.handshakes),
         }
     }
 
@@ -233,6 +244,13 @@ impl<'a> Measured<'_, 'a> {
     }
 }
 
+/// What lists leave out: of the interval (0), or since the start (1).
+fn hidden(snapshot: &Snapshot, link: LinkId, which: usize) -> Option<(u64, totals::Count)> {
+    let hidden = snapshot.hidden.as_ref()?;
+    let of_link = hidden.links.get(usize::from(link)).map_or(totals::Count::default(), |link| link[which]);
+    Some((hidden.flows[which], of_link))
+}
+
 fn count(count: totals::Count) -> Count {
     Count { packets: count.packets, bytes: count.bytes }
 }
@@ -265,6 +283,7 @@ fn flows(table: &TableStats) -> Flows {
         opened: table.opened,
         closed: table.closed,
         evicted: table.evicted,
+        hidden: None,
         events_lost: (table.events_lost > 0).then_some(table.events_lost),
         unreported: (table.unreported > 0).then_some(Unreported {
             flows: table.unreported,
