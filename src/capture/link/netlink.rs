@@ -343,11 +343,11 @@ pub(super) fn read(root: &Root) -> io::Result<Interfaces> {
         let members = raw.values().filter(|other| other.master == Some(link.index));
         link.lower = members.map(|member| member.link.name.clone()).collect();
         link.lower.extend(entry.parent.filter(|parent| *parent != link.index).and_then(name_of));
-        if is_bond(entry) {
-            if let Some(mut bond) = bond_from(root, &raw, entry, seen) {
-                churn::read(root, &mut bond);
-                read.bonds.push(bond);
-            }
+        if is_bond(entry)
+            && let Some(mut bond) = bond_from(root, &raw, entry, seen)
+        {
+            churn::read(root, &mut bond);
+            read.bonds.push(bond);
         }
         read.links.push(link);
     }
