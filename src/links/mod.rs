@@ -6,8 +6,9 @@
 //! are, in the driver's order, and what each flow sent on which of them.
 //!
 //! Invariant: nothing is advised that was not checked against what was seen
-//! (`what_if`). Source: Documentation/networking/bonding.rst.
+//! ([`what_if`]). Source: Documentation/networking/bonding.rst.
 
 pub mod balance;
 pub mod header;
 pub mod policy;
+pub mod what_if;

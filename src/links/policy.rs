@@ -130,6 +130,24 @@ impl Kernel {
     /// Kernels of today, since 5.16.
     pub const NEW: Kernel = Kernel { ethertype: Ethertype::Number, icmp: Icmp::Id, shift: Shift::Ports };
 
+    /// What a kernel of this version does, if nobody carried a change to it that
+    /// is younger: what it is taken for until something is seen.
+    pub fn of_version(major: u32, minor: u32) -> Kernel {
+        let since = |a, b| (major, minor) >= (a, b);
+        let ethertype = if since(5, 15) { Ethertype::Number } else { Ethertype::Raw };
+        let icmp = match (since(5, 12), since(5, 5)) {
+            (true, _) => Icmp::Id,
+            (false, true) => Icmp::RawId,
+            (false, false) => Icmp::Unknown,
+        };
+        let shift = match (since(5, 16), since(4, 15)) {
+            (true, _) => Shift::Ports,
+            (false, true) => Shift::Always,
+            (false, false) => Shift::Never,
+        };
+        Kernel { ethertype, icmp, shift }
+    }
+
     /// All, those of today first: what comes first is believed where several fit.
     pub fn all() -> impl Iterator<Item = Kernel> {
         [Ethertype::Number, Ethertype::Raw].into_iter().flat_map(|ethertype| {
@@ -432,6 +450,21 @@ mod tests {
         }
         assert_eq!(expected, CHOICES);
         assert_eq!(Kernel::all().next(), Some(Kernel::NEW));
+    }
+
+    #[test]
+    fn versions_and_what_changed_in_them() {
+        let of = |major, minor| {
+            let Kernel { ethertype, icmp, shift } = Kernel::of_version(major, minor);
+            (ethertype, icmp, shift)
+        };
+        assert_eq!(of(4, 14), (Ethertype::Raw, Icmp::Unknown, Shift::Never));
+        assert_eq!(of(5, 4), (Ethertype::Raw, Icmp::Unknown, Shift::Always));
+        assert_eq!(of(5, 10), (Ethertype::Raw, Icmp::RawId, Shift::Always));
+        assert_eq!(of(5, 14), (Ethertype::Raw, Icmp::Id, Shift::Always));
+        assert_eq!(of(5, 15), (Ethertype::Number, Icmp::Id, Shift::Always));
+        assert_eq!(of(6, 1), of(5, 16));
+        assert_eq!(Kernel::of_version(6, 18), Kernel::NEW);
     }
 
     #[test]
