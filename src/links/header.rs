@@ -10,7 +10,9 @@
 //! or checksum), and a model has to be as credulous; that is why etherparse's
 //! slices, which refuse what is malformed, do not serve. Any bytes give an
 //! answer, none a panic. Protocols that only some kernels dissect (TIPC,
-//! batman-adv, HSR, PRP, CFM) are taken as not understood.
+//! batman-adv, HSR, PRP, CFM) are taken as not understood. A second tag is
+//! read as the dissector reads that of a forwarded frame; what this host tags
+//! twice by VLAN devices it gives up, as they mark the network header behind.
 //!
 //! Sources: drivers/net/bonding/bond_main.c (`bond_flow_dissect`,
 //! `bond_flow_ip`), net/core/flow_dissector.c (`__skb_flow_dissect`),
@@ -69,6 +71,16 @@ pub struct LinkPair {
     pub ethertype: u16,
     /// The outermost tag's word with its priority bits; `None`: no tag.
     pub tci: Option<u16>,
+}
+
+impl LinkPair {
+    /// As the bond gets it. No bond can leave the tag of MPLS to its slaves
+    /// (`netif_skb_features`), so it is put into the frame before; the mark where
+    /// the network header begins stays behind it, and a dissector starts there.
+    fn on_its_way(self) -> LinkPair {
+        let pushed = self.tci.is_some() && matches!(self.ethertype, MPLS | MPLS_MULTICAST);
+        if pushed { LinkPair { ethertype: VLAN, tci: None, ..self } } else { self }
+    }
 }
 
 /// The word that stands for what is behind IP.
@@ -151,8 +163,9 @@ impl Header {
         }
         let [a, b, c, d, e, f, g, h, i, j, k, l, ..] = *head;
         let link = LinkPair { destination: [a, b, c, d, e, f], source: [g, h, i, j, k, l], ethertype, tci };
+        let link = link.on_its_way();
         let data = frame.get(at..).unwrap_or_default();
-        let (own, quoted) = outside(ethertype, data);
+        let (own, quoted) = outside(link.ethertype, data);
         Some(Header { link, own, quoted, inside: inside(&link, data) })
     }
 
@@ -160,6 +173,7 @@ impl Header {
     /// key's second end sends. As if none had an extension header, were a
     /// fragment or in a tunnel: see [`is_told_by_key`].
     pub fn of_flow(link: LinkPair, key: &FlowKey, reversed: bool) -> Header {
+        let link = link.on_its_way();
         let (from, to) = (usize::from(reversed), usize::from(!reversed));
         let ports = |end: End| end.port.to_be_bytes();
         let ([a, b], [c, d]) = (ports(key.end(from)), ports(key.end(to)));
@@ -167,6 +181,7 @@ impl Header {
         let ip = Ip { source: key.ip(from), destination: key.ip(to), word };
         let family = if key.is_ipv6() { IPV6 } else { IPV4 };
         let inside = match link.ethertype {
+            VLAN | VLAN_AD if link.tci.is_none() => Inside::GivenUp,
             IPV4 | IPV6 | VLAN | VLAN_AD | PPPOE => Inside::Ip(ip),
             MPLS | MPLS_MULTICAST => Inside::NoAddresses,
             _ => Inside::GivenUp,
@@ -358,14 +373,13 @@ impl Dissector<'_> {
         Next::Layer(ethertype)
     }
 
-    /// RFC 2516; the protocol may be compressed to a byte.
+    /// RFC 2516, which has no compressed protocols (some kernels did: 6.0 and on).
     fn pppoe(&mut self) -> Next {
         let Some(&[0x11, 0, _, _, _, _, high, low]) = chunk::<8>(self.data, self.at) else {
             return Next::GiveUp;
         };
-        let compressed = high & 1 != 0;
-        self.at += if compressed { 7 } else { 8 };
-        let protocol = if compressed { u16::from(high) } else { u16::from_be_bytes([high, low]) };
+        self.at += 8;
+        let protocol = u16::from_be_bytes([high, low]);
         match protocol {
             0x0021 => Next::Layer(IPV4),
             0x0057 => Next::Layer(IPV6),

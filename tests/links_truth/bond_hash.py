@@ -86,6 +86,13 @@ class Skb:
         self.data = frame
         self.tci = tci
         self.protocol = be16(frame, 12)
+        # A bond has no offload of tags for MPLS (netif_skb_features), so the stack
+        # puts the tag into the frame before the bond sees it, and leaves the
+        # mark of the network header behind it.
+        if self.tci is not None and self.protocol in (0x8847, 0x8848):
+            self.tci = None
+            self.protocol = 0x8100
+            self.data = frame[:12] + b"\x81\x00" + frame[14:]
 
     def flow_ip(self, keys, at, protocol, ports):
         """bond_flow_ip: (found, behind the header, protocol or -1)."""
@@ -163,11 +170,7 @@ class Skb:
                     if at + 8 > len(data) or data[at] != 0x11 or data[at + 1] != 0:
                         return None
                     ppp = be16(data, at + 6)
-                    if ppp & 0x0100:
-                        ppp >>= 8
-                        at += 7
-                    else:
-                        at += 8
+                    at += 8
                     inner = {0x21: IPV4, 0x57: IPV6, 0x281: 0x8847, 0x283: 0x8848}.get(ppp)
                     if inner is None:
                         return keys if ppp & 0x0101 == 0x0001 else None
