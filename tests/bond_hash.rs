@@ -4,7 +4,8 @@
 //! fragments, extension headers, ICMP errors, tunnels, what is cut off or
 //! broken), made from a seed, go to tests/links_truth/bond_hash.py, which was
 //! written from the kernel's description. Every hash and slave of every policy
-//! under every kernel's age has to be the same.
+//! under every kernel's age has to be the same. Where the kernel has bonding, a
+//! bond of its own is asked too (tests/links_truth/bond_kernel.py).
 
 #[path = "links_truth/frames.rs"]
 mod frames;
@@ -12,6 +13,7 @@ mod frames;
 use frames::{Frame, Random, frame};
 use fullcount::links::header::{Header, Inside, Quoted, Word};
 use fullcount::links::policy::{CHOICES, Choice, Ethertype, Hashes, Icmp, Kernel, Policy, Shift, slave};
+use fullcount::links::what_if::{Known, Model, Placement, Sent, judge};
 use std::collections::BTreeMap;
 use std::io::Write;
 use std::process::{Command, Stdio};
@@ -36,8 +38,31 @@ fn kernels() -> Vec<Kernel> {
     kernels
 }
 
-/// Standard output of the script for these frames; `None` without python3.
+/// Says so past the capturing of a test's output, which `eprintln!` does not.
+fn skipped(test: &str, why: &str) {
+    writeln!(std::io::stderr(), "SKIPPED: {test}: {why}").expect("standard error");
+}
+
+/// Standard output of a program that reads all of `input` first; else why there is none.
+fn answer(mut program: Command, input: &[u8]) -> Result<Vec<u8>, String> {
+    let program = program.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = program.spawn().map_err(|error| error.to_string())?;
+    let mut pipe = child.stdin.take().expect("a pipe");
+    std::thread::scope(|scope| {
+        // One that ends at once does not read.
+        scope.spawn(move || pipe.write_all(input).ok());
+        let output = child.wait_with_output().expect("it ends");
+        let why = String::from_utf8_lossy(&output.stderr).trim().to_owned();
+        if output.status.success() { Ok(output.stdout) } else { Err(why) }
+    })
+}
+
+/// The script's answer for these frames; `None` without python3.
 fn truth(frames: &[Frame]) -> Option<Vec<u8>> {
+    if let Err(error) = Command::new("python3").arg("--version").output() {
+        skipped("bond_hash", &format!("python3 does not start: {error}"));
+        return None;
+    }
     let mut input = Vec::new();
     for frame in frames {
         input.push(u8::from(frame.tag.is_some()));
@@ -46,20 +71,9 @@ fn truth(frames: &[Frame]) -> Option<Vec<u8>> {
         input.extend(u16::try_from(frame.bytes.len()).expect("a short frame").to_le_bytes());
         input.extend(&frame.bytes);
     }
-    let mut child =
-        match Command::new("python3").arg(SCRIPT).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn() {
-            Ok(child) => child,
-            Err(error) => {
-                // Past the capturing of a test's output.
-                writeln!(std::io::stderr(), "SKIPPED: bond_hash: python3 does not start: {error}")
-                    .expect("written");
-                return None;
-            }
-        };
-    child.stdin.take().expect("a pipe").write_all(&input).expect("the script reads all first");
-    let output = child.wait_with_output().expect("the script ends");
-    assert!(output.status.success(), "the script failed");
-    Some(output.stdout)
+    let mut python = Command::new("python3");
+    python.arg(SCRIPT);
+    Some(answer(python, &input).expect("the script succeeds"))
 }
 
 #[test]
@@ -159,5 +173,53 @@ fn the_example_of_the_commit_that_changed_the_shift() {
         if cfg!(target_endian = "little") {
             assert_eq!((hash(Shift::Never), hash(Shift::Always)), (old, 261_066_666));
         }
+    }
+}
+
+/// What the driver itself does, if the kernel has it: every policy is found
+/// again by what was sent, and explains all of it.
+#[test]
+fn a_bond_of_this_kernel_does_as_the_model_says() {
+    const SLAVES: usize = 3;
+    const VLAN: u16 = 5;
+    const COUNT: usize = 3000;
+    let mut random = Random(SEED + 1);
+    let mut frames: Vec<(Vec<u8>, Option<u16>)> = Vec::new();
+    while frames.len() < COUNT {
+        let Frame { bytes, tag, .. } = frame(&mut random);
+        // Tags are the VLAN device's: what a packet socket sends has its network
+        // header marked behind a tag in the bytes, unlike what is forwarded.
+        let is_tagged = bytes.get(12..14).is_none_or(|kind| kind == [0x81, 0x00] || kind == [0x88, 0xa8]);
+        // The stack drops what has no room for a label behind a tag.
+        if bytes.len() >= 18 && !is_tagged {
+            frames.push((bytes, tag.map(|_| VLAN)));
+        }
+    }
+    let mut input = Vec::new();
+    for (bytes, tag) in &frames {
+        input.push(u8::from(tag.is_some()));
+        input.extend(u16::try_from(bytes.len()).expect("a short frame").to_le_bytes());
+        input.extend(bytes);
+    }
+    let mut program = Command::new("unshare");
+    program.args(["-n", "python3", concat!(env!("CARGO_MANIFEST_DIR"), "/tests/links_truth/bond_kernel.py")]);
+    program.arg(SLAVES.to_string()).args(POLICIES.map(Policy::name));
+    let took = match answer(program, &input) {
+        Ok(took) => took,
+        Err(why) => return skipped("bond_hash", &format!("no bond can be made here: {why}")),
+    };
+    assert_eq!(took.len(), POLICIES.len() * COUNT);
+    for (policy, took) in POLICIES.into_iter().zip(took.chunks_exact(COUNT)) {
+        let mut model = Model::new(SLAVES);
+        for ((bytes, tag), place) in frames.iter().zip(took) {
+            let header = Header::of_frame(bytes, *tag).expect("a whole Ethernet header");
+            let sent = Sent { packets: 1, bytes: 100, flows: 1 };
+            model.add(&Hashes::of(&header), &[(Some(usize::from(*place)), sent)]);
+        }
+        let known = Known { placement: Placement::Policy(policy.name()), in_order: true, version: None };
+        let told = judge(&model, &known);
+        assert_eq!((told.accuracy, told.withheld), (Some(1.0), None), "{policy:?}: {:?}", told.in_force);
+        let found = judge(&model, &Known { placement: Placement::Unknown, in_order: false, version: None });
+        assert_eq!(found.in_force, told.in_force, "{policy:?}");
     }
 }
