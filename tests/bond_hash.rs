@@ -95,7 +95,7 @@ fn every_hash_is_what_the_kernel_s_description_says() {
         for policy in POLICIES {
             for kernel in &kernels {
                 let choice = Choice { policy, kernel: *kernel };
-                let [a, b, c, d, place] = *answer.next().expect("a row").as_array().expect("five bytes");
+                let [a, b, c, d, place] = answer.next().expect("a row").try_into().expect("five bytes");
                 let hash = choice.hash(&header);
                 let found = (hash, slave(hash, usize::from(frame.slaves)));
                 let told = (u32::from_le_bytes([a, b, c, d]), Some(usize::from(place)));
