@@ -36,6 +36,8 @@ const ROOMS: &[(&str, &[&str])] = &[
     // A dealer has to find a flow's owner before anybody decodes the packet, by
     // the same words that name the flow.
     ("capture", &["flow::key"]),
+    // What a bond does with packets, from what names a flow and plain data.
+    ("links", &["flow::key"]),
     ("config", &[]),
     // Vocabulary: these two know nothing and hold nothing, so everybody may
     // use them wherever the rooms that they belong to stand.
@@ -297,6 +299,8 @@ fn imports_that_point_up_are_seen() {
         ("output/json.rs", "use crate::run::RunError;", false),
         ("flow/key.rs", "use crate::capture::Lane;", false),
         ("config.rs", "use crate::cli::Request;", false),
+        ("links/header.rs", "use crate::flow::key::FlowKey;", true),
+        ("links/what_if.rs", "use crate::capture::link::Bond;", false),
         ("cli/watch.rs", "use crate::capture::filter::Filter;", false),
         ("newroom.rs", "", false),
     ];
