@@ -570,7 +570,7 @@ mod tests {
             ("--top", "--top stands without a value: type --top N".to_owned()),
             ("--connections=5", "--connections takes no value, but \"5\" was given: type --connections alone".to_owned()),
             ("-o xml", "--output cannot be \"xml\": it takes one of text, json".to_owned()),
-            ("--by flow", "--by cannot be \"flow\": it takes one of connection, pair, host, destination, port, interface".to_owned()),
+            ("--by flow", "--by cannot be \"flow\": it takes one of connection, pair, host, destination, port, class, interface".to_owned()),
             ("--sort size", "--sort cannot be \"size\": it takes one of rate, bytes, packets, none".to_owned()),
             ("--interval 0.01", "--interval cannot be \"0.01\": it takes seconds from 0.1 up to 31622400 (366 days), such as 1 or 0.5".to_owned()),
             ("--interval 1s", "--interval cannot be \"1s\": it takes seconds from 0.1 up to 31622400 (366 days), such as 1 or 0.5".to_owned()),

@@ -15,23 +15,21 @@ mod live;
 mod log_file;
 mod names;
 mod report;
+mod sets;
 mod socket;
 mod stat;
 
 pub use stat::stat;
 
-use crate::aggregate::burst::{Limits, Threshold};
 use crate::aggregate::classes::Classes;
 use crate::aggregate::destination::Wanted;
-use crate::aggregate::millis;
 use crate::aggregate::snapshot::RowName;
 use crate::aggregate::view::{Grouping, Only, Order, View, Views};
 use crate::aggregate::watch::{Here, Network, Side, Term, Watch, Watches};
 use crate::aggregate::{self, Aggregator};
 use crate::capture::filter::FilterError;
-use crate::config::{self, BurstThreshold, By, Config, Input, OutputMode, Sort, WatchSide, WatchTerm};
+use crate::config::{self, By, Config, Input, OutputMode, Sort, WatchSide, WatchTerm};
 use crate::flow::table::TableConfig;
-use crate::meter::bins::Speeds;
 use crate::output::highlight::Highlights;
 use crate::output::{Context, Style};
 use crate::worker::outbox::Inbox;
@@ -234,21 +232,6 @@ fn classes(config: &Config) -> Result<(Arc<Classes>, Vec<String>), RunError> {
     let Some(path) = &config.classes else { return Ok(Default::default()) };
     let (classes, names) = classes::read(path)?;
     Ok((Arc::new(classes), names))
-}
-
-/// What is wanted of milliseconds: bursts, and who filled them.
-fn milliseconds(
-    config: &Config,
-    speeds: Arc<Speeds>,
-    classes: Arc<Classes>,
-    workers_wait: bool,
-) -> millis::Wanted {
-    let threshold = match config.bursts.threshold {
-        BurstThreshold::Thousandths(thousandths) => Threshold::Ratio(f64::from(thousandths) / 1000.0),
-        BurstThreshold::Rate(rate) => Threshold::Rate(rate),
-    };
-    let limits = Limits { threshold, least_ms: config.bursts.least_ms, gap_ms: config.bursts.gap_ms };
-    millis::Wanted { limits, speeds, classes, culprits: config.top, workers_wait }
 }
 
 /// What handshakes are counted by.

@@ -240,9 +240,13 @@ fn totals(interface: &Value) -> Value {
         totals[way] = interface[way].clone();
         // The rate is over the whole run, which is longer with other files beside it.
         let direction = totals[way].as_object_mut().expect("an object");
-        // Both are over the run, and told only of one that is long enough.
-        direction.remove("bits_per_second");
-        direction.remove("peak_1s_bits_per_second");
+        // All are over the run; the peak of a second is told only of one that is long enough.
+        for of_run in ["bits_per_second", "peak_1s_bits_per_second"] {
+            direction.remove(of_run);
+        }
+        for of_run in ["p50", "p90", "p99"] {
+            direction.remove(&format!("{of_run}_1ms_bits_per_second"));
+        }
     }
     totals
 }

@@ -14,6 +14,8 @@
 //!
 //! Knows records, links by number, views; does not know names, rings or outputs.
 
+pub mod balance;
+mod best;
 pub mod burst;
 pub mod classes;
 pub mod culprit;
@@ -29,6 +31,7 @@ pub mod snapshot;
 pub mod spread;
 mod sums;
 pub mod view;
+mod wanted;
 pub mod watch;
 pub mod window;
 
@@ -36,13 +39,11 @@ use crate::capture::LINKS_MAX;
 use crate::flow::entry::mark;
 use crate::flow::record::{Account, Buffer, EndReason};
 use crate::flow::table::TableStats;
-use crate::meter::bins::BIN_NS;
 use crate::meter::totals::{Count, LaneTotals};
 use crate::worker::outbox::{Cut, Inbox, LaneMark, Message, RingFigures};
 use arc_swap::ArcSwapOption;
-use classes::Classes;
 use crossbeam_channel::{Receiver, Select, Sender, TryRecvError, TrySendError, after, bounded};
-use destination::{Collector, Wanted};
+use destination::Collector;
 use flood::Flood;
 use group::{Groups, Stock};
 use hidden::{Hidden, HiddenSums};
@@ -53,8 +54,8 @@ use run_rows::{Keeper, Selected};
 use snapshot::{CaptureFigures, Fault, InterfaceFigures, Snapshot};
 use std::sync::Arc;
 use std::time::Duration;
-use view::{View, Views};
-use watch::{Here, Watcher, Watches};
+use view::Views;
+use watch::Watcher;
 use window::{Calendar, History};
 
 /// Flows that ended in one interval whose accounts are kept, live: some 100 MiB;
@@ -204,57 +205,6 @@ impl Aggregator {
     /// For whoever wants the latest snapshot, or other rows.
     pub fn handle(&self) -> Handle {
         Handle { latest: self.latest.clone(), requests: self.requests.0.clone() }
-    }
-
-    /// The run began at this moment: the first interval is the shorter for it.
-    pub fn begin_at(&mut self, start_ns: u64) {
-        self.start_ns = Some(start_ns);
-        self.boundary_ns = start_ns;
-        if let Some(millis) = &mut self.millis {
-            millis.begin_at(start_ns / BIN_NS);
-        }
-    }
-
-    /// Milliseconds are looked at, and workers asked who filled them: their
-    /// outboxes must [answer](crate::worker::outbox::Outbox::answers). Before
-    /// [`Aggregator::begin_at`].
-    pub fn look_at_milliseconds(&mut self, wanted: millis::Wanted) {
-        let asks = self.sources.iter().map(|source| source.inbox.asks.clone()).collect();
-        self.millis = Some(Millis::new(wanted, asks));
-    }
-
-    /// Handshakes are counted by these watches.
-    pub fn watch(&mut self, watches: Watches, here: Arc<Here>) {
-        self.watcher = Watcher::new(watches, here);
-    }
-
-    /// What rows by class are.
-    pub fn classify(&mut self, classes: Arc<Classes>) {
-        self.groups.classify(classes);
-    }
-
-    /// Connections are counted by destination.
-    pub fn collect_destinations(&mut self, wanted: Wanted, here: Arc<Here>) {
-        self.destinations = Collector::new(wanted, here);
-    }
-
-    /// The last snapshot has rows of the whole run, by sums: of all interfaces, or of each.
-    pub fn keep_run_rows(&mut self, view: View, each_link: bool) {
-        let keeper = Keeper::new(view, each_link);
-        let (each_link, view) = keeper.kept();
-        self.groups.keep(each_link, view);
-        self.run_rows = Some(keeper);
-    }
-
-    /// Servers at which attempts came to nothing are told, so many at most.
-    pub fn show_incomplete(&mut self, most: usize) {
-        self.flood.show(most);
-    }
-
-    /// Rows and accounts leave out connections whose start was not seen.
-    pub fn hide_midstream(&mut self) {
-        self.hidden = HiddenSums::wanted();
-        self.sources.iter_mut().for_each(|source| source.rows.hidden = HiddenSums::wanted());
     }
 
     /// Takes everything up to the next boundary and says how things stand
@@ -434,12 +384,7 @@ impl Aggregator {
         let latest = self.sources.iter().map(|source| source.cut.last_ns).max().unwrap_or(0);
         // A file ends with its last packet.
         let end_ns = if self.config.patience.is_some() { self.boundary_ns } else { latest };
-        let spreads = self
-            .millis
-            .as_mut()
-            .map(|millis| millis.spreads(interfaces.len(), last.then_some(end_ns / BIN_NS + 1)));
-        let bursts = self.millis.as_mut().map(Millis::take_bursts).unwrap_or_default();
-        let bursts_lost = self.millis.as_ref().map_or(0, Millis::bursts_lost);
+        let links = self.side_by_side(&totals, interfaces.len(), last.then_some(end_ns));
         if self.start_ns.is_none() {
             self.start_ns = first;
         }
@@ -473,9 +418,10 @@ impl Aggregator {
             handshakes: self.watcher.tell(),
             incomplete: self.flood.tell(),
             destinations: self.destinations.tell(),
-            spreads: spreads.unwrap_or_default(),
-            bursts,
-            bursts_lost,
+            balances: links.balances,
+            spreads: links.spreads,
+            bursts: links.bursts,
+            bursts_lost: links.bursts_lost,
             run_rows,
             faults: std::mem::take(&mut self.faults),
             last,

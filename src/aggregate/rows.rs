@@ -38,6 +38,8 @@ pub(super) struct RowState {
     listed: u32,
     pub lanes: [u8; 2],
     pub marks: u16,
+    /// Link-layer addresses by sender.
+    pub pairs: [u16; 2],
     pub state: Option<TcpState>,
     pub client_second: bool,
     pub live: bool,
@@ -54,6 +56,7 @@ impl Default for RowState {
             listed: 0,
             lanes: [NO_LANE; 2],
             marks: 0,
+            pairs: [0; 2],
             state: None,
             client_second: false,
             live: false,
@@ -287,6 +290,7 @@ impl Rows {
         row.total = [0, 1].map(|side| Count { packets: record.packets[side], bytes: record.bytes[side] });
         row.lanes = record.lanes;
         row.marks = record.marks;
+        row.pairs = record.pairs;
         row.state = record.state;
         row.client_second = record.flags & flag::CLIENT_SECOND != 0;
         let row = *row;
@@ -302,6 +306,7 @@ impl Rows {
                 let lane = Lane(row.lanes[side]);
                 if gained.packets > 0 && lane.0 != NO_LANE {
                     flows_by_lane[lane.index()].add(gained);
+                    groups.compare(&row, side, lane, *before, gained);
                     if self.hidden.has(row.marks) {
                         self.hidden.gain(lane, gained);
                     } else if groups.in_use() {
@@ -359,6 +364,7 @@ impl Rows {
                     self.hidden.gain(count.lane, gained);
                     continue;
                 }
+                groups.compare(row, count.side as usize, count.lane, then, gained);
                 groups.gain_anew(row, count.side as usize, count.lane, gained);
             }
         }
@@ -570,6 +576,7 @@ mod tests {
             packets: [packets, 0],
             bytes: [100 * packets, 0],
             last_ns: 0,
+            pairs: [0; 2],
         });
         rows.apply(&mut buffer, &mut [Count::default(); 2], &mut Groups::new(false), 10, |_| {});
     }

@@ -6,7 +6,8 @@
 //! as many as the view shows, over all interfaces or of each. Nothing is kept
 //! where no report is wanted.
 
-use super::group::{Best, Stock, offer_flow, select, select_behind};
+use super::best::Best;
+use super::group::{Stock, offer_flow, select, select_behind};
 use super::rows::Rows;
 use super::snapshot::{Row, RunRows};
 use super::view::{Grouping, Order, View, Views};

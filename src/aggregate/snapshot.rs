@@ -1,5 +1,6 @@
 //! How things stood at one boundary: an immutable object that outputs read.
 
+use super::balance::SetFigures;
 use super::classes::ClassId;
 use super::culprit::Burst;
 use super::destination::Destinations;
@@ -71,6 +72,8 @@ pub struct Snapshot {
     /// How milliseconds were filled, by link number: of the interval and since
     /// the start, each received and sent. Empty where they are not looked at.
     pub spreads: Vec<LinkSpreads>,
+    /// Interfaces side by side.
+    pub balances: Vec<SetFigures>,
     /// Bursts that are over, in the order of their beginning.
     pub bursts: Vec<Burst>,
     /// Bursts since the start that could not be told of: too many at once.

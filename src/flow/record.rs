@@ -95,6 +95,8 @@ pub struct Record {
     pub bytes: [u64; 2],
     /// Time of the last packet, ns.
     pub last_ns: u64,
+    /// Link-layer addresses by sender, [`crate::decode::pairs`].
+    pub pairs: [u16; 2],
 }
 
 const _: () = assert!(size_of::<Record>() == 56);

@@ -39,6 +39,7 @@ use super::segment::{estimate, tells_of_segments};
 use super::tcp::{self, Fate, TcpState};
 use super::track::{self, Events, Track};
 use crate::capture::sys::memory::{LargeVec, Reading};
+use crate::decode::pairs::UNKNOWN;
 use crate::decode::{Kind, Packet, protocol};
 use crate::meter::journal::{Journal, NOTES};
 use crate::meter::loss::Reason;
@@ -130,6 +131,8 @@ pub struct FlowTable {
     cutting: bool,
     sweeping: bool,
     stats: TableStats,
+    /// Some flow's link-layer addresses are known.
+    pairs_known: bool,
     journal: Journal,
 }
 
@@ -166,6 +169,7 @@ impl FlowTable {
             cutting: false,
             sweeping: true,
             stats: TableStats::default(),
+            pairs_known: false,
             journal: Journal::new(NOTES),
             config,
         }
@@ -299,6 +303,10 @@ impl FlowTable {
         if entry.lanes[side] != packet.lane.0 || entry.marks & mark::LANES[side] != 0 {
             if entry.lanes[side] == NO_LANE {
                 entry.lanes[side] = packet.lane.0;
+                if packet.pair != UNKNOWN {
+                    self.beside[at].pairs[side] = packet.pair;
+                    self.pairs_known = true;
+                }
             } else if self
                 .details
                 .count_lane(entry, side, packet.lane, packet.segments as u64, packet.bytes as u64)
@@ -513,6 +521,7 @@ impl FlowTable {
             packets: [entry.packets(0), entry.packets(1)],
             bytes: [entry.sent[0].bytes, entry.sent[1].bytes],
             last_ns: entry.last,
+            pairs: if self.pairs_known { self.beside[slot as usize].pairs } else { [UNKNOWN; 2] },
         });
         if end.is_none() {
             entry.state &= !state::TOUCH_MASK;
@@ -569,21 +578,6 @@ impl FlowTable {
         let all = self.written == self.touched[list].len();
         self.cutting &= !all;
         all
-    }
-
-    /// The end of the run, at `now_ns`: hands over the accounts of everything that is left.
-    pub fn end_all<S: Sink>(&mut self, now_ns: u64, sink: &mut S) {
-        for slot in 0..self.entries.len() as u32 {
-            let entry = &self.entries[slot as usize];
-            if entry.marks & mark::FREE == 0 {
-                let class = class_of(entry);
-                // Without a sweep what has ended by its limit may still be here.
-                let ended = class == Class::Tombstone || self.idle.is_due(class, entry.last, now_ns);
-                let reason = if ended { reason_of(entry) } else { EndReason::Open };
-                self.conclude(slot, reason, now_ns, sink);
-                self.write(slot, Some(reason), sink);
-            }
-        }
     }
 
     /// Every flow in the table, for tests and sums.

@@ -74,6 +74,22 @@ pub struct LinkPair {
 }
 
 impl LinkPair {
+    /// Of an Ethernet frame, as [`Header::of_frame`] takes it, and where the next
+    /// header begins in it.
+    pub fn of_frame(frame: &[u8], tag: Option<u16>) -> Option<(LinkPair, usize)> {
+        let head = frame.first_chunk::<14>()?;
+        let (mut ethertype, mut tci, mut at) = (u16::from_be_bytes([head[12], head[13]]), tag, 14);
+        if tag.is_none()
+            && matches!(ethertype, VLAN | VLAN_AD)
+            && let Some(&[a, b, c, d]) = chunk::<4>(frame, 14)
+        {
+            (tci, ethertype, at) = (Some(u16::from_be_bytes([a, b])), u16::from_be_bytes([c, d]), 18);
+        }
+        let [a, b, c, d, e, f, g, h, i, j, k, l, ..] = *head;
+        let pair = LinkPair { destination: [a, b, c, d, e, f], source: [g, h, i, j, k, l], ethertype, tci };
+        Some((pair, at))
+    }
+
     /// As the bond gets it. No bond can leave the tag of MPLS to its slaves
     /// (`netif_skb_features`), so it is put into the frame before; the mark where
     /// the network header begins stays behind it, and a dissector starts there.
@@ -153,16 +169,7 @@ impl Header {
     ///
     /// What a snaplen cut off is not there for this function, but was for the kernel.
     pub fn of_frame(frame: &[u8], tag: Option<u16>) -> Option<Header> {
-        let head = frame.first_chunk::<14>()?;
-        let (mut ethertype, mut tci, mut at) = (u16::from_be_bytes([head[12], head[13]]), tag, 14);
-        if tag.is_none()
-            && matches!(ethertype, VLAN | VLAN_AD)
-            && let Some(&[a, b, c, d]) = chunk::<4>(frame, 14)
-        {
-            (tci, ethertype, at) = (Some(u16::from_be_bytes([a, b])), u16::from_be_bytes([c, d]), 18);
-        }
-        let [a, b, c, d, e, f, g, h, i, j, k, l, ..] = *head;
-        let link = LinkPair { destination: [a, b, c, d, e, f], source: [g, h, i, j, k, l], ethertype, tci };
+        let (link, at) = LinkPair::of_frame(frame, tag)?;
         let link = link.on_its_way();
         let data = frame.get(at..).unwrap_or_default();
         let (own, quoted) = outside(link.ethertype, data);

@@ -6,6 +6,7 @@
 //! which names them). Types and their meaning: [`lines`],
 //! [`rows`], [`handshakes`], [`destinations`] and [`bursts`].
 
+pub mod balances;
 pub mod bursts;
 pub mod community;
 mod connection;
@@ -70,6 +71,9 @@ impl<W: Write> JsonLines<W> {
             self.line(time, context, |head| {
                 Line::Interface(make::interface(head, link, snapshot, span_ns, coverage, context))
             })?;
+        }
+        for figures in &snapshot.balances {
+            self.line(time, context, |head| Line::Balance(balances::line(head, figures, context)))?;
         }
         for watch in handshakes.watches.iter().filter(|watch| watch.has_line()) {
             self.line(time, context, |head| {

@@ -4,6 +4,7 @@
 //! in a [`Snapshot`], and what a reader has to know besides in a [`Notice`]. It
 //! counts nothing itself and knows no ring, no table, no thread.
 
+pub mod balances;
 pub mod bursts;
 pub mod columns;
 pub mod destinations;

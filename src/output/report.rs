@@ -130,6 +130,7 @@ fn whole_run(snapshot: &Snapshot) -> Snapshot {
         incomplete: snapshot.incomplete.clone(),
         spreads: snapshot.spreads.iter().map(|&[_, run]| [run; 2]).collect(),
         bursts: Vec::new(),
+        balances: snapshot.balances.clone(),
         bursts_lost: snapshot.bursts_lost,
         faults: Vec::new(),
         time_ns: snapshot.time_ns,

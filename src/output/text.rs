@@ -13,6 +13,7 @@ use super::figures::{
 };
 use super::units::{between, duration, grouped, moment, number_of, percent_floor, percent_lost, plain, rate};
 use super::{Context, Coverage, Coverages, Notice, Output, Start, StopReason, Style};
+use crate::aggregate::balance::{SetFigures, Spread};
 use crate::aggregate::openings::Openings;
 use crate::aggregate::snapshot::{CaptureFigures, InterfaceFigures, Snapshot};
 use crate::aggregate::watch::Latency;
@@ -107,6 +108,7 @@ impl<W: Write> Output for Text<W> {
         line(&mut text, &format!("{} open, {changed}", number_of(table.active, "flow")));
         text += &hidden(snapshot);
         text += &losses(snapshot);
+        text += &balances(snapshot, |figures| &figures.interval, context);
         text += &self.bursts(snapshot, context);
         text.push('\n');
         text += &rows(snapshot, &sight);
@@ -164,6 +166,7 @@ fn totals(ended: &str, snapshot: &Snapshot, coverage: &Coverages, sight: &Sight)
     text += &hidden(snapshot);
     text += &losses(snapshot);
     text += &ethertypes(snapshot);
+    text += &balances(snapshot, |figures| &figures.total, sight.context);
     text += &super::handshakes::summary(&snapshot.handshakes, sight);
     text += &super::incomplete::table(&snapshot.incomplete);
     text
@@ -172,6 +175,11 @@ fn totals(ended: &str, snapshot: &Snapshot, coverage: &Coverages, sight: &Sight)
 fn line(text: &mut String, content: &str) {
     text.push_str(content);
     text.push('\n');
+}
+
+/// Interfaces side by side.
+fn balances(snapshot: &Snapshot, which: fn(&SetFigures) -> &[Spread; 2], context: &Context) -> String {
+    snapshot.balances.iter().map(|figures| super::balances::told(figures, which, context)).collect()
 }
 
 /// The rows, and how many there are besides.

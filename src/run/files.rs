@@ -1,17 +1,17 @@
 //! A run over capture files.
 
 use super::deliver::Deliver;
+use super::sets::Sharing;
 use super::{RunError, Signals, is_set, table_config};
 use crate::aggregate::snapshot::Snapshot;
 use crate::capture::fileset::{FileLink, FileSet, STANDARD_INPUT};
 use crate::capture::{LinkId, LinkType, host_mac};
 use crate::config::{Config, OutputMode};
 use crate::decode::{Decoder, DirectionRule, LinkContext, VlanStacks};
-use crate::meter::bins::Speeds;
 use crate::output::{Context, Coverages, LinkFacts, Start, StopReason};
 use crate::worker::files::{Job, Walked};
-use crate::worker::outbox::{BUFFERS_FILE, Outbox, outbox};
-use crate::worker::{Intervals, Worker, files};
+use crate::worker::outbox::{BUFFERS_FILE, outbox};
+use crate::worker::{Intervals, files};
 use crossbeam_channel::bounded;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -54,8 +54,12 @@ pub(super) fn run(config: &Config, groups: &[Vec<PathBuf>], signals: &Signals) -
     let (snapshots, to_deliver) = bounded(SNAPSHOTS);
     let (mut aggregator, here) =
         super::aggregator(config, interval_ns, &tables, None, classes.clone(), inboxes);
-    let speeds = Arc::<Speeds>::default();
-    aggregator.look_at_milliseconds(super::milliseconds(config, speeds.clone(), classes, true));
+    // Told before the first frame, so that no answer depends on who was how far.
+    let sets = super::sets::files(groups.len(), context.links.len());
+    let shares_load = !sets.is_empty();
+    let sharing = Sharing::default();
+    sharing.sets.store(Arc::new(sets));
+    sharing.begin(config, classes, true, &mut aggregator);
     deliver.count_from(aggregator.handle());
     let links: Arc<Mutex<Vec<LinkFacts>>> = Arc::default();
     let rules = Rules::new(config, groups);
@@ -71,23 +75,18 @@ pub(super) fn run(config: &Config, groups: &[Vec<PathBuf>], signals: &Signals) -
             }
         });
         let reader = scope.spawn(|| {
-            let mut decoder = Decoder::new(Vec::new(), stacks);
-            decoder.set_quotes(config.icmp);
+            let mut decoder = sharing.decoder(config, stacks);
             let mut on_link = |number: LinkId, link: &FileLink, decoder: &mut Decoder| {
                 let rule = rules.of(link);
-                let mut facts = facts_of(&link.interface, link.group);
-                let told = config.link_speeds.iter().rev().find(|(name, _)| *name == facts.name);
-                facts.speed_bits_per_second = told.map(|(_, speed)| *speed).or(facts.speed_bits_per_second);
-                speeds.set(number, facts.speed_bits_per_second);
-                facts.direction_unknown = !link.directed && matches!(rule, DirectionRule::AsTold);
+                let facts = introduced(link, &rule, config);
+                sharing.speeds.set(number, facts.speed_bits_per_second);
                 if !facts.direction_unknown {
                     here.set_directed(number);
                 }
                 links.lock().unwrap_or_else(PoisonError::into_inner).push(facts);
-                decoder.set_link(
-                    number,
-                    LinkContext { group: link.group, rule, from_file: true, second_copy: false },
-                );
+                let group = link.group;
+                let context = LinkContext { group, rule, from_file: true, second_copy: false, shares_load };
+                decoder.set_link(number, context);
             };
             let job = Job {
                 files: &mut set,
@@ -99,12 +98,7 @@ pub(super) fn run(config: &Config, groups: &[Vec<PathBuf>], signals: &Signals) -
                 duration_ns: config.duration_ns,
                 stop,
             };
-            let worker = |outbox: Outbox| {
-                let mut worker = Worker::new(tables, outbox.answers(true));
-                worker.set_speeds(speeds.clone());
-                worker
-            };
-            let workers = outboxes.into_iter().map(worker).collect();
+            let workers = outboxes.into_iter().map(|outbox| sharing.worker(tables, outbox)).collect();
             files::run(job, workers)
         });
         for snapshot in to_deliver.iter() {
@@ -149,6 +143,15 @@ pub(super) fn run(config: &Config, groups: &[Vec<PathBuf>], signals: &Signals) -
 fn faults(set: &mut FileSet) -> Vec<String> {
     let filter = set.take_filter_fault().map(|fault| fault.to_string());
     set.take_faults().iter().map(|fault| fault.to_string()).chain(filter).collect()
+}
+
+/// What is known of an interface as its first frame is met.
+fn introduced(link: &FileLink, rule: &DirectionRule, config: &Config) -> LinkFacts {
+    let mut facts = facts_of(&link.interface, link.group);
+    let told = config.link_speeds.iter().rev().find(|(name, _)| *name == facts.name);
+    facts.speed_bits_per_second = told.map(|(_, speed)| *speed).or(facts.speed_bits_per_second);
+    facts.direction_unknown = !link.directed && matches!(rule, DirectionRule::AsTold);
+    facts
 }
 
 fn facts_of(link: &crate::capture::file::FileInterface, group: u8) -> LinkFacts {

@@ -148,6 +148,7 @@ pub fn empty(time_ns: u64) -> Snapshot {
         run_rows: None,
         handshakes: Default::default(),
         spreads: Vec::new(),
+        balances: Vec::new(),
         bursts: Vec::new(),
         bursts_lost: 0,
         incomplete: Vec::new(),

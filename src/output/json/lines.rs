@@ -26,6 +26,8 @@ pub enum Line<'a> {
     Start(Start<'a>),
     /// One interface in one interval; in a report in the whole run.
     Interface(Interface<'a>),
+    /// Interfaces that share a load (or are watched together), in one interval.
+    Balance(super::balances::Line<'a>),
     /// What came of the handshakes of one watch, in one interval in which there were any; in a report in the
     /// whole run.
     Handshake(Handshake<'a>),
@@ -381,6 +383,9 @@ pub struct Stop<'a> {
     pub seconds: f64,
     /// Each interface since the start.
     pub interfaces: Vec<Figures<'a>>,
+    /// Interfaces that share a load, since the start.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub balances: Vec<super::balances::Set<'a>>,
     /// What was not IP, all interfaces together, most bytes first.
     pub ethertypes: Vec<Ethertype>,
     /// Packets with a time before that of an interval that had ended; counted in the one under way.

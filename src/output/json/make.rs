@@ -141,6 +141,7 @@ pub fn stop<'a>(
         reason: reason.name(),
         seconds: seconds(span_ns),
         interfaces: crate::output::figures::links(snapshot, context).map(total).collect(),
+        balances: snapshot.balances.iter().map(|set| super::balances::total(set, context)).collect(),
         ethertypes: snapshot.ethertypes.iter().map(ethertype).collect(),
         late_packets: snapshot.late_packets,
         handshakes: handshakes.watches.iter().map(|watch| sums(watch, &watch.total, context)).collect(),
