@@ -207,7 +207,7 @@ fn aggregator(
 /// What is wanted of milliseconds: bursts, and who filled them.
 fn milliseconds(config: &Config, speeds: Arc<Speeds>, workers_wait: bool) -> millis::Wanted {
     let threshold = match config.bursts.threshold {
-        BurstThreshold::Thousandths(thousandths) => Threshold::Ratio(f64::from(thousandths) / 1000.0),
+        BurstThreshold::Thousandths(share) => Threshold::Thousandths(share),
         BurstThreshold::Rate(rate) => Threshold::Rate(rate),
     };
     let limits = Limits { threshold, least_ms: config.bursts.least_ms, gap_ms: config.bursts.gap_ms };
