@@ -376,10 +376,12 @@ impl Aggregator {
         let latest = self.sources.iter().map(|source| source.cut.last_ns).max().unwrap_or(0);
         // A file ends with its last packet.
         let end_ns = if self.config.patience.is_some() { self.boundary_ns } else { latest };
-        let spreads = self
-            .millis
-            .as_mut()
-            .map(|millis| millis.spreads(interfaces.len(), last.then_some(end_ns / BIN_NS + 1)));
+        let ended_ms = (last && self.config.patience.is_some()).then_some(end_ns / BIN_NS + 1);
+        let spreads = self.millis.as_mut().map(|millis| {
+            let spreads = millis.spreads(interfaces.len(), ended_ms);
+            millis.skip(skipped.saturating_mul(interval_ns) / BIN_NS);
+            spreads
+        });
         let bursts = self.millis.as_mut().map(Millis::take_bursts).unwrap_or_default();
         let bursts_lost = self.millis.as_ref().map_or(0, Millis::bursts_lost);
         if self.start_ns.is_none() {
