@@ -29,6 +29,7 @@ pub(super) struct Deliver {
     report: Option<Report>,
     late_packets: u64,
     unreported: u64,
+    bursts_lost: u64,
 }
 
 impl Deliver {
@@ -77,6 +78,7 @@ impl Deliver {
             report: config.report.as_ref().map(|report| Report::new(report, style)),
             late_packets: 0,
             unreported: 0,
+            bursts_lost: 0,
         })
     }
 
@@ -220,6 +222,12 @@ impl Deliver {
         if lost > 0 {
             let message = format!("{lost} handshakes have no line, there were too many; sums have them");
             tell("sessions_lost", None, lost, message);
+        }
+        if snapshot.bursts_lost > self.bursts_lost {
+            let count = snapshot.bursts_lost - self.bursts_lost;
+            let message = format!("{count} bursts have no line, there were too many at once");
+            tell("bursts_lost", None, count, message);
+            self.bursts_lost = snapshot.bursts_lost;
         }
         for worker in &snapshot.late_workers {
             let message = format!(

@@ -36,7 +36,7 @@ impl Sharing {
         let balancer = Balancer::new(sets.clone(), self.pairs.clone(), speeds.clone(), config.top);
         aggregator.put_side_by_side(balancer);
         let threshold = match config.bursts.threshold {
-            BurstThreshold::Thousandths(thousandths) => Threshold::Ratio(f64::from(thousandths) / 1000.0),
+            BurstThreshold::Thousandths(share) => Threshold::Thousandths(share),
             BurstThreshold::Rate(rate) => Threshold::Rate(rate),
         };
         let limits = Limits { threshold, least_ms: config.bursts.least_ms, gap_ms: config.bursts.gap_ms };
