@@ -24,10 +24,13 @@ use crate::worker::look::{Answer, Ask, Window};
 use crate::worker::outbox::BinCut;
 use crate::worker::{LargeVec, Reading};
 use crossbeam_channel::Sender;
+use std::cmp::Reverse;
 use std::sync::Arc;
 
 /// Milliseconds of a lane that are kept: a minute, and some that have not closed.
 const KEPT: usize = 1 << 16;
+/// Bursts that are told of in one interval; of more the largest.
+const TOLD_MAX: usize = 4096;
 /// Bursts that wait for answers; beyond that they are told with what is known.
 const WAITING_MAX: usize = 1024;
 
@@ -510,6 +513,9 @@ impl Millis {
             let speed = self.wanted.speeds.of(lane.link());
             let others = self.others(lane, &span);
             self.bursts.push(Burst { speed, open, others, ..burst });
+            if self.bursts.len() >= 2 * TOLD_MAX {
+                self.keep_largest();
+            }
         }
     }
 
@@ -521,6 +527,14 @@ impl Millis {
         let from_ms = span.from_ms.max(span.until_ms.saturating_sub(KEPT as u64));
         let bits = |millis: &LaneMillis| (from_ms..span.until_ms).map(|ms| millis.bin(ms).line_bits()).sum();
         others.map(|(other, millis)| (other.link(), bits(millis))).collect()
+    }
+
+    /// Bursts of one interval are bounded: the largest stay.
+    #[cold]
+    fn keep_largest(&mut self) {
+        self.bursts.sort_by_key(|burst| (Reverse(burst.sums.line_bits), burst.from_ms, burst.lane));
+        self.bursts_lost += (self.bursts.len() - TOLD_MAX) as u64;
+        self.bursts.truncate(TOLD_MAX);
     }
 
     /// Bursts that have become whole since, in the order of their beginning.

@@ -7,7 +7,7 @@ use super::columns::end;
 use super::figures::{protocol_name, share};
 use super::units::{duration, grouped, moment, number_of, percent_of, plain, rate};
 use crate::aggregate::culprit::{Burst, Culprit};
-use crate::capture::Direction;
+use crate::capture::{Direction, Lane};
 use crate::config::Unit;
 use crate::meter::bins::BIN_NS;
 use crate::meter::journal::FlowName;
@@ -17,8 +17,8 @@ use std::fmt::Write as _;
 const NAMED: usize = 3;
 
 /// `rx` or `tx`.
-pub fn direction(burst: &Burst) -> &'static str {
-    match burst.lane.direction() {
+pub fn word(lane: Lane) -> &'static str {
+    match lane.direction() {
         Direction::Rx => "rx",
         Direction::Tx => "tx",
     }
@@ -56,7 +56,7 @@ pub fn told(burst: &Burst, context: &Context, unit: Unit) -> String {
     let mut text = format!(
         "Burst on {} {} at {}: {}, {}{full}",
         plain(context.link_name(burst.lane.link())),
-        direction(burst),
+        word(burst.lane),
         moment(burst.from_ms.saturating_mul(BIN_NS)),
         duration(length_ms.saturating_mul(BIN_NS)),
         rate(mean_bits_per_second(burst), unit),

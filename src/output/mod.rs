@@ -20,6 +20,7 @@ pub mod socket;
 pub mod stat;
 pub mod text;
 pub mod units;
+pub mod why;
 
 use crate::aggregate::classes::ClassId;
 use crate::aggregate::snapshot::Snapshot;

@@ -14,6 +14,7 @@ use super::figures::{
 use super::units::{between, duration, grouped, moment, number_of, percent_floor, percent_lost, plain, rate};
 use super::{Context, Coverage, Coverages, Notice, Output, Start, StopReason, Style};
 use crate::aggregate::balance::{SetFigures, Spread};
+use crate::aggregate::culprit::Burst;
 use crate::aggregate::openings::Openings;
 use crate::aggregate::snapshot::{CaptureFigures, InterfaceFigures, Snapshot};
 use crate::aggregate::watch::Latency;
@@ -61,8 +62,19 @@ impl<W: Write> Text<W> {
 
     /// Bursts that ended in the interval.
     fn bursts(&self, snapshot: &Snapshot, context: &Context) -> String {
-        let told = |burst| super::bursts::told(burst, context, self.style.unit);
-        snapshot.bursts.iter().map(told).collect()
+        let told = |burst: &&Burst| super::bursts::told(burst, context, self.style.unit);
+        let mut bursts: Vec<&Burst> = snapshot.bursts.iter().collect();
+        let (found, most) = (bursts.len() as u64, self.style.top);
+        if !self.style.whole || bursts.len() <= most {
+            return bursts.iter().map(told).collect();
+        }
+        // Of a whole file the largest; equal ones by time, as they stand.
+        bursts.sort_by_key(|burst| std::cmp::Reverse(burst.sums.line_bits));
+        bursts.truncate(most);
+        let mut text: String = bursts.iter().map(told).collect();
+        let shown = grouped(most as u64);
+        line(&mut text, &format!("{shown} of {} bursts shown, the largest first", grouped(found)));
+        text
     }
 
     /// Writes a block whole; blocks stand apart by an empty line.

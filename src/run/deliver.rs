@@ -11,6 +11,7 @@ use crate::config::{Config, OutputMode};
 use crate::output::handshakes::SessionLines;
 use crate::output::json::JsonLines;
 use crate::output::text::Text;
+use crate::output::why::Why;
 use crate::output::{Context, Coverages, Notice, Output, Start, StopReason, Style};
 use std::io::{self, BufWriter, Write};
 use std::sync::{Arc, PoisonError};
@@ -39,7 +40,9 @@ impl Deliver {
         let mut outputs: Vec<Box<dyn Output>> = Vec::new();
         let style = style(config, whole);
         let trouble = Trouble::default();
-        if config.output == OutputMode::Text {
+        if config.why {
+            outputs.push(Box::new(Why::new(BufWriter::new(io::stdout()), style, &config.bursts)));
+        } else if config.output == OutputMode::Text {
             let style = Style { color: shows_color(config, &io::stdout()), ..style };
             outputs.push(Box::new(Text::new(BufWriter::new(io::stdout()), style)));
         }

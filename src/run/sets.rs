@@ -15,6 +15,9 @@ use crate::worker::Worker;
 use crate::worker::outbox::Outbox;
 use std::sync::Arc;
 
+/// Culprits of each burst that `why` sums.
+const CULPRITS: usize = 1000;
+
 /// What links are and do together, shared by all who have to know.
 #[derive(Clone, Default)]
 pub(super) struct Sharing {
@@ -40,7 +43,8 @@ impl Sharing {
             BurstThreshold::Rate(rate) => Threshold::Rate(rate),
         };
         let limits = Limits { threshold, least_ms: config.bursts.least_ms, gap_ms: config.bursts.gap_ms };
-        let culprits = config.top;
+        // A paragraph sums them over all bursts.
+        let culprits = if config.why { CULPRITS } else { config.top };
         let wanted = millis::Wanted { limits, speeds, sets, classes, culprits, workers_wait };
         aggregator.look_at_milliseconds(wanted);
     }

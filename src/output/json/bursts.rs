@@ -7,7 +7,7 @@ use crate::aggregate::culprit::{self, Burst};
 use crate::meter::bins::BIN_NS;
 use crate::meter::journal::FlowName;
 use crate::output::Context;
-use crate::output::bursts::{direction, mean_bits_per_second, queue_seconds, utilisation};
+use crate::output::bursts::{mean_bits_per_second, queue_seconds, utilisation, word};
 use crate::output::figures::{has_ports, protocol_name, seconds, share};
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -213,7 +213,7 @@ pub fn line<'a>(head: Head<'a>, burst: &Burst, context: &'a Context) -> Line<'a>
         head,
         interface: context.link_name(burst.lane.link()),
         bond: facts.bond.as_deref(),
-        direction: direction(burst),
+        direction: word(burst.lane),
         start: Time(burst.from_ms.saturating_mul(BIN_NS)),
         duration_seconds: seconds(length_ms.saturating_mul(BIN_NS)),
         open: burst.open,
