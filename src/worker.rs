@@ -169,11 +169,13 @@ impl Worker {
 
     /// Files, and the end: whatever is asked is answered before anything else.
     fn answer_until_told_to_go_on(&mut self) {
-        while let Some(Ask::Look { number, windows }) = self.outbox.asked() {
-            self.looks.ask(number, windows);
-            while !self.looks.is_idle() {
+        loop {
+            // Live there may be one of which some slices are done.
+            while !self.looks.is_idle() || self.answer.is_some() {
                 self.answer_some(usize::MAX);
             }
+            let Some(Ask::Look { number, windows }) = self.outbox.asked() else { return };
+            self.looks.ask(number, windows);
         }
     }
 
