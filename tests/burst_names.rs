@@ -15,6 +15,7 @@ use fullcount::decode::{Packet, protocol};
 use fullcount::flow::key::FlowKey;
 use fullcount::meter::bins::Speeds;
 use fullcount::worker::Worker;
+use fullcount::worker::look::{Ask, FlowShare, Window};
 use fullcount::worker::outbox::{Inbox, Message, outbox};
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -232,6 +233,41 @@ fn a_clock_that_is_set_back_gives_nobody_the_bytes_of_before() {
             assert_eq!(burst.journal_bytes, burst.sums.bytes);
         }
     }
+}
+
+/// The end comes while a question is half answered: it is answered, and the worker goes.
+#[test]
+fn a_question_under_way_at_the_end_is_answered() {
+    let (outbox, inbox) = outbox(128, false, false);
+    let mut worker = Worker::new(config(1 << 10), outbox.answers(true));
+    let packets = burst_of(AT, 50_000, |number| 1 + (number % 3) as u32);
+    worker.take(&mut packets.clone());
+    worker.tick(AT + S);
+    let window = Window {
+        lane: packets[0].lane,
+        before_ms: AT / MS,
+        from_ms: AT / MS,
+        until_ms: AT / MS + 20,
+        era: 0,
+    };
+    inbox.asks.send(Ask::Look { number: 7, windows: Arc::new([window]) }).expect("it runs");
+    assert!(worker.between_batches(AT + S), "more than a slice");
+    let ending = std::thread::spawn(move || worker.finish(AT + S, 0, false));
+    let patience = std::time::Duration::from_secs(30);
+    loop {
+        match inbox.messages.recv_timeout(patience).expect("the answer, though nothing more is asked") {
+            Message::Answer(answer) => {
+                let bytes = |share: &FlowShare| share.sent.iter().map(|count| count.bytes).sum::<u64>();
+                assert_eq!(answer.seen[0].flows.iter().map(bytes).sum::<u64>(), 50_000 * u64::from(SIZE));
+                break;
+            }
+            Message::Records(buffer) => drop(inbox.empties.try_send(buffer)),
+            Message::Bins(_) | Message::Cut(_) => {}
+        }
+    }
+    inbox.asks.send(Ask::GoOn).expect("it waits");
+    drop(inbox);
+    ending.join().expect("it goes");
 }
 
 /// What was under way when the clock was set back ends there, with its names.
