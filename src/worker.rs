@@ -54,8 +54,8 @@ pub struct Worker {
     pending: Option<Box<Cut>>,
     /// Milliseconds for which the aggregator had no room yet, live.
     unsent: Option<Box<BinCut>>,
-    /// Where the last hand-over of milliseconds was; 0 before the first.
-    handed_ms: u64,
+    /// Where the last hand-over of milliseconds was.
+    handed_ms: Option<u64>,
     looks: Looks,
     /// An answer for which it had none.
     answer: Option<Box<Answer>>,
@@ -77,7 +77,7 @@ impl Worker {
             last_ns: 0,
             pending: None,
             unsent: None,
-            handed_ms: 0,
+            handed_ms: None,
             looks: Looks::default(),
             answer: None,
         }
@@ -153,7 +153,7 @@ impl Worker {
 
     fn hand_over_bins(&mut self, until_ms: u64, set_back: bool, last: bool) {
         let lanes = self.totals.hand_over_bins(until_ms);
-        let before_ms = std::mem::replace(&mut self.handed_ms, until_ms);
+        let before_ms = self.handed_ms.replace(until_ms).unwrap_or(until_ms);
         if !self.outbox.is_asked() {
             return;
         }
@@ -175,11 +175,13 @@ impl Worker {
 
     /// Files, and the end: whatever is asked is answered before anything else.
     fn answer_until_told_to_go_on(&mut self) {
-        while let Some(Ask::Look { number, windows }) = self.outbox.asked() {
-            self.looks.ask(number, windows);
-            while !self.looks.is_idle() {
+        loop {
+            // Live there may be one of which some slices are done.
+            while !self.looks.is_idle() || self.answer.is_some() {
                 self.answer_some(usize::MAX);
             }
+            let Some(Ask::Look { number, windows }) = self.outbox.asked() else { return };
+            self.looks.ask(number, windows);
         }
     }
 

@@ -10,6 +10,8 @@ mod file_writer;
 mod files_run;
 #[path = "common/frames.rs"]
 mod frames;
+#[path = "common/golden.rs"]
+mod golden;
 
 use burst_truth::{Asked, Truth, compare, text_of};
 use file_writer::{Classic, Packet, Pcapng, Resolution};
@@ -502,4 +504,22 @@ fn too_many_bursts_are_counted() {
     let lost = lines.iter().find(|line| line["event"] == "bursts_lost").expect("a notice");
     assert_eq!(told.len() as u64 + lost["count"].as_u64().expect("a count"), 3 * 499);
     assert!(told.iter().all(|burst| burst["known_ratio"] == 1.0 && burst["packets"] == 1));
+}
+
+/// What it looks like, for who reads: the fixture's bursts as lines of JSON and as text.
+#[test]
+fn the_fixture_reads_as_before() {
+    let file = [PathBuf::from(files_run::fixture("bursts.pcap"))];
+    let asked = Asked { speeds: &[("bursts.pcap", "10M")], ..Asked::default() };
+    assert_eq!(lengths(&compare(&file, &asked)), [20, 1]);
+    let mut lines = burst_truth::lines_of(&file, &Asked { top: 3, ..asked }, "1");
+    lines.retain(|line| line["type"] == "burst");
+    for line in &mut lines {
+        line["host"] = "a host".into();
+    }
+    let json: String = lines.iter().map(|line| format!("{line}\n")).collect();
+    golden::same_as_file("bursts.jsonl", &json);
+    let asked = Asked { speeds: &[("bursts.pcap", "10M")], interval: "0", ..Asked::default() };
+    let text = text_of(&file, &asked);
+    golden::same_as_file("bursts.txt", text.split_inclusive("\n\n").next().expect("a block"));
 }

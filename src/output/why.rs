@@ -222,6 +222,13 @@ impl Seen<'_> {
         plain(self.context.link_name(link)).into_owned()
     }
 
+    /// A link and its direction, where that is known.
+    fn lane(&self, lane: Lane) -> String {
+        let name = self.name(lane.link());
+        let unknown = self.context.link(lane.link()).direction_unknown;
+        if unknown { name } else { format!("{name} {}", word(lane)) }
+    }
+
     fn rate(&self, bits_per_second: u64) -> String {
         rate(bits_per_second, self.style.unit)
     }
@@ -250,10 +257,9 @@ impl Seen<'_> {
             .max_by(|a, b| full(a.0, a.1.peak).total_cmp(&full(b.0, b.1.peak)).then(b.0.cmp(&a.0)));
         if let Some(&(lane, figures)) = highest {
             sentences.push(format!(
-                "No link was full in {}: the highest millisecond was one of {} {}, with {}, {} of its {}.",
+                "No link was full in {}: the highest millisecond was one of {}, with {}, {} of its {}.",
                 self.times(),
-                self.name(lane.link()),
-                word(lane),
+                self.lane(lane),
                 self.rate(figures.peak),
                 percent(full(lane, figures.peak), 1.0),
                 self.rate(speed(lane.link()).unwrap_or(0)),
@@ -273,10 +279,9 @@ impl Seen<'_> {
                 unknown.iter().max_by_key(|(lane, figures)| (figures.peak, std::cmp::Reverse(*lane)));
             if let Some((lane, figures)) = highest {
                 sentences.push(format!(
-                    "The highest millisecond in {} was one of {} {}, with {}.",
+                    "The highest millisecond in {} was one of {}, with {}.",
                     self.times(),
-                    self.name(lane.link()),
-                    word(*lane),
+                    self.lane(*lane),
                     self.rate(figures.peak)
                 ));
             }
@@ -313,9 +318,8 @@ impl Seen<'_> {
             ),
         };
         format!(
-            "{} {} was full ({threshold} and more) for {} of {}, {bursts}{of}; the highest millisecond had {}.",
-            self.name(lane.link()),
-            word(lane),
+            "{} was full ({threshold} and more) for {} of {}, {bursts}{of}; the highest millisecond had {}.",
+            self.lane(lane),
             length(sums.length_ms),
             self.times(),
             self.rate(sums.peak_bits.saturating_mul(1000))
@@ -470,12 +474,7 @@ impl Seen<'_> {
     fn besides(&self, fullest: Lane, lanes: &BTreeMap<Lane, Lanes>) -> Option<String> {
         let others = lanes.iter().filter(|(lane, _)| **lane != fullest).map(|(&lane, sums)| {
             let bursts = number_of(sums.bursts, "burst");
-            format!(
-                "{} {} had {bursts} ({})",
-                self.name(lane.link()),
-                word(lane),
-                duration(sums.length_ms * BIN_NS)
-            )
+            format!("{} had {bursts} ({})", self.lane(lane), duration(sums.length_ms * BIN_NS))
         });
         let others: Vec<String> = others.collect();
         (!others.is_empty()).then(|| format!("Besides, {}.", others.join(", ")))

@@ -264,25 +264,22 @@ impl Look {
 
     /// The sums of a note's flow.
     fn share_of(&mut self, at: u64, note: &Note, places: &mut LargeVec<[u32; 1]>) -> Option<&mut Share> {
-        // How many had given up the slot by then.
+        // How many had given up the slot by then; they are in order.
         let earlier = self
             .departed
             .get(&note.slot)
-            .map_or(0, |all| all.iter().filter(|departed| departed.until <= at).count() as u32);
-        let whose = (note.slot, earlier);
-        // A slot's flows follow each other: the latest stands in `places`.
+            .map_or(0, |all| all.partition_point(|departed| departed.until <= at));
+        let whose = (note.slot, earlier as u32);
         let latest = places.get_mut(note.slot as usize)?;
-        let mut found = (latest[0] as usize).checked_sub(1);
-        if found.is_some_and(|found| self.shares[found].whose != whose) {
-            found = self.shares.iter().position(|share| share.whose == whose);
-        }
-        let place = match found {
+        let found = (latest[0] as usize).checked_sub(1);
+        // A slot's flows follow each other, as notes do: another than the latest is a new one.
+        let place = match found.filter(|&found| self.shares.get(found).is_some_and(|one| one.whose == whose))
+        {
             Some(place) => place,
             None if self.shares.len() >= FLOWS_MAX => return None,
             None => {
-                let first_ms = note.ms;
                 let sent = [Count::default(); 2];
-                self.shares.push(Share { whose, sent, before: 0, first_ms, first_at: at });
+                self.shares.push(Share { whose, sent, before: 0, first_ms: note.ms, first_at: at });
                 self.shares.len() - 1
             }
         };

@@ -262,6 +262,8 @@ def named(who, kind):
 def told(lane, burst, lanes, begun_ms, arguments):
     first, until, is_open, queues = burst
     bins, speed, length_ms = lanes[lane], arguments.speeds.get(lane[0]), until - first
+    if arguments.brief:
+        return {"interface": lane[0], "direction": lane[1], "start_ms": first, "length_ms": length_ms}
     inside = [packet for ms in range(first, until) for packet in bins.get(ms, [])]
     line = {ms: 8 * sum(packet.line_bytes for packet in bins[ms]) for ms in range(first, until) if ms in bins}
     total = sum(packet.bytes for packet in inside)
@@ -326,6 +328,7 @@ def arguments_of():
     parser.add_argument("--top", type=int, default=10)
     parser.add_argument("--speed", action="append", default=[], help="NAME=RATE")
     parser.add_argument("--local", action="append", default=[])
+    parser.add_argument("--brief", action="store_true", help="of bursts no more than where and when")
     parser.add_argument("--bins", action="store_true", help="all milliseconds that are not empty, too")
     arguments = parser.parse_args()
     arguments.interval_ns = int(Fraction(arguments.interval) * SECOND)

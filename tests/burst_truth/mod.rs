@@ -2,6 +2,9 @@
 //! the other.
 #![allow(dead_code)] // each test program uses its part
 
+#[path = "../common/schema.rs"]
+mod schema;
+
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -109,8 +112,7 @@ pub fn compare(files: &[PathBuf], asked: &Asked) -> Truth {
         run(&words)
     });
     let truth = Truth::of(files, asked);
-    let lines: Vec<Value> =
-        outputs[0].lines().map(|line| serde_json::from_str(line).expect("a line of JSON")).collect();
+    let lines = schema::validate_lines(&outputs[0]);
     compare_bursts(&truth, &lines);
     compare_spreads(&truth, &lines);
     let body = |text: &str| text.split_once('\n').map(|(_, rest)| rest.to_owned());

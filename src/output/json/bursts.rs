@@ -16,7 +16,7 @@ use std::net::IpAddr;
 
 /// A time in which one direction of a link was full.
 #[derive(Serialize, JsonSchema)]
-pub struct Line<'a> {
+pub struct BurstLine<'a> {
     /// What every line begins with.
     #[serde(flatten)]
     head: Head<'a>,
@@ -190,7 +190,7 @@ impl Share {
 }
 
 /// The line of a burst.
-pub fn line<'a>(head: Head<'a>, burst: &Burst, context: &'a Context) -> Line<'a> {
+pub fn line<'a>(head: Head<'a>, burst: &Burst, context: &'a Context) -> BurstLine<'a> {
     let facts = context.link(burst.lane.link());
     let length_ms = burst.until_ms - burst.from_ms;
     let known = burst.journal_bytes.saturating_sub(burst.unnamed.bytes);
@@ -209,7 +209,7 @@ pub fn line<'a>(head: Head<'a>, burst: &Burst, context: &'a Context) -> Line<'a>
             others.push((Cow::Borrowed(name), other));
         }
     }
-    Line {
+    BurstLine {
         head,
         interface: context.link_name(burst.lane.link()),
         bond: facts.bond.as_deref(),

@@ -27,7 +27,7 @@ pub enum Line<'a> {
     /// One interface in one interval; in a report in the whole run.
     Interface(Interface<'a>),
     /// Interfaces that share a load (or are watched together), in one interval.
-    Balance(super::balances::Line<'a>),
+    Balance(super::balances::BalanceLine<'a>),
     /// What came of the handshakes of one watch, in one interval in which there were any; in a report in the
     /// whole run.
     Handshake(Handshake<'a>),
@@ -36,7 +36,7 @@ pub enum Line<'a> {
     /// whole run.
     Destination(Destination<'a>),
     /// A time in which one direction of a link was full (`--burst-threshold`), once it is over.
-    Burst(super::bursts::Line<'a>),
+    Burst(super::bursts::BurstLine<'a>),
     /// A handshake that ended.
     Session(Session<'a>),
     /// The whole account of one connection (flow), since its start.
@@ -385,7 +385,7 @@ pub struct Stop<'a> {
     pub interfaces: Vec<Figures<'a>>,
     /// Interfaces that share a load, since the start.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub balances: Vec<super::balances::Set<'a>>,
+    pub balances: Vec<super::balances::SideBySide<'a>>,
     /// What was not IP, all interfaces together, most bytes first.
     pub ethertypes: Vec<Ethertype>,
     /// Packets with a time before that of an interval that had ended; counted in the one under way.
