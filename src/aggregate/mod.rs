@@ -373,8 +373,7 @@ impl Aggregator {
         let table = self.table_totals();
         // Of all workers: where one only has left them out, another has counted in them.
         let going_on = self.sources.iter_mut().filter(|source| !source.ended);
-        let skipped = going_on.map(|source| std::mem::take(&mut source.cut.skipped)).min();
-        let skipped = skipped.unwrap_or(0);
+        let skipped = going_on.map(|source| std::mem::take(&mut source.cut.skipped)).min().unwrap_or(0);
         self.keep_averages(&totals, interval_ns, skipped);
         if last {
             self.calendar.close();

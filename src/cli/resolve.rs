@@ -67,15 +67,7 @@ pub(super) fn resolve(
         snaplen: snaplen.and_then(|n| u32::try_from(n).ok()).unwrap_or(DEFAULT_SNAPLEN),
         max_flows: max_flows.and_then(|n| usize::try_from(n).ok()).unwrap_or(DEFAULT_MAX_FLOWS),
         output,
-        interval_ns: match &typed.interval {
-            Some(text) => time(
-                "--interval",
-                text,
-                MIN_INTERVAL_NS,
-                "seconds from 0.1 up to 31622400 (366 days), such as 1 or 0.5",
-            )?,
-            None => SECOND_NS,
-        },
+        interval_ns: interval(typed.interval.as_deref())?,
         duration_ns: match seconds("--duration", &typed.duration)? {
             None if why && typed.read.is_empty() => Some(WHY_NS),
             asked => asked,
@@ -93,13 +85,7 @@ pub(super) fn resolve(
         icmp: !typed.no_icmp,
         bursts: bursts(&typed)?,
         sessions: typed.sessions && !typed.quiet,
-        watches: watch::watches(
-            typed
-                .watch
-                .iter()
-                .chain(expression(&typed).filter(|part| watch::is_watch(part)))
-                .map(String::as_str),
-        )?,
+        watches: watch::watches(typed.watch.iter().chain(words_of_watches(&typed)).map(String::as_str))?,
         input: input(typed.interface, &typed.read, file_exists)?,
         report: report(typed.report, typed.log_file.as_deref())?,
         log_file: typed.log_file,
@@ -110,6 +96,17 @@ pub(super) fn resolve(
         no_color: typed.no_color,
         socket: typed.socket,
     })
+}
+
+/// Time between two reports.
+fn interval(text: Option<&str>) -> Result<u64, UsageError> {
+    let wants = "seconds from 0.1 up to 31622400 (366 days), such as 1 or 0.5";
+    text.map_or(Ok(SECOND_NS), |text| time("--interval", text, MIN_INTERVAL_NS, wants))
+}
+
+/// Parts of the expression that are tcpeek's.
+fn words_of_watches(typed: &Arguments) -> impl Iterator<Item = &String> {
+    expression(typed).filter(|part| watch::is_watch(part))
 }
 
 /// What a burst is.

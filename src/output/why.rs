@@ -463,8 +463,13 @@ impl Seen<'_> {
             format!(" ({})", shares.join(", "))
         });
         let of_bond = matches!(figures.set.placing, Placing::Policy(_));
+        let in_force = verdict.and_then(|verdict| Some((verdict.in_force?.policy.name(), verdict.accuracy?)));
+        let in_force = in_force.map_or_else(
+            || String::from("The"),
+            |(name, accuracy)| format!("{name} explains {} of what was sent; the", percent(accuracy, 1.0)),
+        );
         format!(
-            "The hash policy {policy} would have spread what was sent more evenly{}{}.",
+            "{in_force} hash policy {policy} would have spread it more evenly{}{}.",
             shares.unwrap_or_default(),
             line.filter(|_| of_bond).unwrap_or_default()
         )
