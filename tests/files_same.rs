@@ -243,6 +243,10 @@ fn totals(interface: &Value) -> Value {
         // Both are over the run, and told only of one that is long enough.
         direction.remove("bits_per_second");
         direction.remove("peak_1s_bits_per_second");
+        // As are percentiles of milliseconds, of which most are empty then.
+        for percent in [50, 90, 99] {
+            direction.remove(&format!("p{percent}_1ms_bits_per_second"));
+        }
     }
     totals
 }
