@@ -158,6 +158,14 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "WHAT", help_heading = "Output")]
     by: Option<By>,
 
+    /// Names for networks and ports, for --by class and in bursts
+    ///
+    /// One class a line: its name, then networks (192.0.2.0/24), ports of the server
+    /// (:443, :6800-7300/tcp) or both (192.0.2.0/24:443, IPv6 in brackets), apart by
+    /// blanks; # begins a comment. The first line that fits a connection has it.
+    #[arg(long, value_name = "FILE", help_heading = "Output")]
+    classes: Option<PathBuf>,
+
     /// With --by destination: no other servers are shown; repeatable
     ///
     /// An address, or address:port (IPv6 in brackets). Interfaces have their whole
@@ -191,7 +199,36 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "FILE", help_heading = "Output")]
     log_file: Option<PathBuf>,
 
-    /// No host names: addresses are always numbers, so this changes nothing
+    /// The whole run into this file at its end: JSON lines for .json, else text
+    ///
+    /// Totals, handshakes and rows since the start, as --by and --top say, largest
+    /// sums first. Written whole, also after Ctrl-C; beside any other output.
+    #[arg(long, value_name = "FILE", help_heading = "Output")]
+    report: Option<PathBuf>,
+
+    /// Names for addresses from a file as /etc/hosts is one
+    ///
+    /// A line is an address, a name, other names; # begins a comment. They stand
+    /// in text in place of addresses, in JSON beside them. Nothing is looked up.
+    #[arg(long, value_name = "FILE", help_heading = "Output")]
+    names: Option<PathBuf>,
+
+    /// Figures of a column that stand out from a value on; repeatable
+    ///
+    /// COLUMN is a name or heading of docs/COLUMNS.md, VALUE has its unit:
+    /// connect=100ms, rate=100M, Line=80%. 'COLUMN<VALUE' is for what is bad when
+    /// it is low: 'S/A<90%'. Marked by !, on a terminal by reverse video, in JSON
+    /// named in "highlights".
+    #[arg(long, value_name = "COLUMN=VALUE", help_heading = "Output")]
+    highlight: Vec<String>,
+
+    /// Plain text on a terminal too, as NO_COLOR
+    #[arg(long, help_heading = "Output")]
+    no_color: bool,
+
+    /// No host names looked up: none ever are, so this changes nothing
+    ///
+    /// Those of --names stay, as reading a file is no look-up.
     #[arg(short = 'n', help_heading = "Output")]
     no_host_names: bool,
 
@@ -206,6 +243,14 @@ pub(crate) struct Arguments {
     /// Bytes instead of bits in text
     #[arg(short = 'B', help_heading = "Output")]
     bytes: bool,
+
+    /// Only connections whose start was seen, in rows and lines (as tcptrack's -d)
+    ///
+    /// TCP connections that were open before, or whose start was lost, are left out
+    /// of rows and connection lines; totals have them, and the output says how many
+    /// there were and what they had. Default: off.
+    #[arg(short = 'd', long, help_heading = "Connections")]
+    new_only: bool,
 
     /// Seconds after which a handshake has failed [default: 60]
     #[arg(long, value_name = "SECS", help_heading = "Connections")]
@@ -256,6 +301,9 @@ pub(crate) struct Arguments {
     filter_words: Vec<String>,
 }
 
+/// The word that asks for a paragraph on what filled a link.
+const WHY: &str = "why";
+
 /// Reads a whole command line, the program's name first as in `args_os`.
 ///
 /// `file_exists` is asked about names of capture files only: where `5` is no
@@ -267,9 +315,14 @@ pub fn parse(
     args: impl IntoIterator<Item = OsString>,
     file_exists: &dyn Fn(&Path) -> bool,
 ) -> Result<Request, UsageError> {
-    let args: Vec<OsString> = args.into_iter().collect();
+    let mut args: Vec<OsString> = args.into_iter().collect();
     if args.get(1).is_some_and(|word| word == stat::WORD) {
         return stat::parse(args.get(1..).unwrap_or(&[]));
+    }
+    // The same options; only what is printed differs.
+    let why = args.get(1).is_some_and(|word| word == WHY);
+    if why {
+        args.remove(1);
     }
     let mut command = Arguments::command();
     command.build();
@@ -278,7 +331,7 @@ pub fn parse(
         .try_get_matches_from_mut(&args)
         .and_then(|mut matches| Arguments::from_arg_matches_mut(&mut matches));
     match typed {
-        Ok(arguments) => resolve::resolve(arguments, file_exists).map(|c| Request::Run(Box::new(c))),
+        Ok(arguments) => resolve::resolve(arguments, why, file_exists).map(|c| Request::Run(Box::new(c))),
         Err(error) if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) => {
             Ok(Request::Print(error.render().to_string()))
         }
@@ -326,6 +379,7 @@ fn sentence(error: &clap::Error) -> UsageError {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::{BurstThreshold, Bursts};
     use crate::config::{Input, Unit};
     use std::os::unix::ffi::OsStringExt;
 
@@ -359,6 +413,8 @@ mod tests {
             promiscuous: true,
             link_speeds: vec![],
             bursts: crate::config::Bursts::default(),
+            classes: None,
+            why: false,
             local_networks: vec![],
             workers: None,
             cpus: vec![],
@@ -376,7 +432,12 @@ mod tests {
             connections: false,
             active_timeout_ns: None,
             log_file: None,
+            names: None,
+            report: None,
+            highlights: vec![],
+            no_color: false,
             unit: Unit::Bits,
+            new_only: false,
             handshake_timeout_ns: 60_000_000_000,
             icmp: true,
             sessions: false,
@@ -427,6 +488,14 @@ mod tests {
                     vec![("192.0.2.1".parse().unwrap(), None), ("2001:db8::1".parse().unwrap(), Some(443))];
             }),
             ("--by port -P", |c| c.by = By::Port),
+            ("--classes names --by class", |c| {
+                c.by = By::Class;
+                c.classes = Some("names".into());
+            }),
+            ("--burst-threshold 92.5% --burst-min 2 --burst-gap 10", |c| {
+                c.bursts = Bursts { threshold: BurstThreshold::Thousandths(925), least_ms: 2, gap_ms: 10 };
+            }),
+            ("--burst-threshold 900M", |c| c.bursts.threshold = BurstThreshold::Rate(900_000_000)),
             ("--by interface", |c| c.by = By::Interface),
             ("--sort bytes", |c| c.sort = Sort::Bytes),
             ("--sort packets", |c| c.sort = Sort::Packets),
@@ -441,6 +510,22 @@ mod tests {
             }),
             ("--log-file x.json -t", |c| c.log_file = Some("x.json".into())),
             ("-B", |c| c.unit = Unit::Bytes),
+            ("--report x.JSON", |c| {
+                c.report = Some(crate::config::Report { path: "x.JSON".into(), mode: OutputMode::Json });
+            }),
+            ("--report json", |c| {
+                c.report = Some(crate::config::Report { path: "json".into(), mode: OutputMode::Text });
+            }),
+            ("--no-color", |c| c.no_color = true),
+            ("--highlight connect=100ms --highlight S/A<90%", |c| {
+                let highlight = |column: &str, below, value: &str| crate::config::Highlight {
+                    column: column.into(),
+                    below,
+                    value: value.into(),
+                };
+                c.highlights = vec![highlight("connect", false, "100ms"), highlight("S/A", true, "90%")];
+            }),
+            ("-n --names hosts", |c| c.names = Some("hosts".into())),
             ("--sessions", |c| c.sessions = true),
             ("--sessions -q", |_| ()),
             ("--quiet", |_| ()),
@@ -454,6 +539,8 @@ mod tests {
                 c.watches.excluded = vec![term(crate::config::WatchSide::Tx, 22)];
             }),
             ("--timeout 1.5", |c| c.handshake_timeout_ns = 1_500_000_000),
+            ("-d", |c| c.new_only = true),
+            ("--new-only", |c| c.new_only = true),
             ("--no-icmp", |c| c.icmp = false),
             ("--socket /run/x.sock", |c| c.socket = Some("/run/x.sock".into())),
             ("-U x", |c| c.socket = Some("x".into())),
@@ -492,7 +579,7 @@ mod tests {
             ("--top", "--top stands without a value: type --top N".to_owned()),
             ("--connections=5", "--connections takes no value, but \"5\" was given: type --connections alone".to_owned()),
             ("-o xml", "--output cannot be \"xml\": it takes one of text, json".to_owned()),
-            ("--by flow", "--by cannot be \"flow\": it takes one of connection, pair, host, destination, port, interface".to_owned()),
+            ("--by flow", "--by cannot be \"flow\": it takes one of connection, pair, host, destination, port, class, interface".to_owned()),
             ("--sort size", "--sort cannot be \"size\": it takes one of rate, bytes, packets, none".to_owned()),
             ("--interval 0.01", "--interval cannot be \"0.01\": it takes seconds from 0.1 up to 31622400 (366 days), such as 1 or 0.5".to_owned()),
             ("--interval 1s", "--interval cannot be \"1s\": it takes seconds from 0.1 up to 31622400 (366 days), such as 1 or 0.5".to_owned()),
@@ -523,6 +610,10 @@ mod tests {
             ("-P --by host", "-P and --by host cannot go together: those rows have no ports, so take --by connection or leave -P out".to_owned()),
             ("--allow 192.0.2.1", "--allow does nothing without --by destination: add --by destination or leave --allow out".to_owned()),
             ("--by destination --allow web1", "--allow cannot be \"web1\": it takes an address, or one and a port, such as 192.0.2.1, 192.0.2.1:443 or [2001:db8::1]:443".to_owned()),
+            ("--report -", "--report cannot be \"-\": it takes the name of a file: report.json for JSON lines, any other for text".to_owned()),
+            ("--report a/..", "--report cannot be \"a/..\": it takes the name of a file: report.json for JSON lines, any other for text".to_owned()),
+            ("--report x.json --log-file x.json", "--report and --log-file cannot go together: one would replace the other, so name two files".to_owned()),
+            ("--highlight connect", "--highlight cannot be \"connect\": it takes COLUMN=VALUE, such as connect=100ms, or 'COLUMN<VALUE', such as 'answered<90%'".to_owned()),
             ("--active-timeout 60", "--active-timeout does nothing without --connections: add --connections or leave --active-timeout out".to_owned()),
         ];
         for (line, sentence) in table {

@@ -69,8 +69,18 @@ pub struct Config {
     pub active_timeout_ns: Option<u64>,
     /// File for JSON lines, beside `OutputMode::Text` or in place of standard output.
     pub log_file: Option<PathBuf>,
+    /// File of names for addresses, as hosts(5) has it.
+    pub names: Option<PathBuf>,
+    /// Figures that stand out.
+    pub highlights: Vec<Highlight>,
+    /// Nothing but plain text, on a terminal too.
+    pub no_color: bool,
+    /// Where the final report goes.
+    pub report: Option<Report>,
     /// Unit of rates and sizes in text.
     pub unit: Unit,
+    /// Lists leave out connections whose start was not seen; totals have them.
+    pub new_only: bool,
     /// How long a handshake may take before it has failed, in nanoseconds, above 0.
     pub handshake_timeout_ns: u64,
     /// ICMP errors end attempts to connect (`--no-icmp`: they do not).
@@ -83,6 +93,10 @@ pub struct Config {
     pub socket: Option<PathBuf>,
     /// What a burst is.
     pub bursts: Bursts,
+    /// File that names networks and ports.
+    pub classes: Option<PathBuf>,
+    /// One paragraph at the end on what filled a link, in place of text.
+    pub why: bool,
 }
 
 /// When a direction of a link is full.
@@ -109,6 +123,27 @@ pub enum BurstThreshold {
     Thousandths(u32),
     /// Bits per second on the line, at least 1.
     Rate(u64),
+}
+
+/// The final report.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Report {
+    /// Its file.
+    pub path: PathBuf,
+    /// Its form, by the file's name.
+    pub mode: OutputMode,
+}
+
+/// From which value on a column's figures stand out; which columns there are and
+/// which values they have is the outputs' to know.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Highlight {
+    /// Name or heading of the column, as typed.
+    pub column: String,
+    /// Below the value, not from it on.
+    pub below: bool,
+    /// The value, as typed.
+    pub value: String,
 }
 
 /// `fullcount stat`: what to ask a running fullcount, and how to show it.
@@ -224,6 +259,8 @@ pub enum By {
     Destination,
     /// Protocol and server port.
     Port,
+    /// A class that `--classes` names.
+    Class,
     /// A network interface.
     Interface,
 }

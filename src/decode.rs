@@ -19,6 +19,7 @@ mod direction;
 mod fragment;
 mod headers;
 mod ip;
+pub mod pairs;
 mod plain;
 mod quote;
 
@@ -32,6 +33,7 @@ use fragment::FragmentTable;
 use headers::{Link, Network};
 pub use headers::{TAGS_MAX, VlanStacks};
 use ip::{IpLayer, ipv4, ipv6};
+use pairs::LinkPairs;
 use plain::plain;
 
 /// IP protocol numbers that are told apart here.
@@ -170,6 +172,8 @@ pub struct Packet {
     pub estimated: bool,
     /// A fragment (first or later).
     pub fragment: bool,
+    /// Number of its link-layer addresses ([`pairs::LinkPairs`]), where a bond sends it.
+    pub pair: u16,
 }
 
 impl Packet {
@@ -210,6 +214,9 @@ pub struct LinkContext {
     pub from_file: bool,
     /// Another watched device below it has the same packets.
     pub second_copy: bool,
+    /// It is one of several that share a load: what it sends is numbered by its
+    /// link-layer addresses.
+    pub shares_load: bool,
 }
 
 /// Turns frames into packets. One per worker, or one for a set of files.
@@ -217,13 +224,19 @@ pub struct Decoder {
     links: Vec<LinkContext>,
     fragments: FragmentTable,
     stacks: VlanStacks,
+    pairs: LinkPairs,
     quotes: bool,
 }
 
 impl Decoder {
     /// `stacks` is shared by all decoders of a run.
     pub fn new(links: Vec<LinkContext>, stacks: VlanStacks) -> Decoder {
-        Decoder { links, fragments: FragmentTable::new(), stacks, quotes: true }
+        Decoder { links, fragments: FragmentTable::new(), stacks, pairs: LinkPairs::default(), quotes: true }
+    }
+
+    /// Numbers of link-layer addresses, shared by all decoders of a run.
+    pub fn set_pairs(&mut self, pairs: LinkPairs) {
+        self.pairs = pairs;
     }
 
     /// Whether ICMP errors are told to the flows that they quote; they are at first.
@@ -259,7 +272,9 @@ impl Decoder {
         let group = context.map_or(0, |context| context.group);
         packet.maybe_super = context.is_some_and(|context| context.from_file);
         let special = context.is_some_and(|context| {
-            context.second_copy || frame.direction.is_none() && !matches!(context.rule, DirectionRule::AsTold)
+            context.second_copy
+                || context.shares_load
+                || frame.direction.is_none() && !matches!(context.rule, DirectionRule::AsTold)
         });
         if !plain(frame, packet, group) {
             self.decode_fully(frame, packet, group);
@@ -290,13 +305,16 @@ impl Decoder {
     }
 
     /// Direction by rule; a stacked device's packets make no flows.
-    fn apply_context(&self, frame: &Frame<'_>, packet: &mut Packet) {
+    fn apply_context(&mut self, frame: &Frame<'_>, packet: &mut Packet) {
         let Some(context) = self.links.get(frame.link as usize) else { return };
         if frame.direction.is_none() {
             packet.lane = Lane::new(frame.link, by_rule(&context.rule, frame, packet));
         }
         if context.second_copy && !matches!(packet.kind, Kind::Untracked(_)) {
             packet.kind = Kind::Untracked(Reason::SecondCopy);
+        }
+        if context.shares_load && packet.lane.direction() == Direction::Tx {
+            packet.pair = self.pairs.number(frame);
         }
     }
 
@@ -509,6 +527,7 @@ const BLANK: Packet = Packet {
     truncated: false,
     estimated: false,
     fragment: false,
+    pair: pairs::UNKNOWN,
 };
 
 impl Default for Packet {

@@ -13,6 +13,7 @@ pub mod cli;
 pub mod config;
 pub mod decode;
 pub mod flow;
+pub mod links;
 pub mod meter;
 pub mod output;
 pub mod run;

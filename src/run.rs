@@ -8,31 +8,34 @@
 //! Files: channels block, nothing is lost. Live: nothing blocks a worker.
 //! Signals set a flag that everybody looks at.
 
+mod classes;
 mod deliver;
 mod files;
 mod live;
 mod log_file;
+mod names;
+mod report;
+mod sets;
 mod socket;
 mod stat;
 
 pub use stat::stat;
 
-use crate::aggregate::burst::{Limits, Threshold};
+use crate::aggregate::classes::Classes;
 use crate::aggregate::destination::Wanted;
-use crate::aggregate::millis;
 use crate::aggregate::snapshot::RowName;
 use crate::aggregate::view::{Grouping, Only, Order, View, Views};
 use crate::aggregate::watch::{Here, Network, Side, Term, Watch, Watches};
 use crate::aggregate::{self, Aggregator};
 use crate::capture::filter::FilterError;
-use crate::config::{self, BurstThreshold, By, Config, Input, OutputMode, Sort, WatchSide, WatchTerm};
+use crate::config::{self, By, Config, Input, OutputMode, Sort, WatchSide, WatchTerm};
 use crate::flow::table::TableConfig;
-use crate::meter::bins::Speeds;
-use crate::output::Style;
+use crate::output::highlight::Highlights;
+use crate::output::{Context, Style};
 use crate::worker::outbox::Inbox;
 use std::collections::HashSet;
 use std::fmt;
-use std::io;
+use std::io::{self, IsTerminal};
 use std::net::IpAddr;
 use std::path::Path;
 use std::sync::Arc;
@@ -174,8 +177,17 @@ fn random_seed() -> [u64; 2] {
     [1u8, 2].map(|which| std::hash::BuildHasher::hash_one(&random, which))
 }
 
+/// How text looks in a file; on a terminal [`shows_color`].
 fn style(config: &Config, whole: bool) -> Style {
-    Style { by: config.by, sort: config.sort, top: config.top, unit: config.unit, whole }
+    let Config { by, sort, top, unit, .. } = *config;
+    Style { by, sort, top, unit, whole, color: false }
+}
+
+/// Whether what goes there may have escape sequences (no-color.org).
+fn shows_color(config: &Config, to: &impl IsTerminal) -> bool {
+    let set = |name| std::env::var_os(name).filter(|value| !value.is_empty());
+    let dumb = set("TERM").is_none_or(|name| name == "dumb");
+    !config.no_color && set("NO_COLOR").is_none() && !dumb && to.is_terminal()
 }
 
 /// The aggregator, and what it knows to be here.
@@ -184,6 +196,7 @@ fn aggregator(
     interval_ns: u64,
     tables: &TableConfig,
     patience: Option<Duration>,
+    classes: Arc<Classes>,
     inboxes: Vec<Inbox>,
 ) -> (Aggregator, Arc<Here>) {
     let flows_max = tables.flows_max;
@@ -192,26 +205,33 @@ fn aggregator(
     let networks = config.local_networks.iter().map(|&(address, prefix)| Network::new(address, prefix));
     let here = Arc::new(Here::new(networks.collect()));
     let mut aggregator = Aggregator::new(wanted, inboxes);
+    aggregator.classify(classes);
     aggregator.watch(watches(config), here.clone());
+    if let Some(report) = &config.report {
+        aggregator.keep_run_rows(view(config), report.mode == OutputMode::Json);
+    }
+    aggregator.show_incomplete(config.top);
+    if config.new_only {
+        aggregator.hide_midstream();
+    }
     if config.by == By::Destination {
+        let of_run = config.output == OutputMode::Text || config.report.is_some();
         let wanted = Wanted {
             of_interval: if has_json(config) { config.top } else { 0 },
-            of_run: (config.output == OutputMode::Text).then_some(config.top),
+            of_run: of_run.then_some(config.top),
             allowed: config.allow.iter().copied().collect(),
+            new_only: config.new_only,
         };
         aggregator.collect_destinations(wanted, here.clone());
     }
     (aggregator, here)
 }
 
-/// What is wanted of milliseconds: bursts, and who filled them.
-fn milliseconds(config: &Config, speeds: Arc<Speeds>, workers_wait: bool) -> millis::Wanted {
-    let threshold = match config.bursts.threshold {
-        BurstThreshold::Thousandths(share) => Threshold::Thousandths(share),
-        BurstThreshold::Rate(rate) => Threshold::Rate(rate),
-    };
-    let limits = Limits { threshold, least_ms: config.bursts.least_ms, gap_ms: config.bursts.gap_ms };
-    millis::Wanted { limits, speeds, culprits: config.top, workers_wait }
+/// Classes, and their names for outputs.
+fn classes(config: &Config) -> Result<(Arc<Classes>, Vec<String>), RunError> {
+    let Some(path) = &config.classes else { return Ok(Default::default()) };
+    let (classes, names) = classes::read(path)?;
+    Ok((Arc::new(classes), names))
 }
 
 /// What handshakes are counted by.
@@ -236,13 +256,22 @@ fn watches(config: &Config) -> Watches {
 
 /// The rows that the outputs of this run show.
 fn views(config: &Config) -> Views {
-    let view = View {
+    let view = view(config);
+    Views {
+        rows: (config.output == OutputMode::Text).then(|| view.clone()),
+        link_rows: (has_json(config) || config.socket.is_some()).then_some(view),
+    }
+}
+
+fn view(config: &Config) -> View {
+    View {
         grouping: match config.by {
             By::Connection => Grouping::Connection,
             By::Pair => Grouping::Pair,
             By::Host => Grouping::Host,
             By::Destination => Grouping::Destination,
             By::Port => Grouping::Port,
+            By::Class => Grouping::Class,
             By::Interface => Grouping::Interface,
         },
         order: match config.sort {
@@ -254,10 +283,6 @@ fn views(config: &Config) -> Views {
         offset: 0,
         limit: config.top,
         only: only(config),
-    };
-    Views {
-        rows: (config.output == OutputMode::Text).then(|| view.clone()),
-        link_rows: (has_json(config) || config.socket.is_some()).then_some(view),
     }
 }
 
@@ -269,9 +294,35 @@ fn only(config: &Config) -> Option<Only> {
     (!config.allow.is_empty()).then(|| Only::new(fits))
 }
 
+/// What outputs have to know whatever the input is.
+fn context(config: &Config) -> Result<Context, RunError> {
+    let highlights = Highlights::new(&config.highlights, config.unit).map_err(RunError::Usage)?;
+    let names = names::read(config.names.as_deref())?;
+    let (names, highlights) = (names.into(), highlights.into());
+    Ok(Context { host: host_name(), names, highlights, ..Context::default() })
+}
+
 /// This host's name.
 fn host_name() -> String {
     rustix::system::uname().nodename().to_string_lossy().into_owned()
+}
+
+/// Both, where neither hides the other.
+fn both(one: Result<(), RunError>, other: Result<(), RunError>) -> Result<(), RunError> {
+    match (one, other) {
+        (Err(RunError::Failed(mut said)), Err(RunError::Failed(more))) => {
+            said.extend(more);
+            Err(RunError::Failed(said))
+        }
+        // A closed pipe is a normal end of what else went well only.
+        (Ok(()) | Err(RunError::ClosedPipe), Err(error)) => Err(error),
+        (ended, _) => ended,
+    }
+}
+
+/// Whether there was any of these faults.
+fn failed(faults: Vec<String>) -> Result<(), RunError> {
+    if faults.is_empty() { Ok(()) } else { Err(RunError::Failed(faults)) }
 }
 
 fn output_error(error: io::Error) -> RunError {

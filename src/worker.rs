@@ -14,6 +14,7 @@ pub mod outbox;
 
 pub use crate::capture::sys::memory::{LargeVec, Reading};
 use crate::decode::Packet;
+use crate::flow::listen::Listeners;
 use crate::flow::table::{BATCH, FlowTable, TableConfig};
 use crate::meter::bins::{BIN_NS, Bins, Speeds};
 use crate::meter::totals::{LaneTotals, Totals};
@@ -122,6 +123,11 @@ impl Worker {
             self.table.note_loss();
         }
         self.rings = rings;
+    }
+
+    /// See [`FlowTable::set_listeners`].
+    pub fn set_listeners(&mut self, listeners: Arc<Listeners>) {
+        self.table.set_listeners(listeners);
     }
 
     /// See [`FlowTable::stop_sweeping`].

@@ -2,6 +2,7 @@
 //! over all interfaces and of each; views that change while the run goes on;
 //! averages over the last seconds.
 
+use fullcount::aggregate::classes::NO_CLASS;
 use fullcount::aggregate::snapshot::{Row, RowName};
 use fullcount::aggregate::view::{Grouping, Only, Order, View, Views, Window};
 use fullcount::aggregate::{Aggregator, Config};
@@ -102,6 +103,8 @@ impl Sent {
             }
             Grouping::Destination => Name::Row(RowName::Destination(server)),
             Grouping::Port => Name::Row(RowName::Port(UDP, self.ports()[1])),
+            // No classes are named: all is in none.
+            Grouping::Class => Name::Row(RowName::Class(NO_CLASS)),
             Grouping::Interface => {
                 return vec![(Name::Row(RowName::Interface(self.link)), away)];
             }
@@ -126,12 +129,13 @@ fn name_of(row: &Row) -> Name {
     }
 }
 
-const GROUPINGS: [Grouping; 6] = [
+const GROUPINGS: [Grouping; 7] = [
     Grouping::Connection,
     Grouping::Pair,
     Grouping::Host,
     Grouping::Destination,
     Grouping::Port,
+    Grouping::Class,
     Grouping::Interface,
 ];
 

@@ -476,7 +476,7 @@ fn text_tells_of_the_same_bursts() {
         assert!(line.contains(&format!("{length} ms")), "{length}: {line}");
         assert_eq!(line.ends_with("going on"), burst["open"] == true, "{line}");
     }
-    let who = "198.18.0.2:40002 > 198.18.1.1:5002";
+    let who = "198.18.0.2:40002 → 198.18.1.1:5002";
     assert_eq!(
         text.lines()
             .filter(|line| line.trim().starts_with("2 connections of 2 senders; udp 198.18.0.2")

@@ -119,3 +119,62 @@ fn sums_are_those_of_connections_and_handshakes() {
     }
     assert!(attempts_seen > 100, "only {attempts_seen}");
 }
+
+/// Cells of a line of trtop's table behind address and direction; a duration is one cell.
+fn cells(line: &str) -> Vec<String> {
+    let words = line.split("  ").map(str::trim).filter(|word| !word.is_empty());
+    words.map(|word| word.replace(',', "")).collect()
+}
+
+/// `part` of `whole` as the table has it: cut off behind one decimal.
+fn percent(part: usize, whole: usize) -> String {
+    if whole == 0 {
+        return "-".to_owned();
+    }
+    format!("{}.{}%", part * 1000 / whole / 10, part * 1000 / whole % 10)
+}
+
+/// The last line has all destinations together, those below the fold too: against
+/// `connection` lines, which know nothing of destinations.
+#[test]
+fn the_line_of_all_is_that_of_all_connections() {
+    let mut seen = 0;
+    for fixture in fixtures() {
+        // Short intervals: the clock of lines goes on to the end of the last one, and flows with it.
+        let (_, lines) = lines_of(&["-r", &fixture.path, "--interval", "0.1"]);
+        let tcp: Vec<&Value> =
+            of_type(&lines, "connection").filter(|line| line["protocol"] == "tcp").collect();
+        let begun: Vec<&&Value> = tcp.iter().filter(|line| line["role_source"] == "syn").collect();
+        let decided: Vec<_> = begun.iter().filter(|line| line["handshake"]["outcome"].is_string()).collect();
+        let ended: Vec<_> = begun.iter().filter(|line| line["end_reason"] != "open").collect();
+        let sum = |pointer: &str| tcp.iter().filter_map(|line| line.pointer(pointer)?.as_u64()).sum::<u64>();
+        let missing = |way: &str, line: &Value| line[way]["missing_bytes"].as_u64().unwrap_or(0);
+        let lossy = tcp.iter().filter(|line| missing("c2s", line) + missing("s2c", line) > 0).count();
+        let answered = decided.iter().filter(|line| number(&line["s2c"]["syn"]) > 0).count();
+        let established = decided.iter().filter(|line| line["handshake"]["outcome"] == "success").count();
+        let reset = ended.iter().filter(|line| line["reset_by"].is_string()).count();
+        let exchanges = sum("/exchanges/count");
+        let expected = [
+            (0, "SYN", decided.len().to_string()),
+            (2, "S/A", percent(answered, decided.len())),
+            (3, "Est", percent(established, decided.len())),
+            (4, "RST", percent(reset, ended.len())),
+            (10, "Out", (exchanges + sum("/exchanges/unanswered")).to_string()),
+            (11, "In", exchanges.to_string()),
+            (13, "Err", lossy.to_string()),
+        ];
+        for top in ["1", "100000"] {
+            let text = run(&["-r", &fixture.path, "--by", "destination", "--top", top]).output;
+            let Some(line) = text.lines().find_map(|line| line.strip_prefix("All  ")) else {
+                assert_eq!((decided.len(), exchanges), (0, 0), "{}\n{text}", fixture.name);
+                continue;
+            };
+            let found = cells(line);
+            for (place, heading, figure) in &expected {
+                assert_eq!(&found[*place], figure, "{heading} of {} with --top {top}\n{text}", fixture.name);
+            }
+            seen += decided.len();
+        }
+    }
+    assert!(seen >= 100, "only {seen} attempts");
+}

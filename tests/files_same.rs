@@ -111,8 +111,13 @@ fn without_rows(arguments: &[&str]) -> Vec<Value> {
     lines.retain(|line| line["type"] != "destination");
     for line in &mut lines {
         let line = line.as_object_mut().expect("an object");
-        line.remove("top");
-        line.remove("seq");
+        // Each as long as --top says.
+        for rows in ["top", "seq", "culprits", "hosts", "ports"] {
+            line.remove(rows);
+        }
+        for way in ["rx", "tx"] {
+            line.get_mut(way).and_then(Value::as_object_mut).map(|way| way.remove("to_move"));
+        }
     }
     lines
 }
@@ -240,12 +245,12 @@ fn totals(interface: &Value) -> Value {
         totals[way] = interface[way].clone();
         // The rate is over the whole run, which is longer with other files beside it.
         let direction = totals[way].as_object_mut().expect("an object");
-        // Both are over the run, and told only of one that is long enough.
-        direction.remove("bits_per_second");
-        direction.remove("peak_1s_bits_per_second");
-        // As are percentiles of milliseconds, of which most are empty then.
-        for percent in [50, 90, 99] {
-            direction.remove(&format!("p{percent}_1ms_bits_per_second"));
+        // All are over the run; the peak of a second is told only of one that is long enough.
+        for of_run in ["bits_per_second", "peak_1s_bits_per_second"] {
+            direction.remove(of_run);
+        }
+        for of_run in ["p50", "p90", "p99"] {
+            direction.remove(&format!("{of_run}_1ms_bits_per_second"));
         }
     }
     totals

@@ -149,7 +149,24 @@ fn a_bond_is_read_with_its_slaves_where_the_kernel_has_bonding() {
     let mut slaves: Vec<&str> = bond.slaves.iter().map(|slave| slave.name.as_str()).collect();
     slaves.sort_unstable();
     assert_eq!(slaves, ["lk0", "lk2"]);
-    assert_eq!(find(&interfaces.links, "lk0").bond.as_deref(), Some("lkbond"));
+    let lk0 = find(&interfaces.links, "lk0");
+    assert_eq!((lk0.bond.as_deref(), lk0.full_duplex), (Some("lkbond"), Some(true)));
+    // LACP takes a moment to begin; no switch answers, so it never comes to rest.
+    namespace.ip("link set lkbond up");
+    let until = std::time::Instant::now() + std::time::Duration::from_secs(30);
+    loop {
+        let bonds = read(&Root::system()).expect("netlink answers").bonds;
+        let churn = bonds[0].slaves.iter().find_map(|slave| slave.churn.clone());
+        if let Some(churn) = churn {
+            let known = ["none", "monitoring", "churned"];
+            assert!(known.contains(&churn.actor.as_str()), "{churn:?}");
+            assert!(["monitoring", "churned"].contains(&churn.partner.as_str()), "{churn:?}");
+            assert!(churn.actor_count.is_some() && churn.partner_count.is_some(), "{churn:?}");
+            return;
+        }
+        assert!(std::time::Instant::now() < until, "no churn state is told: {bonds:?}");
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
 }
 
 #[test]

@@ -430,7 +430,9 @@ fn counters<'a>(lines: impl Iterator<Item = &'a Value>) -> Value {
     none.as_object().expect("an object").keys().for_each(|name| add(name, 0));
     for line in lines {
         let figures = line.as_object().expect("an object").iter();
-        for (name, value) in figures.filter(|(name, value)| value.is_u64() && *name != "seq") {
+        for (name, value) in
+            figures.filter(|(name, value)| value.is_u64() && !["seq", "half_open"].contains(&name.as_str()))
+        {
             add(name, number(value));
         }
         for (name, value) in line["failure"].as_object().expect("an object") {
@@ -540,6 +542,36 @@ fn check(
             Some(&longest) => assert_close(&told["latency_seconds"]["max"], longest, "the longest"),
             None => assert_eq!(told["latency_seconds"]["max"], Value::Null, "{told}"),
         }
+        assert_eq!(told["half_open"], 0, "{told}");
+    }
+    // Time-outs were under way for a while.
+    let under_way = lines.iter().filter_map(|line| line.get("half_open")).map(number).max();
+    let silent: Vec<&Case> = cases.iter().filter(|case| case.outcome == "timeout").collect();
+    assert!(under_way >= Some(silent.len() as u64), "{under_way:?}");
+    let mut incomplete: Vec<Value> = silent
+        .iter()
+        .map(|case| {
+            let server = json!({"ip": case.server.ip().to_string(), "port": case.server.port()});
+            let of = |why: &str| u8::from(case.why == why);
+            let timeout = json!({"no_synack": of("no_synack"), "no_ack": of("no_ack")});
+            json!({"server": server, "attempts": 1, "timeout": timeout, "evicted": 0, "indeterminate": 0})
+        })
+        .collect();
+    let mut told = stop.get("incomplete_handshakes").and_then(Value::as_array).cloned().unwrap_or_default();
+    incomplete.sort_by_key(Value::to_string);
+    told.sort_by_key(Value::to_string);
+    assert_eq!(told, incomplete);
+    for interface in stop["interfaces"].as_array().expect("a list") {
+        let told = interface.get("handshakes");
+        if interface["interface"] != interfaces[0] {
+            assert_eq!(told, None, "no SYN passed here");
+            continue;
+        }
+        let told = told.expect("SYNs passed here");
+        let succeeded = cases.iter().filter(|case| case.outcome == "success").count();
+        assert_eq!([&told["attempts"], &told["success"]].map(number), [cases.len() as u64, succeeded as u64]);
+        let longest = longest.values().copied().fold(0.0, f64::max);
+        assert_close(&told["connect_seconds"]["max"], longest, "the longest of all");
     }
 }
 

@@ -7,9 +7,10 @@
 mod golden;
 
 use fullcount::meter::loss::REASON_TEXTS;
-use fullcount::output::columns::{Column, INTERFACE_COLUMNS, ROW_COLUMNS, STATES, state_words};
+use fullcount::output::columns::{Column, INTERFACE_COLUMNS, Measure, ROW_COLUMNS, STATES, state_words};
 use fullcount::output::destinations::DESTINATION_COLUMNS;
-use fullcount::output::handshakes::{COLUMNS, WATCH_HEADING};
+use fullcount::output::handshakes::HANDSHAKE_COLUMNS;
+use fullcount::output::incomplete::{COLUMNS as INCOMPLETE, SERVER_HEADING};
 use fullcount::output::losses::LOSSES;
 use golden::same_as_file;
 use serde_json::Value;
@@ -21,9 +22,14 @@ fn cell(text: &str) -> String {
 }
 
 fn rows_of<T>(columns: &[Column<T>]) -> String {
-    let mut text = String::from("| heading | unit | meaning | in JSON lines |\n|---|---|---|---|\n");
+    let mut text =
+        String::from("| heading | name | unit | meaning | in JSON lines |\n|---|---|---|---|---|\n");
     for column in columns {
-        let cells = [column.headings, column.measure.unit(), column.meaning, column.json].map(cell);
+        let name = match column.measure {
+            Measure::Word => "–".to_owned(),
+            _ => format!("`{}`", column.name),
+        };
+        let cells = [column.headings, &name, column.measure.unit(), column.meaning, column.json].map(cell);
         let _ = writeln!(text, "| {} |", cells.join(" | "));
     }
     text
@@ -36,15 +42,15 @@ fn columns_are_documented() {
         let (word, meaning) = state_words(state);
         let _ = writeln!(states, "| `{word}` | `{}` | {meaning} |", state.name());
     }
-    let mut handshakes = String::from("| heading | unit | meaning | in JSON lines |\n|---|---|---|---|\n");
+    let mut incomplete = String::from("| heading | meaning | in JSON lines |\n|---|---|---|\n");
     let _ = writeln!(
-        handshakes,
-        "| `{WATCH_HEADING}` | – | Name of the watch (`--watch`). `RX` has those whose server is here, `TX` those whose client is. | `watch` |"
+        incomplete,
+        "| `{SERVER_HEADING}` | The server; `others` are those that found no place. | `server` |"
     );
-    for column in &COLUMNS {
+    for column in &INCOMPLETE {
         let heading = format!("`{}`", column.heading);
-        let cells = [&heading, column.unit(), column.meaning, column.json].map(cell);
-        let _ = writeln!(handshakes, "| {} |", cells.join(" | "));
+        let cells = [&heading, column.meaning, column.json].map(cell);
+        let _ = writeln!(incomplete, "| {} |", cells.join(" | "));
     }
     let generated = format!(
         "# Columns of text\n\n\
@@ -52,16 +58,24 @@ fn columns_are_documented() {
          Rates are those of the interval named above the table (of the whole run in the summary, and where a \
          file is one table), everything else is since the start. `k`, `M`, `G`, `T`, `P`, `E` are powers of 1000; \
          `-` could not be known. Times are packet time, UTC.\n\n\
+         `--highlight NAME=VALUE` makes figures stand out from VALUE on, `--highlight 'NAME<VALUE'` those below it, in \
+         every table that has the column; NAME is its name or its heading, VALUE takes the column's unit (`90%`, \
+         `1.5ms`, `2s`, `100M`). They are marked by `!`, on a terminal by reverse video, and in JSON lines named in \
+         `highlights`.\n\n\
          ## Interfaces\n\n{}\n\
          ## Rows\n\nWhat a row is about is chosen by `--by`, their order by `--sort`, their number by `--top`.\n\n{}\n\
          ## Destinations\n\nWith `--by destination`, below the rows: connections by the server's address, in the words of trtop. \
          Most attempts first; the last line has all of them.\n\n{}\n\
          ## Handshakes\n\nIn the summary, where any handshake was seen: a line for each watch, since the start. The words \
-         are tcpeek's; JSON keeps outcomes apart. What could not be decided is in no column and told below.\n\n{handshakes}\n\
+         are tcpeek's; JSON keeps outcomes apart. What could not be decided is in no column and told below.\n\n{}\n\
+          ## Attempts that came to nothing\n\nIn the summary, where there are any: servers with most of them since the start, \
+          as many as `--top` says, whatever the watches are. A flood of SYNs shows here, whatever addresses it comes from; \
+          JSON has it in `stop`, as `incomplete_handshakes`.\n\n{incomplete}\n\
          ## States\n\n{states}",
         rows_of(&INTERFACE_COLUMNS),
         rows_of(&ROW_COLUMNS),
         rows_of(&DESTINATION_COLUMNS),
+        rows_of(&HANDSHAKE_COLUMNS),
     );
     same_as_file("/docs/COLUMNS.md", &generated);
 }

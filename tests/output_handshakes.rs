@@ -14,6 +14,7 @@ use fullcount::aggregate::snapshot::Snapshot;
 use fullcount::aggregate::watch::Handshakes;
 use fullcount::output::handshakes::SessionLines;
 use fullcount::output::json::JsonLines;
+use fullcount::output::names::Names;
 use fullcount::output::text::Text;
 use fullcount::output::{Output, StopReason};
 use golden::same_as_file;
@@ -43,8 +44,8 @@ fn of_type<'a>(lines: &'a [Value], name: &str) -> Vec<&'a Value> {
 fn told(handshakes: &Handshakes) -> String {
     let mut text = Vec::new();
     let mut output = SessionLines::new(&mut text);
-    output.tell(handshakes).unwrap();
-    output.tell(handshakes).unwrap();
+    output.tell(handshakes, &Names::default()).unwrap();
+    output.tell(handshakes, &Names::default()).unwrap();
     String::from_utf8(text).unwrap()
 }
 
@@ -71,6 +72,7 @@ fn a_watch_has_a_line_where_it_saw_any() {
         "evicted": 4,
         "syn_unseen": 1,
         "latency_seconds": {"p50": 0.0013, "p95": 0.0013, "p99": 0.0013, "max": 0.0013},
+        "half_open": 3,
     });
     let [line] = of_type(&lines, "handshake")[..] else { panic!("one line: {lines:?}") };
     let mut line = line.as_object().unwrap().clone();
@@ -152,6 +154,7 @@ fn no_handshake_no_word() {
     let mut silent = handshakes();
     for watch in &mut silent.watches {
         watch.total = Default::default();
+        watch.half_open = 0;
     }
     assert!(!summary(silent).contains("Handshakes"));
 }
@@ -189,5 +192,5 @@ fn a_closed_standard_error_is_told_to_the_caller() {
             Ok(())
         }
     }
-    assert!(SessionLines::new(Closed).tell(&handshakes()).is_err());
+    assert!(SessionLines::new(Closed).tell(&handshakes(), &Names::default()).is_err());
 }

@@ -37,7 +37,12 @@ fn recorded() -> Tally {
 }
 
 fn snapshot(totals: [Tally; 3]) -> Arc<Snapshot> {
-    let watch = |(name, total): (&str, Tally)| WatchFigures { name: name.into(), interval: total, total };
+    let watch = |(name, total): (&str, Tally)| WatchFigures {
+        name: name.into(),
+        interval: total,
+        total,
+        half_open: 0,
+    };
     let watches = ["RX", "TX", "web"].into_iter().zip(totals).map(watch).collect();
     let mut one = interface(0, lane_totals(0, 0), lane_totals(0, 0));
     one.capture = CaptureFigures { frames: 28, ..CaptureFigures::default() };

@@ -20,22 +20,58 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("main", &["cli::*", "run::*"]),
     (
         "run",
-        &["output::*", "aggregate::*", "worker::*", "flow::*", "meter::*", "decode", "capture::*", "config"],
+        &[
+            "output::*",
+            "aggregate::*",
+            "worker::*",
+            "flow::*",
+            "meter::*",
+            "decode",
+            "decode::pairs",
+            "capture::*",
+            "config",
+        ],
     ),
     ("cli", &["config"]),
     // Outputs see what the aggregator publishes, and the words that it is made
     // of. No worker, no ring, no file.
-    ("output", &["aggregate::*", "flow::*", "meter::*", "decode", "decode::protocol", "capture", "config"]),
+    (
+        "output",
+        &[
+            "aggregate::*",
+            "flow::*",
+            "meter::*",
+            "links::*",
+            "decode",
+            "decode::protocol",
+            "capture",
+            "config",
+        ],
+    ),
     // The aggregator sees what workers hand over; not how they came by it.
-    ("aggregate", &["worker", "worker::outbox", "flow::*", "meter::*", "capture"]),
+    (
+        "aggregate",
+        &[
+            "worker",
+            "worker::look",
+            "worker::outbox",
+            "flow::*",
+            "meter::*",
+            "decode::pairs",
+            "links::*",
+            "capture",
+        ],
+    ),
     ("worker", &["flow::*", "meter::*", "decode", "capture::*"]),
     // Flows and meters see packets, never a frame or where it came from.
     ("flow", &["meter::*", "decode::*", "capture", "capture::sys::memory"]),
     ("meter", &["decode", "capture", "capture::sys::memory", "flow::key"]),
-    ("decode", &["meter::loss", "flow::key", "capture"]),
+    ("decode", &["meter::loss", "flow::key", "links::header", "capture"]),
     // A dealer has to find a flow's owner before anybody decodes the packet, by
     // the same words that name the flow.
     ("capture", &["flow::key"]),
+    // What a bond does with packets, from what names a flow and plain data.
+    ("links", &["flow::key"]),
     ("config", &[]),
     // Vocabulary: these two know nothing and hold nothing, so everybody may
     // use them wherever the rooms that they belong to stand.
@@ -53,10 +89,16 @@ const CLOCKS: &[&str] = &["worker/clock.rs", "run.rs", "run/"];
 const PACKET_PATH: &[&str] = &["flow/", "meter/", "decode.rs", "decode/", "worker.rs", "worker/"];
 
 /// Locks on the packet path, with the reason.
-const LOCKS: &[(&str, &str)] = &[(
-    "decode/headers.rs",
-    "numbers of VLAN stacks are shared by all workers; each remembers its latest, so the map is asked at a change only",
-)];
+const LOCKS: &[(&str, &str)] = &[
+    (
+        "decode/headers.rs",
+        "numbers of VLAN stacks are shared by all workers; each remembers its latest, so the map is asked at a change only",
+    ),
+    (
+        "decode/pairs.rs",
+        "numbers of link-layer addresses are shared by all workers; each remembers its latest, so the map is asked at a change only",
+    ),
+];
 
 const FILE_LINES_MAX: usize = 600;
 const FUNCTION_LINES_MAX: usize = 70;
@@ -68,8 +110,8 @@ const LONG_FILES: &[(&str, usize, &str)] = &[];
 const LONG_FUNCTIONS: &[(&str, &str, usize, &str)] = &[
     ("capture/file/error.rs", "fmt", 75, "one sentence for each error"),
     ("decode.rs", "transport", 71, "one arm for each protocol"),
-    ("run/files.rs", "run", 113, "all threads of a run, in one scope"),
-    ("run/live.rs", "run", 167, "all threads of a run, in one scope"),
+    ("run/files.rs", "run", 120, "all threads of a run, in one scope"),
+    ("run/live.rs", "run", 168, "all threads of a run, in one scope"),
 ];
 
 /// One source file.
@@ -297,6 +339,8 @@ fn imports_that_point_up_are_seen() {
         ("output/json.rs", "use crate::run::RunError;", false),
         ("flow/key.rs", "use crate::capture::Lane;", false),
         ("config.rs", "use crate::cli::Request;", false),
+        ("links/header.rs", "use crate::flow::key::FlowKey;", true),
+        ("links/what_if.rs", "use crate::capture::link::Bond;", false),
         ("cli/watch.rs", "use crate::capture::filter::Filter;", false),
         ("newroom.rs", "", false),
     ];

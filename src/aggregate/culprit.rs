@@ -10,6 +10,7 @@
 //! All sums are of integers, so the order is the same however packets were dealt.
 
 use super::burst::{Span, Sums};
+use super::classes::{ClassId, Classes};
 use crate::capture::{Lane, LinkId};
 use crate::flow::key::FlowKey;
 use crate::meter::journal::FlowName;
@@ -52,6 +53,8 @@ pub struct Burst {
     pub hosts: Vec<Culprit<IpAddr>>,
     /// Protocols and ports of servers.
     pub ports: Vec<Culprit<(u8, u16)>>,
+    /// Classes; none where there are none.
+    pub classes: Vec<Culprit<ClassId>>,
     /// In no flow.
     pub untracked: Count,
     /// Of flows that nobody could name any more.
@@ -136,7 +139,7 @@ impl Shares {
 
     /// The whole burst; `most` culprits of each kind. `before_ms`: milliseconds
     /// before it that were asked for.
-    pub fn tell(self, lane: Lane, span: &Span, before_ms: u64, most: usize) -> Burst {
+    pub fn tell(self, lane: Lane, span: &Span, before_ms: u64, most: usize, known: &Classes) -> Burst {
         let before_ms = if self.before_lost { 0 } else { before_ms };
         let length_ms = span.until_ms - span.from_ms;
         let excess = Excess { length_ms, before_ms };
@@ -145,7 +148,7 @@ impl Shares {
         let mut journal = self.untracked;
         journal.add(self.unnamed);
         let mut senders = HashSet::new();
-        let (mut hosts, mut ports) = (HashMap::new(), HashMap::new());
+        let (mut hosts, mut ports, mut classes) = (HashMap::new(), HashMap::new(), HashMap::new());
         for sum in in_it() {
             let key = &sum.flow.key;
             for side in 0..2 {
@@ -157,14 +160,17 @@ impl Shares {
             }
             let server = usize::from(!sum.flow.client_second);
             let port = (key.protocol(), key.end(server).port);
-            add_to(&mut ports, port, [sum.sent[1 - server], sum.sent[server]], sum.before);
+            let sent = [sum.sent[1 - server], sum.sent[server]];
+            add_to(&mut ports, port, sent, sum.before);
+            if !known.is_empty() {
+                add_to(&mut classes, known.of(key, sum.flow.client_second), sent, sum.before);
+            }
         }
         let connections: Vec<_> = in_it().map(|sum| (sum.flow, sum.sent, sum.before)).collect();
         let began = connections.iter().filter(|(flow, ..)| flow.start_ns >= from_ns).count() as u64;
-        let whos = |all: HashMap<_, (_, _)>| all.into_iter().map(|(who, (sent, before))| (who, sent, before));
         let mut culprits = excess.rank(connections.iter().copied(), most, |flow: &FlowName| flow.key);
         culprits.iter_mut().for_each(|culprit| culprit.began = culprit.who.start_ns >= from_ns);
-        let mut hosts = excess.rank(whos(hosts), most, |host: &IpAddr| *host);
+        let mut hosts = excess.rank(each(hosts), most, |host: &IpAddr| *host);
         // Each connection counts at both of its ends.
         hosts.iter_mut().for_each(|host| host.excess_of_all /= 2);
         Burst {
@@ -180,11 +186,8 @@ impl Shares {
             senders: senders.len() as u64,
             culprits,
             hosts,
-            ports: excess.rank(
-                ports.into_iter().map(|(who, (sent, before))| (who, sent, before)),
-                most,
-                |p| *p,
-            ),
+            ports: excess.rank(each(ports), most, |port| *port),
+            classes: excess.rank(each(classes), usize::MAX, |class| *class),
             untracked: self.untracked,
             unnamed: self.unnamed,
             journal_bytes: journal.bytes,
@@ -193,7 +196,14 @@ impl Shares {
     }
 }
 
-fn add_to<T: Eq + Hash>(all: &mut HashMap<T, ([Count; 2], u64)>, who: T, sent: [Count; 2], before: u64) {
+/// Sums of a kind.
+type Of<T> = HashMap<T, ([Count; 2], u64)>;
+
+fn each<T>(all: Of<T>) -> impl Iterator<Item = (T, [Count; 2], u64)> {
+    all.into_iter().map(|(who, (sent, before))| (who, sent, before))
+}
+
+fn add_to<T: Eq + Hash>(all: &mut Of<T>, who: T, sent: [Count; 2], before: u64) {
     let (sums, sum_before) = all.entry(who).or_default();
     for (sum, count) in sums.iter_mut().zip(sent) {
         sum.add(count);
@@ -280,7 +290,7 @@ mod tests {
         );
         let span =
             Span { from_ms: 5_000, until_ms: 5_020, sums: Sums { bytes: 1_600_060, ..Sums::default() } };
-        let burst = shares.tell(Lane::new(0, Direction::Rx), &span, BEFORE_MS, 10);
+        let burst = shares.tell(Lane::new(0, Direction::Rx), &span, BEFORE_MS, 10, &Classes::default());
         assert_eq!((burst.connections, burst.began, burst.journal_bytes), (2, 1, 1_600_060));
         let told = |culprit: &Culprit<FlowName>| {
             (culprit.who, culprit.count().bytes, culprit.excess_bytes, culprit.began)
@@ -296,7 +306,7 @@ mod tests {
         let mut shares = Shares::default();
         shares.add(&Seen { flows: vec![share(flow(1, 0), 500, 0)], ..Seen::default() }, true);
         let span = Span { from_ms: 10, until_ms: 11, sums: Sums::default() };
-        let burst = shares.tell(Lane(0), &span, BEFORE_MS, 10);
+        let burst = shares.tell(Lane(0), &span, BEFORE_MS, 10, &Classes::default());
         assert_eq!((burst.before_ms, burst.culprits[0].excess_bytes), (0, 500));
     }
 }

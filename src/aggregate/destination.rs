@@ -148,6 +148,8 @@ pub struct Wanted {
     pub of_run: Option<usize>,
     /// Servers that count, each at one port or at all; none are all.
     pub allowed: HashSet<(IpAddr, Option<u16>)>,
+    /// Connections whose start was not seen count nowhere.
+    pub new_only: bool,
 }
 
 /// Counts by rounded value, ascending.
@@ -374,9 +376,7 @@ impl Collector {
 
     /// Attempts and exchanges that a worker reports.
     pub fn take(&mut self, sessions: &[Session], exchanges: &[FlowExchange]) {
-        if self.wanted.is_none() {
-            return;
-        }
+        let Some(Wanted { new_only, .. }) = self.wanted else { return };
         for session in sessions.iter().filter(|session| !session.syn_unseen) {
             let established = session.outcome == Outcome::Success;
             let counts = Counts {
@@ -390,7 +390,7 @@ impl Collector {
             let Some(name) = self.name(&session.key, session.client_second, session.lanes) else { continue };
             self.gain(name, &Gain { counts, values: [connect, None, None, None] });
         }
-        for told in exchanges {
+        for told in exchanges.iter().filter(|told| !(new_only && told.midstream)) {
             let counts = Counts { exchanges: 1, ..Counts::default() };
             let values = [None, told.exchange.first_byte_us, told.exchange.last_byte_us, None];
             let Some(name) = self.name(&told.key, told.client_second, told.lanes) else { continue };
@@ -400,6 +400,9 @@ impl Collector {
 
     /// A connection left the table.
     pub fn end(&mut self, key: &FlowKey, client_second: bool, lanes: [u8; 2], ended: &Ended) {
+        if ended.midstream && self.wanted.as_ref().is_some_and(|wanted| wanted.new_only) {
+            return;
+        }
         let Some(name) = self.name(key, client_second, lanes) else { return };
         let counted = ended.begun && !ended.open;
         let (here, there) = match name.here {
@@ -607,7 +610,10 @@ mod tests {
                 collector.take(&[session], &[]);
             }
             Event::Exchange(exchange) => {
-                collector.take(&[], &[FlowExchange { key, client_second, lanes, exchange: *exchange }]);
+                collector.take(
+                    &[],
+                    &[FlowExchange { key, client_second, lanes, midstream: false, exchange: *exchange }],
+                );
             }
             Event::End(ended) => collector.end(&key, client_second, lanes, ended),
         }
@@ -627,6 +633,7 @@ mod tests {
             let (client_closed, server_closed) = (closed && client, closed && !client);
             Event::End(Ended {
                 exchanges,
+                midstream: false,
                 begun,
                 open,
                 reset,

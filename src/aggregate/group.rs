@@ -5,6 +5,9 @@
 //! place is summed in one group of its own per scope, so the rows of a view
 //! still add up.
 
+use super::balance::Balancer;
+use super::best::Best;
+use super::classes::{Classes, NO_CLASS};
 use super::rows::{RowSight, RowState, Rows};
 use super::snapshot::{InterfaceFigures, Row, RowName};
 use super::view::{Grouping, Order, View};
@@ -12,9 +15,9 @@ use super::window::{Averages, Calendar, Histories, NO_HISTORY};
 use crate::capture::{Lane, LinkId};
 use crate::flow::entry::{Entry, NO_LANE};
 use crate::meter::totals::{Count, LaneTotals};
-use std::cmp::Ordering;
-use std::collections::{BinaryHeap, HashMap};
+use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
 
 /// Groups of all views together.
 pub const GROUPS_MAX: usize = 1 << 20;
@@ -41,7 +44,7 @@ impl Group {
 type Kept = (bool, Grouping);
 
 /// Groupings that are kept at once, at most.
-const KEPT_MAX: usize = 8;
+const KEPT_MAX: usize = 10;
 
 /// See the module's description.
 pub struct Groups {
@@ -52,6 +55,9 @@ pub struct Groups {
     histories: Histories,
     interval: u32,
     groups_max: usize,
+    /// Where interfaces are compared.
+    pub(super) balancer: Option<Balancer>,
+    classes: Arc<Classes>,
     free: Vec<u32>,
     /// Groups that made room, and the interval in which that was tried last.
     folded: u64,
@@ -108,11 +114,18 @@ impl Groups {
             histories: Histories::new(averages),
             interval: 0,
             groups_max: GROUPS_MAX,
+            balancer: None,
+            classes: Arc::default(),
             free: Vec::new(),
             folded: 0,
             folded_in: 0,
             generation: 0,
         }
+    }
+
+    /// What classes are.
+    pub(super) fn classify(&mut self, classes: Arc<Classes>) {
+        self.classes = classes;
     }
 
     /// Keeps what a view asks for, over all interfaces or of each; whether it is
@@ -153,6 +166,15 @@ impl Groups {
             for (&number, &direction) in numbers.iter().zip(directions) {
                 self.add(number, direction, gained);
             }
+        }
+    }
+
+    /// A direction of a flow that had `before` on a lane gained this much there:
+    /// for interfaces side by side.
+    #[inline]
+    pub(super) fn compare(&mut self, row: &RowState, side: usize, lane: Lane, before: Count, gained: Count) {
+        if let Some(balancer) = self.balancer.as_mut().filter(|balancer| balancer.in_use()) {
+            balancer.gain(row, side, lane, before, gained);
         }
     }
 
@@ -200,6 +222,7 @@ impl Groups {
             }
             Grouping::Destination => RowName::Destination(key.ip(server)),
             Grouping::Port => RowName::Port(key.protocol(), key.end(server).port),
+            Grouping::Class => RowName::Class(self.classes.of(key, row.client_second)),
             Grouping::Connection => RowName::Connection(*key),
             Grouping::Interface => RowName::Interface(lane.link()),
         };
@@ -335,8 +358,10 @@ fn directions(grouping: Grouping, row: &RowState, side: usize) -> &'static [usiz
         Grouping::Host => &[1, 0],
         Grouping::Pair | Grouping::Connection | Grouping::Interface if side == 0 => &[0],
         Grouping::Pair | Grouping::Connection | Grouping::Interface => &[1],
-        Grouping::Destination | Grouping::Port if side == row.client_second as usize => &[0],
-        Grouping::Destination | Grouping::Port => &[1],
+        Grouping::Destination | Grouping::Port | Grouping::Class if side == row.client_second as usize => {
+            &[0]
+        }
+        Grouping::Destination | Grouping::Port | Grouping::Class => &[1],
     }
 }
 
@@ -348,6 +373,7 @@ fn rest_of(name: RowName) -> RowName {
         RowName::Host(_) => RowName::Host(nobody),
         RowName::Destination(_) => RowName::Destination(nobody),
         RowName::Port(..) => RowName::Port(0, 0),
+        RowName::Class(_) => RowName::Class(NO_CLASS),
         RowName::Connection(_) | RowName::Interface(_) => name,
     }
 }
@@ -362,7 +388,18 @@ pub(super) struct Stock<'a> {
 
 /// The rows that a view asks for, in its order, and how many there were to choose from.
 pub(super) fn select(view: &View, scope: Scope, stock: &Stock) -> (Vec<Row>, u64) {
-    let mut best = Best::new(view);
+    select_behind(view, scope, stock, Vec::new(), 0)
+}
+
+/// The same, and rows from elsewhere, the best of so many.
+pub(super) fn select_behind(
+    view: &View,
+    scope: Scope,
+    stock: &Stock,
+    others: Vec<Row>,
+    found: u64,
+) -> (Vec<Row>, u64) {
+    let mut best = Best::behind(view, others, found);
     if view.limit == 0 {
         return (Vec::new(), 0);
     }
@@ -417,19 +454,13 @@ fn shows_rates(view: &View) -> bool {
     matches!(view.order, Order::Rate | Order::None)
 }
 
-/// What a row is ordered by, by an average; 0 where none is kept of it.
-fn average_of(row: &Row, order: Order) -> u64 {
-    let Order::Average(window) = order else { return 0 };
-    let rates = row.averages.and_then(|known| known.windows[window as usize]);
-    rates.map_or(0, |[there, back]| there.saturating_add(back))
-}
-
 fn kind_of(name: RowName) -> Option<Grouping> {
     match name {
         RowName::Pair(..) => Some(Grouping::Pair),
         RowName::Host(_) => Some(Grouping::Host),
         RowName::Destination(_) => Some(Grouping::Destination),
         RowName::Port(..) => Some(Grouping::Port),
+        RowName::Class(_) => Some(Grouping::Class),
         RowName::Connection(_) | RowName::Interface(_) => None,
     }
 }
@@ -447,7 +478,7 @@ fn plain(name: RowName, interval: [Count; 2], total: [Count; 2]) -> Row {
     }
 }
 
-fn offer_flow(best: &mut Best, scope: Scope, sight: &RowSight, calendar: &Calendar) {
+pub(super) fn offer_flow(best: &mut Best, scope: Scope, sight: &RowSight, calendar: &Calendar) {
     let row = sight.row;
     let (now, total) = sight.within(scope);
     // A flow that has ended or was handed over again without a packet.
@@ -488,86 +519,6 @@ pub fn role_source(marks: u16) -> &'static str {
 /// Whether an entry was picked up after its start.
 pub fn is_midstream(entry: &Entry) -> bool {
     entry.marks & crate::flow::entry::mark::MIDSTREAM != 0
-}
-
-/// The best rows so far: a heap whose top is the worst of them.
-struct Best<'a> {
-    view: &'a View,
-    /// Rows offered.
-    found: u64,
-    heap: BinaryHeap<Ranked>,
-}
-
-struct Ranked {
-    weight: u64,
-    row: Row,
-}
-
-impl Ord for Ranked {
-    fn cmp(&self, other: &Ranked) -> Ordering {
-        // The greatest is the worst: least weight, then last name; of flows that
-        // had the same ports one after the other, the smaller.
-        let had = |row: &Row| row.total.map(|total| (total.bytes, total.packets));
-        let by_name = other.weight.cmp(&self.weight).then_with(|| self.row.name.cmp(&other.row.name));
-        by_name.then_with(|| had(&other.row).cmp(&had(&self.row)))
-    }
-}
-impl PartialOrd for Ranked {
-    fn partial_cmp(&self, other: &Ranked) -> Option<Ordering> {
-        Some(self.cmp(other))
-    }
-}
-impl PartialEq for Ranked {
-    fn eq(&self, other: &Ranked) -> bool {
-        self.cmp(other) == Ordering::Equal
-    }
-}
-impl Eq for Ranked {}
-
-impl Best<'_> {
-    fn new(view: &View) -> Best<'_> {
-        Best { view, found: 0, heap: BinaryHeap::new() }
-    }
-
-    /// A row that has `sums` in what the view shows of it: where it cannot be among
-    /// the best it is counted and not made.
-    #[inline]
-    fn offer(&mut self, sums: &[Count; 2], row: impl FnOnce() -> Row) {
-        let told = match self.view.order {
-            Order::Rate | Order::Bytes => Some(sums[0].bytes + sums[1].bytes),
-            Order::Packets => Some(sums[0].packets + sums[1].packets),
-            Order::None => Some(0),
-            // Only the row tells.
-            Order::Average(_) => None,
-        };
-        let is_full = self.heap.len() >= self.view.offset.saturating_add(self.view.limit);
-        if let (Some(weight), None, Some(worst)) = (told, &self.view.only, self.heap.peek())
-            && is_full
-            && weight < worst.weight
-        {
-            self.found += 1;
-            return;
-        }
-        let row = row();
-        if self.view.only.as_ref().is_some_and(|only| !only.fits(&row.name)) {
-            return;
-        }
-        self.found += 1;
-        let weight = told.unwrap_or_else(|| average_of(&row, self.view.order));
-        let ranked = Ranked { weight, row };
-        if !is_full {
-            self.heap.push(ranked);
-        } else if let Some(mut worst) = self.heap.peek_mut()
-            && ranked < *worst
-        {
-            *worst = ranked;
-        }
-    }
-
-    fn finish(self) -> (Vec<Row>, u64) {
-        let rows = self.heap.into_sorted_vec().into_iter().map(|ranked| ranked.row);
-        (rows.skip(self.view.offset).collect(), self.found)
-    }
 }
 
 #[cfg(test)]

@@ -13,7 +13,9 @@
 //!
 //! Knows bins and answers; does not know links by name, nor where bins come from.
 
+use super::balance::LinkSets;
 use super::burst::{Detector, Limits, Span};
+use super::classes::Classes;
 use super::culprit::{BEFORE_MS, Burst, Shares};
 use super::spread::{Spread, SpreadFigures};
 use crate::capture::{LINKS_MAX, Lane, LinkId};
@@ -22,10 +24,13 @@ use crate::worker::look::{Answer, Ask, Window};
 use crate::worker::outbox::BinCut;
 use crate::worker::{LargeVec, Reading};
 use crossbeam_channel::Sender;
+use std::cmp::Reverse;
 use std::sync::Arc;
 
 /// Milliseconds of a lane that are kept: a minute, and some that have not closed.
 const KEPT: usize = 1 << 16;
+/// Bursts that are told of in one interval; of more the largest.
+const TOLD_MAX: usize = 4096;
 /// Bursts that wait for answers; beyond that they are told with what is known.
 const WAITING_MAX: usize = 1024;
 
@@ -36,6 +41,10 @@ pub struct Wanted {
     pub limits: Limits,
     /// Speeds of the links; they may change while the run goes on.
     pub speeds: Arc<Speeds>,
+    /// Links that share a load.
+    pub sets: LinkSets,
+    /// What classes are.
+    pub classes: Arc<Classes>,
     /// Culprits of each kind that a burst tells of.
     pub culprits: usize,
     /// Workers wait at each hand-over (files).
@@ -142,6 +151,8 @@ pub struct Millis {
     waiting: Vec<Waiting>,
     questions: Vec<Question>,
     numbers: u64,
+    /// By set and direction.
+    asymmetries: Vec<[u64; 2]>,
     bursts: Vec<Burst>,
     bursts_lost: u64,
     /// Times that the clock was set back.
@@ -175,6 +186,7 @@ impl Millis {
             waiting: Vec::new(),
             questions: Vec::new(),
             numbers: 0,
+            asymmetries: Vec::new(),
             bursts: Vec::new(),
             bursts_lost: 0,
             set_backs: 0,
@@ -333,8 +345,45 @@ impl Millis {
             }
             self.lanes[number] = Some(millis);
         }
+        self.compare(self.closed_ms, until_ms);
         self.closed_ms = until_ms;
         self.ask(windows);
+    }
+
+    /// Milliseconds in which one link of a set was full and another was not.
+    fn compare(&mut self, from_ms: u64, until_ms: u64) {
+        let sets = self.wanted.sets.load_full();
+        self.asymmetries.resize(sets.len(), [0; 2]);
+        for (set, asymmetries) in sets.iter().zip(&mut self.asymmetries) {
+            for (direction, sum) in asymmetries.iter_mut().enumerate() {
+                let lane = |&link: &LinkId| {
+                    let speed = self.wanted.speeds.of(link)?;
+                    let millis = self.lanes.get(2 * usize::from(link) + direction)?.as_deref();
+                    Some((speed, millis))
+                };
+                // Without all speeds nothing can be said.
+                let Some(lanes) = set.links.iter().map(lane).collect::<Option<Vec<_>>>() else { continue };
+                let ends = lanes.iter().filter_map(|(_, millis)| Some(millis.as_ref()?.until_ms)).max();
+                let from_ms = from_ms.max(until_ms.saturating_sub(KEPT as u64));
+                for ms in from_ms..until_ms.min(ends.unwrap_or(0)) {
+                    let percent = |&(speed, millis): &(u64, Option<&LaneMillis>)| {
+                        let bits = millis.map_or(0, |millis| millis.bin(ms).line_bits());
+                        u128::from(bits) * 100_000 / u128::from(speed)
+                    };
+                    let (least, most) = lanes
+                        .iter()
+                        .map(percent)
+                        .fold((u128::MAX, 0), |(least, most), one| (least.min(one), most.max(one)));
+                    *sum += u64::from(most >= 90 && least < 50);
+                }
+            }
+        }
+    }
+
+    /// Set, direction and milliseconds since this was asked last.
+    pub fn take_asymmetries(&mut self) -> Vec<(usize, usize, u64)> {
+        let each = self.asymmetries.drain(..).enumerate();
+        each.flat_map(|(set, [rx, tx])| [(set, 0, rx), (set, 1, tx)]).collect()
     }
 
     /// Nothing follows, or time begins anew: what is under way ends.
@@ -454,10 +503,19 @@ impl Millis {
         for waiting in told {
             let Some((span, open)) = waiting.ended else { continue };
             let lane = waiting.lane;
-            let burst = waiting.shares.tell(lane, &span, waiting.before_ms, self.wanted.culprits);
+            let burst = waiting.shares.tell(
+                lane,
+                &span,
+                waiting.before_ms,
+                self.wanted.culprits,
+                &self.wanted.classes,
+            );
             let speed = self.wanted.speeds.of(lane.link());
             let others = self.others(lane, &span);
             self.bursts.push(Burst { speed, open, others, ..burst });
+            if self.bursts.len() >= 2 * TOLD_MAX {
+                self.keep_largest();
+            }
         }
     }
 
@@ -469,6 +527,14 @@ impl Millis {
         let from_ms = span.from_ms.max(span.until_ms.saturating_sub(KEPT as u64));
         let bits = |millis: &LaneMillis| (from_ms..span.until_ms).map(|ms| millis.bin(ms).line_bits()).sum();
         others.map(|(other, millis)| (other.link(), bits(millis))).collect()
+    }
+
+    /// Bursts of one interval are bounded: the largest stay.
+    #[cold]
+    fn keep_largest(&mut self) {
+        self.bursts.sort_by_key(|burst| (Reverse(burst.sums.line_bits), burst.from_ms, burst.lane));
+        self.bursts_lost += (self.bursts.len() - TOLD_MAX) as u64;
+        self.bursts.truncate(TOLD_MAX);
     }
 
     /// Bursts that have become whole since, in the order of their beginning.

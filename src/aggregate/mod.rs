@@ -14,35 +14,49 @@
 //!
 //! Knows records, links by number, views; does not know names, rings or outputs.
 
+pub mod balance;
+mod best;
 pub mod burst;
+pub mod classes;
 pub mod culprit;
 pub mod destination;
+pub mod flood;
 pub mod group;
+pub mod hidden;
 pub mod millis;
+pub mod openings;
 mod rows;
+mod run_rows;
 pub mod snapshot;
 pub mod spread;
+mod sums;
 pub mod view;
+mod wanted;
 pub mod watch;
 pub mod window;
 
-use crate::capture::{LINKS_MAX, Lane};
-use crate::flow::record::{Account, Buffer, EndReason, Ended};
+use crate::capture::LINKS_MAX;
+use crate::flow::entry::mark;
+use crate::flow::record::{Account, Buffer, EndReason};
 use crate::flow::table::TableStats;
 use crate::meter::bins::BIN_NS;
 use crate::meter::totals::{Count, LaneTotals};
 use crate::worker::outbox::{Cut, Inbox, LaneMark, Message, RingFigures};
 use arc_swap::ArcSwapOption;
 use crossbeam_channel::{Receiver, Select, Sender, TryRecvError, TrySendError, after, bounded};
-use destination::{Collector, Wanted};
+use destination::Collector;
+use flood::Flood;
 use group::{Groups, Stock};
+use hidden::{Hidden, HiddenSums};
 use millis::Millis;
-use rows::{RowState, Rows};
+use openings::Opener;
+use rows::{Rows, Told};
+use run_rows::{Keeper, Selected};
 use snapshot::{CaptureFigures, Fault, InterfaceFigures, Snapshot};
 use std::sync::Arc;
 use std::time::Duration;
 use view::Views;
-use watch::{Here, Watcher, Watches};
+use watch::Watcher;
 use window::{Calendar, History};
 
 /// Flows that ended in one interval whose accounts are kept, live: some 100 MiB;
@@ -92,10 +106,15 @@ pub struct Aggregator {
     earlier: Vec<LaneTotals>,
     earlier_rings: Vec<RingFigures>,
     earlier_table: TableStats,
+    /// As the last snapshot told it; wanted where lists leave something out.
+    hidden: HiddenSums,
     accounts: Vec<Account>,
     accounts_lost: u64,
     watcher: Watcher,
     destinations: Collector,
+    run_rows: Option<Keeper>,
+    openings: Opener,
+    flood: Flood,
     /// On a clock that was never set back.
     boundary_ns: u64,
     set_back_ns: u64,
@@ -162,10 +181,14 @@ impl Aggregator {
             earlier: vec![LaneTotals::default(); 2 * LINKS_MAX],
             earlier_rings: Vec::new(),
             earlier_table: TableStats::default(),
+            hidden: HiddenSums::default(),
             accounts: Vec::new(),
             accounts_lost: 0,
             watcher: Watcher::default(),
             destinations: Collector::default(),
+            run_rows: None,
+            openings: Opener::default(),
+            flood: Flood::default(),
             boundary_ns: 0,
             set_back_ns: 0,
             start_ns: None,
@@ -183,33 +206,6 @@ impl Aggregator {
     /// For whoever wants the latest snapshot, or other rows.
     pub fn handle(&self) -> Handle {
         Handle { latest: self.latest.clone(), requests: self.requests.0.clone() }
-    }
-
-    /// The run began at this moment: the first interval is the shorter for it.
-    pub fn begin_at(&mut self, start_ns: u64) {
-        self.start_ns = Some(start_ns);
-        self.boundary_ns = start_ns;
-        if let Some(millis) = &mut self.millis {
-            millis.begin_at(start_ns / BIN_NS);
-        }
-    }
-
-    /// Milliseconds are looked at, and workers asked who filled them: their
-    /// outboxes must [answer](crate::worker::outbox::Outbox::answers). Before
-    /// [`Aggregator::begin_at`].
-    pub fn look_at_milliseconds(&mut self, wanted: millis::Wanted) {
-        let asks = self.sources.iter().map(|source| source.inbox.asks.clone()).collect();
-        self.millis = Some(Millis::new(wanted, asks));
-    }
-
-    /// Handshakes are counted by these watches.
-    pub fn watch(&mut self, watches: Watches, here: Arc<Here>) {
-        self.watcher = Watcher::new(watches, here);
-    }
-
-    /// Connections are counted by destination.
-    pub fn collect_destinations(&mut self, wanted: Wanted, here: Arc<Here>) {
-        self.destinations = Collector::new(wanted, here);
     }
 
     /// Takes everything up to the next boundary and says how things stand
@@ -332,11 +328,21 @@ impl Aggregator {
 
     fn apply(&mut self, number: usize, mut buffer: Box<Buffer>) {
         let source = &mut self.sources[number];
-        let kept = self.config.views.rows_kept();
-        let ended = |row: &RowState, ended: &Ended| {
-            self.destinations.end(&row.key, row.client_second, row.lanes, ended);
+        let of_run = self.run_rows.as_ref().map_or(0, |keeper| keeper.kept().1.limit);
+        let kept = self.config.views.rows_kept().max(of_run);
+        let hear = |told: Told| match told {
+            // Who was seen from the SYN/ACK on is in no figure of handshakes.
+            Told::HalfOpen(_, row) if row.marks & mark::ROLE_SYN == 0 => {}
+            Told::HalfOpen(slot, row) => {
+                self.watcher.open((number, slot), &row.key, row.client_second, row.lanes);
+            }
+            Told::Decided(slot) => self.watcher.close((number, slot)),
+            Told::Ended(row, ended) => {
+                self.destinations.end(&row.key, row.client_second, row.lanes, ended);
+            }
         };
-        source.rows.apply(&mut buffer, &mut self.flows_by_lane, &mut self.groups, kept, ended);
+        source.rows.apply(&mut buffer, &mut self.flows_by_lane, &mut self.groups, kept, hear);
+        buffer.accounts.retain(|account| !self.hidden.has(account.entry.marks));
         let most = if self.config.patience.is_some() { ACCOUNTS_MAX } else { usize::MAX };
         if self.accounts.len() + buffer.accounts.len() <= most {
             self.accounts.append(&mut buffer.accounts);
@@ -349,6 +355,8 @@ impl Aggregator {
             }
         }
         self.watcher.take(&buffer.sessions, most);
+        self.openings.take(&buffer.sessions);
+        self.flood.take(&buffer.sessions);
         self.destinations.take(&buffer.sessions, &buffer.exchanges);
         buffer.clear();
         // The worker may have gone already.
@@ -372,35 +380,19 @@ impl Aggregator {
             self.calendar.close();
         }
         let interfaces = self.interfaces(&totals, &rings);
+        let hidden = self.tell_hidden();
         let first = self.sources.iter().filter_map(|source| source.cut.first_ns).min();
         let latest = self.sources.iter().map(|source| source.cut.last_ns).max().unwrap_or(0);
         // A file ends with its last packet.
         let end_ns = if self.config.patience.is_some() { self.boundary_ns } else { latest };
-        let ended_ms = (last && self.config.patience.is_some()).then_some(end_ns / BIN_NS + 1);
-        let spreads = self.millis.as_mut().map(|millis| {
-            let spreads = millis.spreads(interfaces.len(), ended_ms);
-            millis.skip(skipped.saturating_mul(interval_ns) / BIN_NS);
-            spreads
-        });
-        let bursts = self.millis.as_mut().map(Millis::take_bursts).unwrap_or_default();
-        let bursts_lost = self.millis.as_ref().map_or(0, Millis::bursts_lost);
+        let end_ms = (last && self.config.patience.is_some()).then_some(end_ns / BIN_NS + 1);
+        let left_out_ms = skipped.saturating_mul(interval_ns) / BIN_NS;
+        let links = self.side_by_side(&totals, interfaces.len(), end_ms, left_out_ms);
         if self.start_ns.is_none() {
             self.start_ns = first;
         }
         let start_ns = self.start_ns.unwrap_or(self.boundary_ns);
-        let stock = Stock {
-            rows: self.sources.iter().map(|source| &source.rows).collect(),
-            groups: &self.groups,
-            interfaces: &interfaces,
-            calendar: &self.calendar,
-        };
-        let rows = self.config.views.rows.as_ref();
-        let (all_rows, rows_found) =
-            rows.map_or_else(Default::default, |view| group::select(view, None, &stock));
-        let link_rows = self.config.views.link_rows.as_ref().map_or(Vec::new(), |view| {
-            let links = 0..interfaces.len() as u8;
-            links.map(|link| group::select(view, Some(link), &stock).0).collect()
-        });
+        let Selected { rows, found: rows_found, link_rows, run_rows } = self.choose_rows(&interfaces, last);
         let groups_folded = self.groups.take_folded();
         self.sources.iter_mut().for_each(|source| source.rows.next_interval());
         self.groups.next_interval();
@@ -412,12 +404,13 @@ impl Aggregator {
             end_ns: if self.config.patience.is_some() { self.boundary_ns } else { latest.max(start_ns) },
             interval_ns,
             interfaces,
-            table_interval: difference(&table, &self.earlier_table),
+            table_interval: sums::difference(&table, &self.earlier_table),
             table,
             ethertypes: self.ethertypes(),
-            rows: all_rows,
+            rows,
             rows_found,
             link_rows,
+            hidden,
             accounts,
             marks: self.take_marks(),
             skipped_intervals: skipped,
@@ -426,10 +419,13 @@ impl Aggregator {
             groups_folded,
             accounts_lost: std::mem::take(&mut self.accounts_lost),
             handshakes: self.watcher.tell(),
+            incomplete: self.flood.tell(),
             destinations: self.destinations.tell(),
-            spreads: spreads.unwrap_or_default(),
-            bursts,
-            bursts_lost,
+            balances: links.balances,
+            spreads: links.spreads,
+            bursts: links.bursts,
+            bursts_lost: links.bursts_lost,
+            run_rows,
             faults: std::mem::take(&mut self.faults),
             last,
         };
@@ -437,6 +433,26 @@ impl Aggregator {
         self.earlier_rings = rings;
         self.earlier_table = table;
         snapshot
+    }
+
+    /// The rows that views ask for: over all interfaces, how many those were
+    /// chosen from, of each interface.
+    fn choose_rows(&mut self, interfaces: &[InterfaceFigures], last: bool) -> Selected {
+        let stock = Stock {
+            rows: self.sources.iter().map(|source| &source.rows).collect(),
+            groups: &self.groups,
+            interfaces,
+            calendar: &self.calendar,
+        };
+        Selected::of(&self.config.views, self.run_rows.as_mut(), &stock, last)
+    }
+
+    fn tell_hidden(&mut self) -> Option<Hidden> {
+        self.hidden.told(&self.hidden)?;
+        let mut now = HiddenSums::wanted();
+        self.sources.iter().for_each(|source| now.add(&source.rows.hidden));
+        let earlier = std::mem::replace(&mut self.hidden, now);
+        self.hidden.told(&earlier)
     }
 
     /// What the interval brought goes into the histories that averages are made of.
@@ -452,57 +468,6 @@ impl Aggregator {
         for _ in 0..=skipped.min(SILENCE) {
             self.calendar.advance(interval_ns);
         }
-    }
-
-    fn lane_totals(&self) -> Vec<LaneTotals> {
-        let mut totals = vec![LaneTotals::default(); 2 * LINKS_MAX];
-        for source in &self.sources {
-            for (sum, lane) in totals.iter_mut().zip(&source.cut.lanes) {
-                sum.add(lane);
-            }
-        }
-        totals
-    }
-
-    /// Σ flows + untracked = totals, each summed on its own way.
-    fn compare(&mut self, totals: &[LaneTotals]) {
-        if self.incomplete || self.sources.iter().any(|source| source.cut.table.unreported > 0) {
-            return;
-        }
-        for (number, (lane, flows)) in totals.iter().zip(&self.flows_by_lane).enumerate() {
-            let mut sum = lane.untracked_sum();
-            sum.add(*flows);
-            if sum != lane.count {
-                self.faults.push(Fault::Identity {
-                    lane: Lane(number as u8),
-                    totals: lane.count,
-                    parts: sum,
-                });
-            }
-        }
-    }
-
-    fn ethertypes(&self) -> Vec<(u16, Count)> {
-        let mut ethertypes: Vec<(u16, Count)> = Vec::new();
-        for (kind, count) in self.sources.iter().flat_map(|source| &source.cut.ethertypes) {
-            match ethertypes.iter_mut().find(|(known, _)| known == kind) {
-                Some((_, sum)) => sum.add(*count),
-                None => ethertypes.push((*kind, *count)),
-            }
-        }
-        ethertypes.sort_unstable_by_key(|(kind, count)| (std::cmp::Reverse(count.bytes), *kind));
-        ethertypes
-    }
-
-    fn ring_totals(&self) -> Vec<RingFigures> {
-        let mut sums: Vec<RingFigures> = Vec::new();
-        for ring in self.sources.iter().flat_map(|source| &source.cut.rings) {
-            match sums.iter_mut().find(|sum| sum.link == ring.link) {
-                Some(sum) => sum.add(ring),
-                None => sums.push(*ring),
-            }
-        }
-        sums
     }
 
     /// Moments that all workers have noted; the others wait for the next
@@ -531,22 +496,6 @@ impl Aggregator {
         marks
     }
 
-    fn table_totals(&self) -> TableStats {
-        let mut sum = TableStats::default();
-        for stats in self.sources.iter().map(|source| &source.cut.table) {
-            sum.entries += stats.entries;
-            sum.active += stats.active;
-            sum.half_open += stats.half_open;
-            sum.opened += stats.opened;
-            sum.closed += stats.closed;
-            sum.evicted += stats.evicted;
-            sum.events_lost += stats.events_lost;
-            sum.unreported += stats.unreported;
-            sum.unreported_count.add(stats.unreported_count);
-        }
-        sum
-    }
-
     fn interfaces(&mut self, totals: &[LaneTotals], rings: &[RingFigures]) -> Vec<InterfaceFigures> {
         let used = totals.iter().rposition(|lane| lane.frames > 0).map_or(0, |at| at / 2 + 1);
         let rings_used = rings.iter().map(|ring| ring.link as usize + 1).max().unwrap_or(0);
@@ -564,6 +513,7 @@ impl Aggregator {
                     interval: [total[0].since(&before[0]), total[1].since(&before[1])],
                     total,
                     missing_bytes,
+                    handshakes: self.openings.tell(link as u8),
                     averages: self.histories[link].averages(&self.calendar),
                     capture_interval: capture_since(&now, &then),
                     capture: capture_since(&now, &RingFigures::default()),
@@ -599,16 +549,4 @@ fn capture_since(now: &RingFigures, then: &RingFigures) -> CaptureFigures {
 fn views_of(views: &Views) -> impl Iterator<Item = (bool, &view::View)> {
     let all = views.rows.iter().map(|view| (false, view));
     all.chain(views.link_rows.iter().map(|view| (true, view)))
-}
-
-fn difference(now: &TableStats, then: &TableStats) -> TableStats {
-    TableStats {
-        opened: now.opened - then.opened,
-        closed: now.closed - then.closed,
-        evicted: now.evicted - then.evicted,
-        events_lost: now.events_lost - then.events_lost,
-        unreported: now.unreported - then.unreported,
-        unreported_count: now.unreported_count.since(&then.unreported_count),
-        ..*now
-    }
 }

@@ -7,6 +7,7 @@
 //! pruned to the largest, as no view asks for more.
 
 use super::group::{GroupIds, Groups};
+use super::hidden::HiddenSums;
 use super::window::{Averages, Calendar, Histories, NO_HISTORY};
 use crate::capture::{Lane, LinkId};
 use crate::flow::detail::LaneCount;
@@ -37,6 +38,8 @@ pub(super) struct RowState {
     listed: u32,
     pub lanes: [u8; 2],
     pub marks: u16,
+    /// Link-layer addresses by sender.
+    pub pairs: [u16; 2],
     pub state: Option<TcpState>,
     pub client_second: bool,
     pub live: bool,
@@ -53,6 +56,7 @@ impl Default for RowState {
             listed: 0,
             lanes: [NO_LANE; 2],
             marks: 0,
+            pairs: [0; 2],
             state: None,
             client_second: false,
             live: false,
@@ -91,8 +95,24 @@ pub(super) struct Rows {
     prune_at: usize,
     /// Ended rows of the interval that were pruned; of them, those with packets in it.
     pub pruned: [u64; 2],
+    /// Flows that are in no list.
+    pub hidden: HiddenSums,
     /// Number of the interval; 0 is "never".
     interval: u32,
+}
+
+/// What a record tells besides counters, with the slot or the row that it is of.
+pub(super) enum Told<'a> {
+    /// A handshake is under way at the cut.
+    HalfOpen(u32, &'a RowState),
+    /// It is so no more.
+    Decided(u32),
+    /// What a TCP connection came to.
+    Ended(&'a RowState, &'a record::Ended),
+}
+
+fn is_half_open(state: Option<TcpState>) -> bool {
+    matches!(state, Some(TcpState::SynSent | TcpState::SynReceived))
 }
 
 /// A row whose flow has left the table in this interval.
@@ -181,19 +201,20 @@ impl Rows {
             kept: ENDED_KEPT,
             prune_at: 0,
             pruned: [0; 2],
+            hidden: HiddenSums::default(),
             interval: 0,
         }
     }
 
     /// Takes a buffer's records in.
-    /// `kept`: so many rows may be asked for. `on_end`: what a TCP connection came to.
+    /// `kept`: so many rows may be asked for. `hear`: what is told of connections besides.
     pub fn apply(
         &mut self,
         buffer: &mut Buffer,
         flows_by_lane: &mut [Count],
         groups: &mut Groups,
         kept: usize,
-        mut on_end: impl FnMut(&RowState, &record::Ended),
+        mut hear: impl FnMut(Told),
     ) {
         self.kept = kept.max(ENDED_KEPT);
         let mut keys = buffer.keys.iter();
@@ -209,7 +230,14 @@ impl Rows {
                 }
                 self.group_ids.forget(record.slot, groups);
                 let row = row_of(&mut self.rows, record.slot);
+                if is_half_open(row.state) {
+                    // Its last record may have found no room.
+                    hear(Told::Decided(record.slot));
+                }
                 *row = RowState { key, live: true, listed: row.listed, ..RowState::default() };
+                if self.hidden.has(record.marks) {
+                    self.hidden.meet();
+                }
             }
             let (counts, rest) = lanes.split_at((record.lane_count as usize).min(lanes.len()));
             lanes = rest;
@@ -218,11 +246,19 @@ impl Rows {
             {
                 account.lanes = counts.to_vec();
             }
+            let was_open = is_half_open(row_of(&mut self.rows, record.slot).state);
             self.apply_record(record, counts, flows_by_lane, groups);
-            if record.flags & flag::ENDED != 0
-                && let Some(ended) = ended.next()
-            {
-                on_end(row_of(&mut self.rows, record.slot), ended);
+            let ended = if record.flags & flag::ENDED != 0 { ended.next() } else { None };
+            let row = row_of(&mut self.rows, record.slot);
+            // At the end of the run all leave; what was under way then still is.
+            let goes_on = record.flags & flag::END == 0 || ended.is_some_and(|ended| ended.open);
+            if goes_on && is_half_open(row.state) {
+                hear(Told::HalfOpen(record.slot, row));
+            } else if was_open {
+                hear(Told::Decided(record.slot));
+            }
+            if let Some(ended) = ended {
+                hear(Told::Ended(row, ended));
             }
         }
     }
@@ -254,6 +290,7 @@ impl Rows {
         row.total = [0, 1].map(|side| Count { packets: record.packets[side], bytes: record.bytes[side] });
         row.lanes = record.lanes;
         row.marks = record.marks;
+        row.pairs = record.pairs;
         row.state = record.state;
         row.client_second = record.flags & flag::CLIENT_SECOND != 0;
         let row = *row;
@@ -269,7 +306,10 @@ impl Rows {
                 let lane = Lane(row.lanes[side]);
                 if gained.packets > 0 && lane.0 != NO_LANE {
                     flows_by_lane[lane.index()].add(gained);
-                    if groups.in_use() {
+                    groups.compare(&row, side, lane, *before, gained);
+                    if self.hidden.has(row.marks) {
+                        self.hidden.gain(lane, gained);
+                    } else if groups.in_use() {
                         let known = self.group_ids.of(slot, groups);
                         groups.gain(&row, side, lane, gained, known);
                     }
@@ -320,6 +360,11 @@ impl Rows {
             let gained = now.since(&then);
             if gained.packets > 0 && count.lane.0 != NO_LANE {
                 flows_by_lane[count.lane.index()].add(gained);
+                if self.hidden.has(row.marks) {
+                    self.hidden.gain(count.lane, gained);
+                    continue;
+                }
+                groups.compare(row, count.side as usize, count.lane, then, gained);
                 groups.gain_anew(row, count.side as usize, count.lane, gained);
             }
         }
@@ -335,6 +380,10 @@ impl Rows {
         }
         let row = *row;
         let lanes = if several { self.by_lane.remove(&slot) } else { None };
+        if self.hidden.has(row.marks) {
+            self.histories.release(row.history, slot);
+            return;
+        }
         self.ended.push(Ended { slot, row, lanes });
         if self.ended.len() >= self.prune_at.max(4 * self.kept) {
             self.prune();
@@ -402,10 +451,16 @@ impl Rows {
         let row = &self.rows[slot as usize];
         let several = row.marks & (mark::LANES[0] | mark::LANES[1]) != 0;
         let lanes = if several { self.by_lane.get(&slot) } else { None };
-        row.live.then(|| self.sight(slot, row, lanes))
+        (row.live && !self.hidden.has(row.marks)).then(|| self.sight(slot, row, lanes))
     }
 
-    fn each_ended(&self, mut each: impl FnMut(RowSight)) {
+    /// Whether any flow ended in the interval.
+    pub fn has_ended(&self) -> bool {
+        !self.ended.is_empty()
+    }
+
+    /// Every row whose flow ended in the interval, but for those that were pruned.
+    pub fn each_ended(&self, mut each: impl FnMut(RowSight)) {
         self.ended.iter().for_each(|one| each(self.sight(one.slot, &one.row, one.lanes.as_ref())));
     }
 
@@ -521,8 +576,9 @@ mod tests {
             packets: [packets, 0],
             bytes: [100 * packets, 0],
             last_ns: 0,
+            pairs: [0; 2],
         });
-        rows.apply(&mut buffer, &mut [Count::default(); 2], &mut Groups::new(false), 10, |_, _| {});
+        rows.apply(&mut buffer, &mut [Count::default(); 2], &mut Groups::new(false), 10, |_| {});
     }
 
     #[test]

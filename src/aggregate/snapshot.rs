@@ -1,8 +1,13 @@
 //! How things stood at one boundary: an immutable object that outputs read.
 
+use super::balance::SetFigures;
+use super::classes::ClassId;
 use super::culprit::Burst;
 use super::destination::Destinations;
+use super::flood::{Incomplete, Server};
+use super::hidden::Hidden;
 use super::millis::LinkSpreads;
+use super::openings::Openings;
 use super::watch::Handshakes;
 use super::window::Averages;
 use crate::capture::{Lane, LinkId};
@@ -40,6 +45,8 @@ pub struct Snapshot {
     pub rows_found: u64,
     /// Rows of each interface, by link number: its share of each.
     pub link_rows: Vec<Vec<Row>>,
+    /// What rows and accounts leave out, where they do.
+    pub hidden: Option<Hidden>,
     /// Flows that ended (with accounts), in the order of `connection` lines.
     pub accounts: Vec<Account>,
     /// Totals by lane where packet time passed a noted moment, all workers together.
@@ -57,15 +64,22 @@ pub struct Snapshot {
     pub accounts_lost: u64,
     /// Attempts to connect that were decided.
     pub handshakes: Handshakes,
+    /// Servers with most attempts that came to nothing since the start, most first;
+    /// behind them the rest that found no place, if there is any.
+    pub incomplete: Vec<(Server, Incomplete)>,
     /// Connections by destination, where they are asked for.
     pub destinations: Option<Destinations>,
     /// How milliseconds were filled, by link number: of the interval and since
     /// the start, each received and sent. Empty where they are not looked at.
     pub spreads: Vec<LinkSpreads>,
+    /// Interfaces side by side.
+    pub balances: Vec<SetFigures>,
     /// Bursts that are over, in the order of their beginning.
     pub bursts: Vec<Burst>,
     /// Bursts since the start that could not be told of: too many at once.
     pub bursts_lost: u64,
+    /// Rows of the whole run, where they are asked for, in the last snapshot.
+    pub run_rows: Option<RunRows>,
     /// What must not be.
     pub faults: Vec<Fault>,
     /// The last snapshot of the run.
@@ -78,6 +92,18 @@ impl Snapshot {
         let both = |one: &InterfaceFigures| one.total[0].count.packets + one.total[1].count.packets;
         self.interfaces.iter().map(both).sum()
     }
+}
+
+/// Rows by what they had since the start, those of flows that are gone too: of all
+/// interfaces together, or of each.
+#[derive(Clone, Debug, Default)]
+pub struct RunRows {
+    /// Of all together.
+    pub rows: Vec<Row>,
+    /// How many those were chosen from.
+    pub found: u64,
+    /// Of each interface, by link number.
+    pub link_rows: Vec<Vec<Row>>,
 }
 
 /// Something that is a defect, not a loss.
@@ -110,6 +136,8 @@ pub struct InterfaceFigures {
     pub total: [LaneTotals; 2],
     /// TCP payload that was acknowledged and never seen: of the interval, since the start.
     pub missing_bytes: [u64; 2],
+    /// Handshakes whose SYN passed it: of the interval, since the start.
+    pub handshakes: [Openings; 2],
     /// Averages over the last seconds, and peaks: received, sent.
     pub averages: Averages,
     /// Rings, of the interval.
@@ -146,6 +174,8 @@ pub enum RowName {
     Destination(IpAddr),
     /// IP protocol and port of the server.
     Port(u8, u16),
+    /// A class of traffic.
+    Class(ClassId),
     /// An interface.
     Interface(LinkId),
 }

@@ -17,6 +17,8 @@ pub enum Grouping {
     Destination,
     /// Protocol and server's port.
     Port,
+    /// A class of traffic, see [`super::classes`].
+    Class,
     /// An interface.
     Interface,
 }

@@ -18,7 +18,7 @@ use crate::flow::key::FlowKey;
 use crate::flow::record::{Outcome, Session};
 use arc_swap::ArcSwap;
 use hdrhistogram::Histogram;
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -50,7 +50,7 @@ impl Network {
     }
 
     /// Whether it has that end of a flow.
-    fn has(&self, key: &FlowKey, side: usize) -> bool {
+    pub(super) fn has(&self, key: &FlowKey, side: usize) -> bool {
         let [high, low] = key.end(side).address;
         let bits = u128::from(high) << 64 | u128::from(low);
         key.is_ipv6() == self.ipv6 && bits & self.mask == self.bits
@@ -79,15 +79,15 @@ pub struct Term {
 
 impl Term {
     /// `here`: whether client and server may be here.
-    fn fits(&self, session: &Session, here: [bool; 2]) -> bool {
-        let client = usize::from(session.client_second);
+    fn fits(&self, key: &FlowKey, client_second: bool, here: [bool; 2]) -> bool {
+        let client = usize::from(client_second);
         let far = match self.here {
             Side::Client => 1 - client,
             Side::Server => client,
         };
         here[self.here as usize]
-            && (self.ports.is_empty() || self.ports.contains(&session.key.end(1 - client).port))
-            && self.network.is_none_or(|network| network.has(&session.key, far))
+            && (self.ports.is_empty() || self.ports.contains(&key.end(1 - client).port))
+            && self.network.is_none_or(|network| network.has(key, far))
     }
 }
 
@@ -240,6 +240,15 @@ pub struct WatchFigures {
     pub interval: Tally,
     /// Since the start.
     pub total: Tally,
+    /// Handshakes that are neither finished nor failed, at the interval's end.
+    pub half_open: u64,
+}
+
+impl WatchFigures {
+    /// Whether it has a line for the interval.
+    pub fn has_line(&self) -> bool {
+        self.half_open > 0 || !self.interval.is_empty()
+    }
 }
 
 /// A session, and which watches have it.
@@ -276,18 +285,53 @@ impl Handshakes {
     }
 }
 
+/// Latencies that grow, for their percentiles.
+pub(super) struct Latencies {
+    /// None only if the crate refused its constants.
+    histogram: Option<Histogram<u64>>,
+    max_us: u64,
+}
+
+impl Latencies {
+    /// None yet; its memory is taken at once.
+    pub fn new() -> Latencies {
+        Latencies { histogram: Histogram::new_with_bounds(1, u64::from(u32::MAX), DIGITS).ok(), max_us: 0 }
+    }
+
+    /// One more, µs.
+    pub fn add(&mut self, us: u32) {
+        let us = u64::from(us);
+        self.max_us = self.max_us.max(us);
+        if let Some(histogram) = &mut self.histogram {
+            histogram.saturating_record(us);
+        }
+    }
+
+    /// None where there are none.
+    pub fn told(&self) -> Option<Latency> {
+        let histogram = self.histogram.as_ref().filter(|histogram| !histogram.is_empty())?;
+        let below = |share| histogram.value_at_quantile(share).min(self.max_us);
+        Some(Latency { p50_us: below(0.5), p95_us: below(0.95), p99_us: below(0.99), max_us: self.max_us })
+    }
+
+    /// There are none any more.
+    pub fn clear(&mut self) {
+        self.max_us = 0;
+        if let Some(histogram) = &mut self.histogram {
+            histogram.reset();
+        }
+    }
+}
+
 /// A tally that grows.
 struct Count {
     tally: Tally,
-    /// None only if the crate refused its constants.
-    latencies: Option<Histogram<u64>>,
-    max_us: u64,
+    latencies: Latencies,
 }
 
 impl Count {
     fn new() -> Count {
-        let latencies = Histogram::new_with_bounds(1, u64::from(u32::MAX), DIGITS).ok();
-        Count { tally: Tally::default(), latencies, max_us: 0 }
+        Count { tally: Tally::default(), latencies: Latencies::new() }
     }
 
     fn add(&mut self, session: &Session) {
@@ -306,30 +350,18 @@ impl Count {
         tally.sessions_with_synack_retransmitted += u64::from(session.synack_retransmitted > 0);
         // With data in the last ACK the client may have waited for what to say.
         if let Some(us) = session.connect_us.filter(|_| !session.ack_with_data) {
-            let us = u64::from(us);
-            self.max_us = self.max_us.max(us);
-            if let Some(latencies) = &mut self.latencies {
-                latencies.saturating_record(us);
-            }
+            self.latencies.add(us);
         }
     }
 
     /// With its percentiles.
     fn told(&self) -> Tally {
-        let latencies = self.latencies.as_ref().filter(|latencies| !latencies.is_empty());
-        let connect = latencies.map(|latencies| {
-            let below = |share| latencies.value_at_quantile(share).min(self.max_us);
-            Latency { p50_us: below(0.5), p95_us: below(0.95), p99_us: below(0.99), max_us: self.max_us }
-        });
-        Tally { connect, ..self.tally }
+        Tally { connect: self.latencies.told(), ..self.tally }
     }
 
     fn clear(&mut self) {
         self.tally = Tally::default();
-        self.max_us = 0;
-        if let Some(latencies) = &mut self.latencies {
-            latencies.reset();
-        }
+        self.latencies.clear();
     }
 }
 
@@ -339,6 +371,7 @@ struct Sums {
     total: Count,
     /// The total as it was told last: percentiles of a silent watch are not found anew.
     told: Tally,
+    half_open: u64,
 }
 
 /// Sorts sessions into watches.
@@ -347,6 +380,9 @@ pub(super) struct Watcher {
     watches: Watches,
     here: Arc<Here>,
     sums: Vec<Sums>,
+    /// Watches of the handshakes that were under way at their worker's last cut,
+    /// by worker and slot.
+    half_open: HashMap<(usize, u32), u64>,
     elsewhere: u64,
     unplaced: u64,
     sessions: Vec<Watched>,
@@ -357,7 +393,8 @@ impl Watcher {
     /// These watches, by what is here.
     pub fn new(mut watches: Watches, here: Arc<Here>) -> Watcher {
         watches.named.truncate(u64::BITS as usize);
-        let sums = || Sums { interval: Count::new(), total: Count::new(), told: Tally::default() };
+        let sums =
+            || Sums { interval: Count::new(), total: Count::new(), told: Tally::default(), half_open: 0 };
         let sums = watches.named.iter().map(|_| sums()).collect();
         Watcher { watches, here, sums, ..Watcher::default() }
     }
@@ -368,23 +405,15 @@ impl Watcher {
             return;
         }
         for session in sessions {
-            let ends = self.here.ends(&session.key, session.client_second, session.lanes);
-            let here = ends.unwrap_or([true; 2]);
-            let fits = |term: &Term| term.fits(session, here);
-            if self.watches.excluded.iter().any(fits) {
+            let Some((bits, placed)) = self.place(&session.key, session.client_second, session.lanes) else {
                 continue;
-            }
-            let mut bits = 0;
-            let watches = self.watches.named.iter().zip(&mut self.sums);
-            for (number, (_, sums)) in
-                watches.enumerate().filter(|(_, (watch, _))| watch.terms.iter().any(fits))
-            {
-                bits |= 1 << number;
+            };
+            each_bit(&mut self.sums, bits, |sums| {
                 sums.interval.add(session);
                 sums.total.add(session);
-            }
+            });
             self.elsewhere += u64::from(bits == 0);
-            self.unplaced += u64::from(ends.is_none());
+            self.unplaced += u64::from(!placed);
             // A flood that a full table turns out would else be told one by one.
             if self.watches.sessions && session.outcome != Outcome::Evicted {
                 match self.sessions.len() < most {
@@ -392,6 +421,38 @@ impl Watcher {
                     false => self.sessions_lost += 1,
                 }
             }
+        }
+    }
+
+    /// Watches of a handshake, a bit for each, and whether it is known which end is
+    /// here. None where it is excluded.
+    fn place(&self, key: &FlowKey, client_second: bool, lanes: [u8; 2]) -> Option<(u64, bool)> {
+        let ends = self.here.ends(key, client_second, lanes);
+        let here = ends.unwrap_or([true; 2]);
+        let fits = |term: &Term| term.fits(key, client_second, here);
+        if self.watches.excluded.iter().any(fits) {
+            return None;
+        }
+        let named = self.watches.named.iter().enumerate();
+        let fitting = named.filter(|(_, watch)| watch.terms.iter().any(fits));
+        Some((fitting.fold(0, |bits, (number, _)| bits | 1 << number), ends.is_some()))
+    }
+
+    /// At its worker's cut a handshake is under way; `flow`: worker and slot.
+    pub fn open(&mut self, flow: (usize, u32), key: &FlowKey, client_second: bool, lanes: [u8; 2]) {
+        if self.watches.named.is_empty() || self.half_open.contains_key(&flow) {
+            return;
+        }
+        if let Some((bits, _)) = self.place(key, client_second, lanes) {
+            self.half_open.insert(flow, bits);
+            each_bit(&mut self.sums, bits, |sums| sums.half_open += 1);
+        }
+    }
+
+    /// It is so no more.
+    pub fn close(&mut self, flow: (usize, u32)) {
+        if let Some(bits) = self.half_open.remove(&flow) {
+            each_bit(&mut self.sums, bits, |sums| sums.half_open = sums.half_open.saturating_sub(1));
         }
     }
 
@@ -403,7 +464,7 @@ impl Watcher {
                 sums.told = sums.total.told();
                 sums.interval.clear();
             }
-            WatchFigures { name: watch.name.clone(), interval, total: sums.told }
+            WatchFigures { name: watch.name.clone(), interval, total: sums.told, half_open: sums.half_open }
         };
         let mut sessions = std::mem::take(&mut self.sessions);
         sessions.sort_by_cached_key(|watched| session_order(&watched.session));
@@ -415,6 +476,12 @@ impl Watcher {
             sessions_lost: std::mem::take(&mut self.sessions_lost),
         }
     }
+}
+
+/// What is done to the sums of each watch in `bits`.
+fn each_bit(sums: &mut [Sums], bits: u64, mut act: impl FnMut(&mut Sums)) {
+    let set = |number: usize| bits.checked_shr(number as u32).unwrap_or(0) & 1 == 1;
+    sums.iter_mut().enumerate().filter(|(number, _)| set(*number)).for_each(|(_, sums)| act(sums));
 }
 
 /// Order of `session` lines: end, start, then client and server.

@@ -15,17 +15,21 @@
 //! Sources: Documentation/networking/bonding.rst, Documentation/ABI/testing/
 //! sysfs-class-net*, include/uapi/linux/if_link.h, rtnetlink(7).
 
+mod churn;
 mod counters;
 mod events;
 mod netlink;
 mod select;
 mod sizing;
+mod sockets;
 mod sysfs;
 
+pub use churn::Churn;
 pub use counters::{CounterReader, Counters};
 pub use events::{EventSource, LinkEvent};
 pub use select::{Selection, Watch, select};
 pub use sizing::{memory_bytes, permission_message, ring_bytes};
+pub use sockets::listening_sockets;
 
 use super::{LINKS_MAX, LinkType};
 use std::collections::HashSet;
@@ -120,6 +124,9 @@ pub struct Link {
     /// an error, down). A virtual device may pretend one (veth: 10 Gbit/s), see
     /// [`Link::line_speed`].
     pub speed_bits_per_second: Option<u64>,
+    /// Whether both ways are used at once; half-duplex lines have collisions.
+    /// `None`: not known, see the speed.
+    pub full_duplex: Option<bool>,
     /// Whether hardware (or a hypervisor's) stands behind it.
     pub physical: bool,
     /// Administratively up (IFF_UP).
@@ -223,6 +230,8 @@ pub struct Slave {
     pub link_failures: Option<u32>,
     /// Its own address: bonded, it carries the bond's.
     pub permanent_mac: Option<[u8; 6]>,
+    /// Whether LACP comes to rest on it (802.3ad).
+    pub churn: Option<Churn>,
 }
 
 /// What went wrong with interfaces.

@@ -347,10 +347,6 @@ mod tests {
             ("-b", "-b is not in this version: leave it out, for text has no bars"),
             ("-nb", "-b is not in this version: leave it out, for text has no bars"),
             (
-                "-d",
-                "-d is not in this version: leave it out; connections that were open before are shown too",
-            ),
-            (
                 "-u nobody",
                 "-u nobody is not in this version: start fullcount as that user, after setcap cap_net_raw=ep on the program",
             ),
@@ -368,12 +364,7 @@ mod tests {
             ),
             ("--fast", "--fast is not in this version: type --interval 0.1 for ten reports a second"),
             ("-o tui", "-o tui is not in this version: type -o text for a table at every interval"),
-            (
-                "--by class",
-                "--by class is not in this version: type --by port, or count one class at a time with a filter",
-            ),
             ("--sort=latency", "--sort latency is not in this version: type --sort rate, bytes or packets"),
-            ("why", "fullcount why is not in this version: type --duration 30 to see what fills the link"),
             (
                 "-i eth0 demo",
                 "fullcount demo is not in this version: type -r FILE, which needs no privileges",

@@ -26,7 +26,6 @@ const fn valued(long: &'static str, short: Option<char>, now: &'static str) -> L
 /// tcptrack's `-r` too.
 pub(super) const LINGER: &str = "leave it out, for a connection is shown in the interval in which it closed, and has a line with --connections";
 const NO_CUT: &str = "cut the file before, as with editcap -A TIME -B TIME, and read it with -r";
-const NO_NAMES: &str = "leave it out, for addresses and ports are shown as numbers";
 const NO_CONFIG: &str = "type the options on the command line, or put them into a shell alias";
 
 /// Options.
@@ -36,18 +35,12 @@ pub(super) const OPTIONS: &[Later] = &[
     valued("checksum", None, "leave it out, for every frame counts whatever its checksums"),
     flag("decap", None, "leave it out, for tunnels are counted by their outer addresses"),
     flag("fast", None, "type --interval 0.1 for ten reports a second"),
-    valued("report", None, "redirect the output, as in fullcount -o json > FILE"),
     flag("", Some('b'), "leave it out, for text has no bars"),
     valued("", Some('m'), "leave it out, for text has no bars to scale"),
-    valued("names", None, NO_NAMES),
-    valued("classes", None, "type --by port, or count one class at a time with a filter"),
     flag("anonymize", None, "addresses are printed as they are, so replace them in the output"),
-    valued("highlight", None, "leave it out, or pick lines out of -o json"),
-    flag("no-color", None, "leave it out, for text has no colours"),
     valued("replay", None, "type -r FILE, which reads as fast as it can"),
     valued("since", None, NO_CUT),
     valued("until", None, NO_CUT),
-    flag("new-only", Some('d'), "leave it out; connections that were open before are shown too"),
     valued("linger", None, LINGER),
     valued("metrics", None, "type --socket PATH, and let a script ask there with fullcount stat --json"),
     valued("user", Some('u'), "start fullcount as that user, after setcap cap_net_raw=ep on the program"),
@@ -64,14 +57,12 @@ pub(super) fn find(long: &str) -> Option<&'static Later> {
 /// Values of options that are there: option, value, what to do now.
 pub(super) const VALUES: &[(&str, &str, &str)] = &[
     ("output", "tui", "type -o text for a table at every interval"),
-    ("by", "class", "type --by port, or count one class at a time with a filter"),
     ("sort", "latency", "type --sort rate, bytes or packets"),
     ("sort", "failures", "type --sort rate, bytes or packets"),
 ];
 
 /// First words that will be subcommands.
 pub(super) const SUBCOMMANDS: &[(&str, &str)] = &[
-    ("why", "type --duration 30 to see what fills the link"),
     ("attach", "start a second fullcount, which does not disturb the first"),
     ("check", "type -o json --duration 10 and test the figures of the last line"),
     ("doctor", "type -o json --duration 1, whose first line says what was opened"),

@@ -10,10 +10,12 @@ use std::path::{Path, PathBuf};
 
 use super::{Arguments, UsageError, values, watch};
 use crate::config::{
-    Bursts, By, Config, DEFAULT_MAX_FLOWS, DEFAULT_SNAPLEN, DEFAULT_TOP, Input, OutputMode, SECOND_NS, Sort,
-    Unit,
+    Bursts, By, Config, DEFAULT_MAX_FLOWS, DEFAULT_SNAPLEN, DEFAULT_TOP, Highlight, Input, OutputMode,
+    Report, SECOND_NS, Sort, Unit,
 };
 
+/// How long `why` looks at interfaces.
+const WHY_NS: u64 = 30 * SECOND_NS;
 /// Shortest time between two reports.
 const MIN_INTERVAL_NS: u64 = SECOND_NS / 10;
 /// Longest time that any option takes: a year of 366 days.
@@ -30,8 +32,15 @@ const MAX_RING_MIB: u64 = 1 << 20;
 const MAX_ENTRIES: u64 = u32::MAX as u64 - 1;
 
 /// Checks all options and fills in defaults.
-pub(super) fn resolve(typed: Arguments, file_exists: &dyn Fn(&Path) -> bool) -> Result<Config, UsageError> {
+pub(super) fn resolve(
+    typed: Arguments,
+    why: bool,
+    file_exists: &dyn Fn(&Path) -> bool,
+) -> Result<Config, UsageError> {
     contradictions(&typed)?;
+    if why {
+        only_a_paragraph(&typed)?;
+    }
     let seconds = |option, text: &Option<String>| {
         text.as_deref()
             .map(|text| time(option, text, 1, "seconds above 0 up to 31622400 (366 days), such as 60 or 0.5"))
@@ -39,7 +48,7 @@ pub(super) fn resolve(typed: Arguments, file_exists: &dyn Fn(&Path) -> bool) -> 
     };
     let output = match (typed.output, typed.text) {
         (Some(mode), _) => mode,
-        (None, false) if typed.log_file.is_some() => OutputMode::Json,
+        (None, false) if typed.log_file.is_some() && !why => OutputMode::Json,
         (None, _) => OutputMode::Text,
     };
     let workers = optional("--workers", &typed.workers, 1, MAX_WORKERS, "a number from 1 to 256")?;
@@ -67,7 +76,10 @@ pub(super) fn resolve(typed: Arguments, file_exists: &dyn Fn(&Path) -> bool) -> 
             )?,
             None => SECOND_NS,
         },
-        duration_ns: seconds("--duration", &typed.duration)?,
+        duration_ns: match seconds("--duration", &typed.duration)? {
+            None if why && typed.read.is_empty() => Some(WHY_NS),
+            asked => asked,
+        },
         count: optional("--count", &typed.count, 1, u64::MAX, "a number of packets from 1")?,
         top: top.and_then(|n| usize::try_from(n).ok()).unwrap_or(DEFAULT_TOP),
         by: typed.by.unwrap_or(By::Connection),
@@ -76,6 +88,7 @@ pub(super) fn resolve(typed: Arguments, file_exists: &dyn Fn(&Path) -> bool) -> 
         connections: typed.connections,
         active_timeout_ns: seconds("--active-timeout", &typed.active_timeout)?,
         unit: if typed.bytes { Unit::Bytes } else { Unit::Bits },
+        new_only: typed.new_only,
         handshake_timeout_ns: seconds("--timeout", &typed.timeout)?.unwrap_or(60 * SECOND_NS),
         icmp: !typed.no_icmp,
         bursts: bursts(&typed)?,
@@ -88,7 +101,13 @@ pub(super) fn resolve(typed: Arguments, file_exists: &dyn Fn(&Path) -> bool) -> 
                 .map(String::as_str),
         )?,
         input: input(typed.interface, &typed.read, file_exists)?,
+        report: report(typed.report, typed.log_file.as_deref())?,
         log_file: typed.log_file,
+        classes: typed.classes,
+        why,
+        names: typed.names,
+        highlights: highlights(&typed.highlight)?,
+        no_color: typed.no_color,
         socket: typed.socket,
     })
 }
@@ -113,6 +132,21 @@ fn bursts(typed: &Arguments) -> Result<Bursts, UsageError> {
     })
 }
 
+/// `why` prints nothing else.
+fn only_a_paragraph(typed: &Arguments) -> Result<(), UsageError> {
+    let other = match typed {
+        Arguments { output: Some(OutputMode::Json), .. } => "-o json",
+        Arguments { output: Some(OutputMode::Text), .. } => "-o text",
+        Arguments { text: true, .. } => "-t",
+        _ => return Ok(()),
+    };
+    Err(UsageError::Contradiction {
+        first: "why".into(),
+        second: other.into(),
+        advice: "why prints a paragraph, so leave one out; --log-file FILE has JSON lines beside it",
+    })
+}
+
 /// Refuses options that cannot be meant together.
 fn contradictions(typed: &Arguments) -> Result<(), UsageError> {
     let refuse = |first: &'static str, second: &'static str, advice| {
@@ -133,6 +167,7 @@ fn contradictions(typed: &Arguments) -> Result<(), UsageError> {
         Some(By::Host) => Some("--by host"),
         Some(By::Destination) => Some("--by destination"),
         Some(By::Interface) => Some("--by interface"),
+        Some(By::Class) => Some("--by class"),
         Some(By::Connection | By::Port) | None => None,
     };
     if let (true, Some(by)) = (typed.ports, without_ports) {
@@ -143,6 +178,9 @@ fn contradictions(typed: &Arguments) -> Result<(), UsageError> {
     }
     if !typed.allow.is_empty() && typed.by != Some(By::Destination) {
         return Err(UsageError::Needs { option: "--allow", needed: "--by destination" });
+    }
+    if typed.by == Some(By::Class) && typed.classes.is_none() {
+        return Err(UsageError::Needs { option: "--by class", needed: "--classes FILE" });
     }
     Ok(())
 }
@@ -247,6 +285,45 @@ fn allowed(typed: &[String]) -> Result<Vec<(std::net::IpAddr, Option<u16>)>, Usa
         })
     };
     typed.iter().map(server).collect()
+}
+
+/// JSON lines for a name that ends so, else text.
+fn report(typed: Option<PathBuf>, log_file: Option<&Path>) -> Result<Option<Report>, UsageError> {
+    let Some(path) = typed else { return Ok(None) };
+    if path.file_name().is_none() || path.as_os_str() == "-" {
+        return Err(UsageError::BadValue {
+            option: "--report".into(),
+            value: path.to_string_lossy().into_owned(),
+            wants: "the name of a file: report.json for JSON lines, any other for text".into(),
+        });
+    }
+    if log_file == Some(path.as_path()) {
+        let advice = "one would replace the other, so name two files";
+        let (first, second) = ("--report".into(), "--log-file".into());
+        return Err(UsageError::Contradiction { first, second, advice });
+    }
+    let end = path.extension().map(|end| end.to_ascii_lowercase());
+    let is_json = end.is_some_and(|end| end == "json" || end == "jsonl");
+    let mode = if is_json { OutputMode::Json } else { OutputMode::Text };
+    Ok(Some(Report { path, mode }))
+}
+
+fn highlights(typed: &[String]) -> Result<Vec<Highlight>, UsageError> {
+    let highlight = |text: &String| {
+        let (column, behind) = text.split_at(text.find(['=', '<'])?);
+        let value = behind.get(1..).unwrap_or_default().trim();
+        let below = behind.starts_with('<');
+        let parts = !column.trim().is_empty() && !value.is_empty();
+        parts.then(|| Highlight { column: column.trim().to_owned(), below, value: value.to_owned() })
+    };
+    let checked = |text: &String| {
+        highlight(text).ok_or_else(|| UsageError::BadValue {
+            option: "--highlight".into(),
+            value: text.clone(),
+            wants: "COLUMN=VALUE, such as connect=100ms, or 'COLUMN<VALUE', such as 'answered<90%'".into(),
+        })
+    };
+    typed.iter().map(checked).collect()
 }
 
 fn cpus(typed: Option<&str>) -> Result<Vec<usize>, UsageError> {

@@ -506,7 +506,7 @@ proptest! {
             _ => DirectionRule::Networks(vec![("128.0.0.0".parse().expect("an address"), 1)].into()),
         };
         let mut decoder = Decoder::new(Vec::new(), VlanStacks::default());
-        decoder.set_link(3, LinkContext { group: 5, rule, second_copy, from_file });
+        decoder.set_link(3, LinkContext { group: 5, rule, second_copy, from_file, shares_load: second_copy });
         let types = [
             LinkType::Ethernet, LinkType::LinuxSll, LinkType::LinuxSll2, LinkType::RawIp, LinkType::Null,
             LinkType::Loop, LinkType::Other(other),

@@ -19,6 +19,8 @@ pub struct Beside {
     pub rst: [u8; 2],
     /// Segments in a row whose numbers no window reaches.
     pub implausible: [u8; 2],
+    /// Link-layer addresses of what a sender sent first, [`crate::decode::pairs`].
+    pub pairs: [u16; 2],
 }
 
-const _: () = assert!(size_of::<Beside>() == 20);
+const _: () = assert!(size_of::<Beside>() == 24);

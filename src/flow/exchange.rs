@@ -142,6 +142,7 @@ pub(super) fn ended(entry: &Entry, details: &Details, reason: EndReason) -> Ende
     Ended {
         exchanges: entry.exchanges,
         begun: entry.marks & mark::ROLE_SYN != 0,
+        midstream: entry.marks & mark::MIDSTREAM != 0,
         open: reason == EndReason::Open,
         reset: entry.side(0, state::RST) || entry.side(1, state::RST),
         client_closed: closed && by_client,

@@ -14,6 +14,7 @@ pub mod handshake;
 pub mod idle;
 pub mod index;
 pub mod key;
+pub mod listen;
 pub mod prefetch;
 pub mod record;
 mod rtt;

@@ -95,6 +95,8 @@ pub struct Record {
     pub bytes: [u64; 2],
     /// Time of the last packet, ns.
     pub last_ns: u64,
+    /// Link-layer addresses by sender, [`crate::decode::pairs`].
+    pub pairs: [u16; 2],
 }
 
 const _: () = assert!(size_of::<Record>() == 56);
@@ -260,6 +262,8 @@ pub struct FlowExchange {
     pub client_second: bool,
     /// Lane in force by sender.
     pub lanes: [u8; 2],
+    /// Its start was not seen.
+    pub midstream: bool,
     /// How long it took.
     pub exchange: Exchange,
 }
@@ -271,6 +275,8 @@ pub struct Ended {
     pub exchanges: u32,
     /// Its SYN was seen.
     pub begun: bool,
+    /// Neither its SYN nor its SYN/ACK was seen.
+    pub midstream: bool,
     /// It was open still when the run ended.
     pub open: bool,
     /// An end reset it.

@@ -32,17 +32,20 @@ use super::exchange;
 use super::idle::{Class, IdleLists};
 use super::index::Index;
 use super::key::FlowKey;
+use super::listen::Listeners;
 use super::prefetch;
 use super::record::{Account, EndReason, Record, Sink, TcpAccount, flag};
 use super::segment::{estimate, tells_of_segments};
 use super::tcp::{self, Fate, TcpState};
 use super::track::{self, Events, Track};
 use crate::capture::sys::memory::{LargeVec, Reading};
+use crate::decode::pairs::UNKNOWN;
 use crate::decode::{Kind, Packet, protocol};
 use crate::meter::journal::{Journal, NOTES};
 use crate::meter::loss::Reason;
 use crate::meter::totals::{Count, LaneTotals, Totals};
 use decided::tcp_account;
+use std::sync::Arc;
 
 /// Packets that go through together.
 pub const BATCH: usize = 32;
@@ -118,6 +121,8 @@ pub struct FlowTable {
     boundary_ns: u64,
     /// Raised where the capture lost something: an attempt that was open then is no failure.
     loss_epoch: u32,
+    /// Who listens on this machine, for connections that are met in their middle.
+    listeners: Arc<Listeners>,
     /// Active time-outs that each slot's flow has been reported for; empty where none are asked for.
     reported: Vec<u64>,
     /// Every record of the cut under way has its values of the boundary.
@@ -126,6 +131,8 @@ pub struct FlowTable {
     cutting: bool,
     sweeping: bool,
     stats: TableStats,
+    /// Some flow's link-layer addresses are known.
+    pairs_known: bool,
     journal: Journal,
 }
 
@@ -156,11 +163,13 @@ impl FlowTable {
             written: 0,
             boundary_ns: 0,
             loss_epoch: 0,
+            listeners: Arc::default(),
             reported: Vec::with_capacity(if config.reports_active() { flows_max } else { 0 }),
             cut_whole: true,
             cutting: false,
             sweeping: true,
             stats: TableStats::default(),
+            pairs_known: false,
             journal: Journal::new(NOTES),
             config,
         }
@@ -185,10 +194,9 @@ impl FlowTable {
         self.loss_epoch = self.loss_epoch.wrapping_add(1);
     }
 
-    /// From here on nothing ends by its idle limit but when its next packet
-    /// comes: for a file whose time stepped back.
-    pub fn stop_sweeping(&mut self) {
-        self.sweeping = false;
+    /// Who listens on this machine, from now on: no role that was told changes.
+    pub fn set_listeners(&mut self, listeners: Arc<Listeners>) {
+        self.listeners = listeners;
     }
 
     /// Counts a batch of at most [`BATCH`] packets, in order.
@@ -295,6 +303,10 @@ impl FlowTable {
         if entry.lanes[side] != packet.lane.0 || entry.marks & mark::LANES[side] != 0 {
             if entry.lanes[side] == NO_LANE {
                 entry.lanes[side] = packet.lane.0;
+                if packet.pair != UNKNOWN {
+                    self.beside[at].pairs[side] = packet.pair;
+                    self.pairs_known = true;
+                }
             } else if self
                 .details
                 .count_lane(entry, side, packet.lane, packet.segments as u64, packet.bytes as u64)
@@ -394,7 +406,7 @@ impl FlowTable {
         }
         let mut entry = Entry::new(packet.key, packet.time_ns);
         if packet.kind == Kind::Tcp {
-            tcp::begin(&mut entry, packet, self.loss_epoch);
+            tcp::begin(&mut entry, packet, self.loss_epoch, &self.listeners);
         } else {
             tcp::guess_roles(&mut entry, packet.reversed as usize);
         }
@@ -509,6 +521,7 @@ impl FlowTable {
             packets: [entry.packets(0), entry.packets(1)],
             bytes: [entry.sent[0].bytes, entry.sent[1].bytes],
             last_ns: entry.last,
+            pairs: if self.pairs_known { self.beside[slot as usize].pairs } else { [UNKNOWN; 2] },
         });
         if end.is_none() {
             entry.state &= !state::TOUCH_MASK;
@@ -565,21 +578,6 @@ impl FlowTable {
         let all = self.written == self.touched[list].len();
         self.cutting &= !all;
         all
-    }
-
-    /// The end of the run, at `now_ns`: hands over the accounts of everything that is left.
-    pub fn end_all<S: Sink>(&mut self, now_ns: u64, sink: &mut S) {
-        for slot in 0..self.entries.len() as u32 {
-            let entry = &self.entries[slot as usize];
-            if entry.marks & mark::FREE == 0 {
-                let class = class_of(entry);
-                // Without a sweep what has ended by its limit may still be here.
-                let ended = class == Class::Tombstone || self.idle.is_due(class, entry.last, now_ns);
-                let reason = if ended { reason_of(entry) } else { EndReason::Open };
-                self.conclude(slot, reason, now_ns, sink);
-                self.write(slot, Some(reason), sink);
-            }
-        }
     }
 
     /// Every flow in the table, for tests and sums.

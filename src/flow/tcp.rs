@@ -7,6 +7,7 @@
 //! §3.10.7; RFC 5961 §3, §4 (challenge ACKs); RFC 7413 (payload in a SYN).
 
 use super::entry::{Entry, mark, state};
+use super::listen::Listeners;
 use super::record::Outcome;
 use super::{handshake, rtt};
 use crate::decode::Packet;
@@ -135,7 +136,7 @@ pub fn is_stray(packet: &Packet) -> bool {
 /// Makes a new entry what its first segment says: roles, and what is known of
 /// the handshake. `advance` follows with the same segment.
 #[inline]
-pub(super) fn begin(entry: &mut Entry, packet: &Packet, loss_epoch: u32) {
+pub(super) fn begin(entry: &mut Entry, packet: &Packet, loss_epoch: u32, listeners: &Listeners) {
     let sender = packet.reversed as usize;
     handshake::begin(entry, loss_epoch);
     match packet.tcp_flags & (SYN | ACK) {
@@ -151,7 +152,13 @@ pub(super) fn begin(entry: &mut Entry, packet: &Packet, loss_epoch: u32) {
             entry.marks |= mark::MIDSTREAM;
             entry.state |= state::PROVEN;
             rtt::begin(entry);
-            guess_roles(entry, sender);
+            match listeners.server_of(&entry.key) {
+                Some(server) => {
+                    entry.marks |= mark::ROLE_LISTEN;
+                    set_client(entry, 1 - server);
+                }
+                None => guess_roles(entry, sender),
+            }
         }
     }
 }

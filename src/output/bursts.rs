@@ -3,10 +3,11 @@
 //! Knows bursts and words; the figures that JSON has too are computed here once.
 
 use super::Context;
-use super::figures::{has_ports, protocol_name, share};
+use super::columns::end;
+use super::figures::{protocol_name, share};
 use super::units::{duration, grouped, moment, number_of, percent_of, plain, rate};
 use crate::aggregate::culprit::{Burst, Culprit};
-use crate::capture::Direction;
+use crate::capture::{Direction, Lane};
 use crate::config::Unit;
 use crate::meter::bins::BIN_NS;
 use crate::meter::journal::FlowName;
@@ -16,8 +17,8 @@ use std::fmt::Write as _;
 const NAMED: usize = 3;
 
 /// `rx` or `tx`.
-pub fn direction(burst: &Burst) -> &'static str {
-    match burst.lane.direction() {
+pub fn word(lane: Lane) -> &'static str {
+    match lane.direction() {
         Direction::Rx => "rx",
         Direction::Tx => "tx",
     }
@@ -41,14 +42,10 @@ pub fn queue_seconds(burst: &Burst) -> Option<f64> {
 }
 
 /// A connection's ends, the client first.
-fn ends(flow: &FlowName) -> String {
-    let key = &flow.key;
+fn ends(flow: &FlowName, context: &Context) -> String {
     let client = usize::from(flow.client_second);
-    let end = |side: usize| match (key.ip(side), has_ports(key.protocol())) {
-        (address, false) => address.to_string(),
-        (address, true) => std::net::SocketAddr::new(address, key.end(side).port).to_string(),
-    };
-    format!("{} {} > {}", protocol_name(key.protocol()), end(client), end(1 - client))
+    let [client, server] = [client, 1 - client].map(|side| end(&flow.key, side, context));
+    format!("{} {client} → {server}", protocol_name(flow.key.protocol()))
 }
 
 /// The burst and who filled it, in two lines.
@@ -59,7 +56,7 @@ pub fn told(burst: &Burst, context: &Context, unit: Unit) -> String {
     let mut text = format!(
         "Burst on {} {} at {}: {}, {}{full}",
         plain(context.link_name(burst.lane.link())),
-        direction(burst),
+        word(burst.lane),
         moment(burst.from_ms.saturating_mul(BIN_NS)),
         duration(length_ms.saturating_mul(BIN_NS)),
         rate(mean_bits_per_second(burst), unit),
@@ -79,7 +76,7 @@ pub fn told(burst: &Burst, context: &Context, unit: Unit) -> String {
         number_of(burst.senders, "sender")
     );
     for culprit in burst.culprits.iter().take(NAMED) {
-        let _ = write!(text, "; {}", named(culprit, burst));
+        let _ = write!(text, "; {}", named(culprit, burst, context));
     }
     let known = burst.journal_bytes.saturating_sub(burst.unnamed.bytes);
     if known < burst.sums.bytes {
@@ -90,10 +87,10 @@ pub fn told(burst: &Burst, context: &Context, unit: Unit) -> String {
     text
 }
 
-fn named(culprit: &Culprit<FlowName>, burst: &Burst) -> String {
+fn named(culprit: &Culprit<FlowName>, burst: &Burst, context: &Context) -> String {
     let part = |part, whole| percent_of(part, whole).unwrap_or_else(|| String::from("-"));
     let share = part(culprit.count().bytes, burst.sums.bytes);
     let excess = part(culprit.excess_bytes, culprit.excess_of_all);
     let began = if culprit.began { ", begun in it" } else { "" };
-    format!("{}: {share} of the bytes, {excess} of what came on top{began}", ends(&culprit.who))
+    format!("{}: {share} of the bytes, {excess} of what came on top{began}", ends(&culprit.who, context))
 }

@@ -15,7 +15,6 @@ use crate::config::By;
 use crate::flow::key::FlowKey;
 use crate::flow::tcp::TcpState;
 use crate::meter::totals::LaneTotals;
-use std::net::IpAddr;
 
 /// What a cell needs besides what it is about.
 #[derive(Clone, Copy)]
@@ -92,7 +91,7 @@ impl Measure {
 
 /// A column of a table of `T`.
 pub struct Column<T: 'static> {
-    /// What docs call it.
+    /// What `--highlight` and JSON's `highlights` call it; columns that say one thing share it.
     pub name: &'static str,
     /// What its cells hold.
     pub measure: Measure,
@@ -108,6 +107,38 @@ pub struct Column<T: 'static> {
     pub shown: fn(&Sight) -> bool,
     /// A cell.
     pub cell: fn(&T, &Sight) -> String,
+    /// The figure in it, for comparison: bits per second, bytes, ns, per cent from 0 to 100, or
+    /// a number; None where it is not known and of words.
+    pub figure: fn(&T, &Over) -> Option<f64>,
+}
+
+/// What a figure needs besides what it is about.
+#[derive(Clone, Copy)]
+pub struct Over<'a> {
+    /// Facts.
+    pub context: &'a Context,
+    /// What rates are over, ns.
+    pub span_ns: u64,
+}
+
+impl<'a> Sight<'a> {
+    /// What figures need of it.
+    pub fn over(&self) -> Over<'a> {
+        Over { context: self.context, span_ns: self.span_ns }
+    }
+}
+
+pub(super) fn no_figure<T>(_: &T, _: &Over) -> Option<f64> {
+    None
+}
+
+/// A share in per cent. Multiplied first: what people type as 29 is then 29.
+pub(super) fn percent(part: u64, whole: u64) -> Option<f64> {
+    (whole > 0).then(|| part as f64 * 100.0 / whole as f64)
+}
+
+fn known(figure: Option<u64>) -> Option<f64> {
+    figure.map(|figure| figure as f64)
 }
 
 impl<T> Column<T> {
@@ -136,6 +167,7 @@ pub static ROW_COLUMNS: [Column<Row>; 7] = [
         meaning: "State of a TCP connection (below); the protocol where it is not TCP.",
         shown: |sight| sight.style.by == By::Connection,
         cell: |row, _| state(row),
+        figure: no_figure,
     },
     Column {
         name: "interfaces",
@@ -147,9 +179,10 @@ pub static ROW_COLUMNS: [Column<Row>; 7] = [
                   server's on the second. Left out where only one interface is watched.",
         shown: |sight| sight.style.by == By::Connection && sight.context.links.len() > 1,
         cell: interfaces,
+        figure: no_figure,
     },
     Column {
-        name: "rate there",
+        name: "rate",
         measure: Measure::Rate,
         heading: |sight| directions(sight.style.by)[0],
         headings: "`→`, `to`, `rx` and the unit",
@@ -158,9 +191,10 @@ pub static ROW_COLUMNS: [Column<Row>; 7] = [
                   received by an interface.",
         shown: always,
         cell: |row, sight| rate(row.interval[0].bytes, sight),
+        figure: |row, over| known(bits_per_second(row.interval[0].bytes, over.span_ns)),
     },
     Column {
-        name: "rate back",
+        name: "rate",
         measure: Measure::Rate,
         heading: |sight| directions(sight.style.by)[1],
         headings: "`←`, `from`, `tx` and the unit",
@@ -168,6 +202,7 @@ pub static ROW_COLUMNS: [Column<Row>; 7] = [
         meaning: "Rate in the interval, the other way.",
         shown: always,
         cell: |row, sight| rate(row.interval[1].bytes, sight),
+        figure: |row, over| known(bits_per_second(row.interval[1].bytes, over.span_ns)),
     },
     Column {
         name: "bytes",
@@ -178,6 +213,7 @@ pub static ROW_COLUMNS: [Column<Row>; 7] = [
         meaning: "Layer-2 bytes of both directions since the start.",
         shown: always,
         cell: |row, _| human(sum(row.total).bytes),
+        figure: |row, _| Some(sum(row.total).bytes as f64),
     },
     Column {
         name: "packets",
@@ -188,6 +224,7 @@ pub static ROW_COLUMNS: [Column<Row>; 7] = [
         meaning: "Packets on the wire of both directions since the start.",
         shown: always,
         cell: |row, _| human(sum(row.total).packets),
+        figure: |row, _| Some(sum(row.total).packets as f64),
     },
     Column {
         name: "name",
@@ -198,14 +235,17 @@ pub static ROW_COLUMNS: [Column<Row>; 7] = [
             By::Host => "Host",
             By::Destination => "Destination",
             By::Port => "Port",
+            By::Class => "Class",
             By::Interface => "Interface",
         },
-        headings: "`Client → server`, `Address → address`, `Host`, `Destination`, `Port`, `Interface`",
-        json: "`client`, `server`, `vlan` | `a`, `b` | `host` | `destination` | `port`, `protocol` | `interface`",
+        headings: "`Client → server`, `Address → address`, `Host`, `Destination`, `Port`, `Class`, `Interface`",
+        json: "`client`, `server`, `vlan` | `a`, `b` | `host` | `destination` | `port`, `protocol` | `class` | `interface`",
         meaning: "What the row is about. The arrow always points to the server; protocols without ports have \
-                  none. `vlan` with its ids, outermost first, where frames are tagged.",
+                  none. Addresses that `--names` knows by their names. `vlan` with its ids, outermost first, where \
+                  frames are tagged.",
         shown: always,
         cell: |row, sight| name(row, sight.context),
+        figure: no_figure,
     },
 ];
 
@@ -223,6 +263,7 @@ pub static INTERFACE_COLUMNS: [Column<LaneSight>; 11] = [
             0 => plain(sight.context.link_name(lane.link)).into_owned(),
             _ => String::new(),
         },
+        figure: no_figure,
     },
     Column {
         name: "direction",
@@ -236,6 +277,7 @@ pub static INTERFACE_COLUMNS: [Column<LaneSight>; 11] = [
             let unknown = sight.context.link(lane.link).direction_unknown;
             String::from(if unknown { "all" } else { ["rx", "tx"][lane.direction & 1] })
         },
+        figure: no_figure,
     },
     Column {
         name: "rate",
@@ -246,6 +288,7 @@ pub static INTERFACE_COLUMNS: [Column<LaneSight>; 11] = [
         meaning: "Layer-2 rate: of the interval, or of the whole run in the summary.",
         shown: always,
         cell: |lane, sight| rate(lane.now.count.bytes, sight),
+        figure: |lane, over| known(bits_per_second(lane.now.count.bytes, over.span_ns)),
     },
     Column {
         name: "utilisation",
@@ -261,9 +304,14 @@ pub static INTERFACE_COLUMNS: [Column<LaneSight>; 11] = [
             line_utilisation(&lane.now, facts, sight.span_ns)
                 .map_or_else(nothing, |ratio| format!("{:.1}%", ratio * 100.0))
         },
+        figure: |lane, over| {
+            let facts = over.context.link(lane.link);
+            // Of a ratio with six decimals the nearest double: what people type as 29 is 29.
+            line_utilisation(&lane.now, facts, over.span_ns).map(|ratio| (ratio * 1e6).round() / 1e4)
+        },
     },
     Column {
-        name: "2 s",
+        name: "average_2s",
         measure: Measure::RateBeside,
         heading: |_| "2s",
         headings: "`2s`",
@@ -271,9 +319,10 @@ pub static INTERFACE_COLUMNS: [Column<LaneSight>; 11] = [
         meaning: "Average over the last 2 s, whole seconds. `-` where an interval is longer.",
         shown: |sight| sight.going_on,
         cell: |lane, sight| bits(lane.windows[0], sight),
+        figure: |lane, _| known(lane.windows[0]),
     },
     Column {
-        name: "10 s",
+        name: "average_10s",
         measure: Measure::RateBeside,
         heading: |_| "10s",
         headings: "`10s`",
@@ -281,9 +330,10 @@ pub static INTERFACE_COLUMNS: [Column<LaneSight>; 11] = [
         meaning: "The same over 10 s, or over the run so far.",
         shown: |sight| sight.going_on,
         cell: |lane, sight| bits(lane.windows[1], sight),
+        figure: |lane, _| known(lane.windows[1]),
     },
     Column {
-        name: "40 s",
+        name: "average_40s",
         measure: Measure::RateBeside,
         heading: |_| "40s",
         headings: "`40s`",
@@ -291,6 +341,7 @@ pub static INTERFACE_COLUMNS: [Column<LaneSight>; 11] = [
         meaning: "The same over 40 s, or over the run so far.",
         shown: |sight| sight.going_on,
         cell: |lane, sight| bits(lane.windows[2], sight),
+        figure: |lane, _| known(lane.windows[2]),
     },
     Column {
         name: "peak",
@@ -301,6 +352,7 @@ pub static INTERFACE_COLUMNS: [Column<LaneSight>; 11] = [
         meaning: "Highest second since the start (highest interval, where that is longer).",
         shown: |sight| !sight.style.whole,
         cell: |lane, sight| bits(lane.peak, sight),
+        figure: |lane, _| known(lane.peak),
     },
     Column {
         name: "packets",
@@ -311,6 +363,7 @@ pub static INTERFACE_COLUMNS: [Column<LaneSight>; 11] = [
         meaning: "Packets on the wire since the start: a super-frame of n segments counts n.",
         shown: always,
         cell: |lane, _| grouped(lane.total.count.packets),
+        figure: |lane, _| Some(lane.total.count.packets as f64),
     },
     Column {
         name: "bytes",
@@ -321,9 +374,10 @@ pub static INTERFACE_COLUMNS: [Column<LaneSight>; 11] = [
         meaning: "Layer-2 bytes on the wire since the start, without the frame check sequence.",
         shown: always,
         cell: |lane, _| grouped(lane.total.count.bytes),
+        figure: |lane, _| Some(lane.total.count.bytes as f64),
     },
     Column {
-        name: "in flows",
+        name: "in_flows",
         measure: Measure::Percent,
         heading: |_| "In flows",
         headings: "`In flows`",
@@ -335,6 +389,10 @@ pub static INTERFACE_COLUMNS: [Column<LaneSight>; 11] = [
             let all = lane.total.count.bytes;
             let tracked = all.saturating_sub(lane.total.untracked_sum().bytes);
             percent_of(tracked, all).unwrap_or_else(nothing)
+        },
+        figure: |lane, _| {
+            let all = lane.total.count.bytes;
+            percent(all.saturating_sub(lane.total.untracked_sum().bytes), all)
         },
     },
 ];
@@ -354,7 +412,7 @@ fn bits(rate: Option<u64>, sight: &Sight) -> String {
 fn directions(by: By) -> [&'static str; 2] {
     match by {
         By::Connection | By::Pair => ["→", "←"],
-        By::Host | By::Destination | By::Port => ["to ", "from "],
+        By::Host | By::Destination | By::Port | By::Class => ["to ", "from "],
         By::Interface => ["rx ", "tx "],
     }
 }
@@ -411,22 +469,23 @@ fn name(row: &Row, context: &Context) -> String {
         RowName::Connection(key) => {
             let client = row.client_second as usize;
             let vlan = vlan(&context.stacks.ids(key.vlan()));
-            format!("{} → {}{vlan}", end(&key, client), end(&key, 1 - client))
+            format!("{} → {}{vlan}", end(&key, client, context), end(&key, 1 - client, context))
         }
-        RowName::Pair(a, b) => format!("{a} → {b}"),
-        RowName::Host(ip) | RowName::Destination(ip) => ip.to_string(),
+        RowName::Pair(a, b) => [a, b].map(|ip| context.names.shown(ip)).join(" → "),
+        RowName::Host(ip) | RowName::Destination(ip) => context.names.shown(ip),
         RowName::Port(protocol, port) if has_ports(protocol) => format!("{port}/{}", protocol_name(protocol)),
         RowName::Port(protocol, _) => protocol_name(protocol).into_owned(),
+        RowName::Class(class) => plain(context.class_name(class)).into_owned(),
         RowName::Interface(link) => plain(context.link_name(link)).into_owned(),
     }
 }
 
-fn end(key: &FlowKey, side: usize) -> String {
+/// An end of a flow, by name where it has one.
+pub fn end(key: &FlowKey, side: usize, context: &Context) -> String {
     let (ip, port) = (key.ip(side), key.end(side).port);
-    match (has_ports(key.protocol()), ip) {
-        (false, _) => ip.to_string(),
-        (true, IpAddr::V4(ip)) => format!("{ip}:{port}"),
-        (true, IpAddr::V6(ip)) => format!("[{ip}]:{port}"),
+    match has_ports(key.protocol()) {
+        false => context.names.shown(ip),
+        true => format!("{}:{port}", context.names.before_port(ip)),
     }
 }
 
@@ -437,18 +496,33 @@ fn vlan(ids: &[u16]) -> String {
     }
 }
 
+/// Bold and reverse (ECMA-48, SGR): seen on terminals without colours too.
+const STANDS_OUT: &str = "\u{1b}[1;7m";
+
 /// A table with aligned columns, `gap` spaces apart (words behind figures two); a
 /// heading line, then a line an item.
 pub fn table<T>(columns: &[Column<T>], items: &[T], sight: &Sight, gap: usize) -> String {
     let columns: Vec<&Column<T>> = columns.iter().filter(|column| (column.shown)(sight)).collect();
-    let mut lines = vec![columns.iter().map(|column| column.title(sight)).collect::<Vec<_>>()];
-    lines.extend(items.iter().map(|item| columns.iter().map(|column| (column.cell)(item, sight)).collect()));
-    let width = |at: usize| lines.iter().map(|line| line[at].chars().count()).max().unwrap_or(0);
+    let (highlights, over) = (&sight.context.highlights, sight.over());
+    let cell = |column: &Column<T>, text: String, out: bool| match highlights.concern(column) {
+        // Digits stay below digits, and a column as wide as it was, whatever stands out.
+        true if !sight.style.color => (format!("{text}{}", if out { '!' } else { ' ' }), false),
+        _ => (text, out),
+    };
+    let heading = columns.iter().map(|column| cell(column, column.title(sight), false));
+    let mut lines = vec![heading.collect::<Vec<_>>()];
+    lines.extend(items.iter().map(|item| {
+        let cells = columns
+            .iter()
+            .map(|column| cell(column, (column.cell)(item, sight), highlights.mark(column, item, &over)));
+        cells.collect()
+    }));
+    let width = |at: usize| lines.iter().map(|line| line[at].0.chars().count()).max().unwrap_or(0);
     let widths: Vec<usize> = (0..columns.len()).map(width).collect();
     let mut text = String::new();
     for line in &lines {
         let from = text.len();
-        for (at, (cell, column)) in line.iter().zip(&columns).enumerate() {
+        for (at, ((cell, out), column)) in line.iter().zip(&columns).enumerate() {
             let pad = " ".repeat(widths[at] - cell.chars().count());
             let space = match at {
                 0 => 0,
@@ -457,7 +531,8 @@ pub fn table<T>(columns: &[Column<T>], items: &[T], sight: &Sight, gap: usize) -
             };
             let space = " ".repeat(space);
             let [before, after] = if column.measure.right() { [&pad[..], ""] } else { ["", &pad[..]] };
-            text.extend([&space[..], before, cell, after]);
+            let [begin, end] = if *out { [STANDS_OUT, "\u{1b}[0m"] } else { [""; 2] };
+            text.extend([&space[..], before, begin, cell, end, after]);
         }
         text.truncate(from + text[from..].trim_end().len());
         text.push('\n');
@@ -480,8 +555,8 @@ mod tests {
     #[test]
     fn every_heading_stands_in_the_docs() {
         let context = Context { links: vec![Default::default(); 2], ..Context::default() };
-        for by in [By::Connection, By::Pair, By::Host, By::Destination, By::Port, By::Interface] {
-            let style = Style { by, sort: Sort::Rate, top: 1, unit: Unit::Bits, whole: false };
+        for by in [By::Connection, By::Pair, By::Host, By::Destination, By::Port, By::Class, By::Interface] {
+            let style = Style { by, sort: Sort::Rate, top: 1, unit: Unit::Bits, whole: false, color: false };
             let sight = Sight { context: &context, style, span_ns: 0, going_on: true };
             for column in &ROW_COLUMNS {
                 let heading = (column.heading)(&sight).trim_end();

@@ -4,7 +4,7 @@
 //! stands in docs/COLUMNS.md. The last line has all destinations together.
 //! Source: trtop's README.
 
-use super::columns::{Column, Measure, Sight, always, nothing, table};
+use super::columns::{Column, Measure, Sight, always, no_figure, nothing, percent, table};
 use super::figures::{direction_of, per_second};
 use super::units::{duration, grouped, human, percent_of};
 use crate::aggregate::destination::{Counts, Destination, Destinations, Figures, REST};
@@ -18,6 +18,12 @@ pub struct Shown {
 }
 
 impl Shown {
+    /// What a destination's line of one interval says: that interval alone.
+    pub fn of_interval(destination: &Destination) -> Shown {
+        let interval = destination.interval;
+        Shown { destination: Destination { total: interval, ..*destination }, is_sum: false }
+    }
+
     fn total(&self) -> &Counts {
         &self.destination.total.counts
     }
@@ -31,13 +37,14 @@ pub static DESTINATION_COLUMNS: [Column<Shown>; 16] = [
         heading: |_| "Destination",
         headings: "`Destination`",
         json: "`destination`",
-        meaning: "Address of the server. `others`: those that found no place of their own, there were too many.",
+        meaning: "Address of the server, or its name (`--names`). `others`: those that found no place of their own, there were too many.",
         shown: always,
-        cell: |shown, _| match shown {
+        cell: |shown, sight| match shown {
             Shown { is_sum: true, .. } => String::from("All"),
             Shown { destination, .. } if destination.name == REST => String::from("others"),
-            Shown { destination, .. } => destination.name.address.to_string(),
+            Shown { destination, .. } => sight.context.names.shown(destination.name.address),
         },
+        figure: no_figure,
     },
     Column {
         name: "direction",
@@ -54,6 +61,7 @@ pub static DESTINATION_COLUMNS: [Column<Shown>; 16] = [
             Some(_) => String::from("in"),
             None => nothing(),
         },
+        figure: no_figure,
     },
     Column {
         name: "attempts",
@@ -64,9 +72,10 @@ pub static DESTINATION_COLUMNS: [Column<Shown>; 16] = [
         meaning: "Connections begun by a SYN whose handshake was decided, failed ones included; not SYN segments.",
         shown: always,
         cell: |shown, _| grouped(shown.total().attempts),
+        figure: |shown, _| Some(shown.total().attempts as f64),
     },
     Column {
-        name: "attempt rate",
+        name: "attempt_rate",
         measure: Measure::PerSecond,
         heading: |_| "SYN/s",
         headings: "`SYN/s`",
@@ -74,6 +83,7 @@ pub static DESTINATION_COLUMNS: [Column<Shown>; 16] = [
         meaning: "Of them, in a second of the interval.",
         shown: always,
         cell: |shown, sight| frequency(shown.destination.interval.counts.attempts, sight),
+        figure: |shown, over| per_second(shown.destination.interval.counts.attempts, over.span_ns),
     },
     Column {
         name: "answered",
@@ -84,6 +94,7 @@ pub static DESTINATION_COLUMNS: [Column<Shown>; 16] = [
         meaning: "Of the attempts, those that were answered by a SYN/ACK.",
         shown: always,
         cell: |shown, _| part(shown.total().answered, shown.total().attempts),
+        figure: |shown, _| percent(shown.total().answered, shown.total().attempts),
     },
     Column {
         name: "established",
@@ -94,6 +105,7 @@ pub static DESTINATION_COLUMNS: [Column<Shown>; 16] = [
         meaning: "Of the attempts, those that were established.",
         shown: always,
         cell: |shown, _| part(shown.total().established, shown.total().attempts),
+        figure: |shown, _| percent(shown.total().established, shown.total().attempts),
     },
     Column {
         name: "reset",
@@ -105,9 +117,10 @@ pub static DESTINATION_COLUMNS: [Column<Shown>; 16] = [
                   reset.",
         shown: always,
         cell: |shown, _| part(shown.total().reset, shown.total().ended),
+        figure: |shown, _| percent(shown.total().reset, shown.total().ended),
     },
     Column {
-        name: "closed here",
+        name: "closed_here",
         measure: Measure::Percent,
         heading: |_| "FIN out",
         headings: "`FIN out`",
@@ -115,9 +128,10 @@ pub static DESTINATION_COLUMNS: [Column<Shown>; 16] = [
         meaning: "Of the same, those that the end which is here closed first (the client, where neither is).",
         shown: always,
         cell: |shown, _| part(shown.total().closed_here, shown.total().ended),
+        figure: |shown, _| percent(shown.total().closed_here, shown.total().ended),
     },
     Column {
-        name: "closed there",
+        name: "closed_there",
         measure: Measure::Percent,
         heading: |_| "FIN in",
         headings: "`FIN in`",
@@ -125,9 +139,10 @@ pub static DESTINATION_COLUMNS: [Column<Shown>; 16] = [
         meaning: "Of the same, those that the other end closed first.",
         shown: always,
         cell: |shown, _| part(shown.total().closed_there, shown.total().ended),
+        figure: |shown, _| percent(shown.total().closed_there, shown.total().ended),
     },
     Column {
-        name: "established rate",
+        name: "established_rate",
         measure: Measure::PerSecond,
         heading: |_| "Est/s",
         headings: "`Est/s`",
@@ -135,9 +150,10 @@ pub static DESTINATION_COLUMNS: [Column<Shown>; 16] = [
         meaning: "Established, in a second of the interval.",
         shown: always,
         cell: |shown, sight| frequency(shown.destination.interval.counts.established, sight),
+        figure: |shown, over| per_second(shown.destination.interval.counts.established, over.span_ns),
     },
     Column {
-        name: "exchanges per connection",
+        name: "exchanges_per_connection",
         measure: Measure::Count,
         heading: |_| "QoS",
         headings: "`QoS`",
@@ -146,6 +162,7 @@ pub static DESTINATION_COLUMNS: [Column<Shown>; 16] = [
                   before one ended.",
         shown: always,
         cell: |shown, _| shown.destination.total.exchanges_p95.map_or_else(|| String::from("*"), human),
+        figure: |shown, _| shown.destination.total.exchanges_p95.map(|most| most as f64),
     },
     Column {
         name: "connect",
@@ -156,6 +173,7 @@ pub static DESTINATION_COLUMNS: [Column<Shown>; 16] = [
         meaning: "From the first SYN to the end of a handshake that succeeded: 95 of 100 took no longer.",
         shown: always,
         cell: |shown, _| p95(&shown.destination.total, |figures| figures.connect),
+        figure: |shown, _| p95_ns(&shown.destination.total, |figures| figures.connect),
     },
     Column {
         name: "requests",
@@ -166,6 +184,7 @@ pub static DESTINATION_COLUMNS: [Column<Shown>; 16] = [
         meaning: "Requests: those of the next column, and those without an answer when their connection left.",
         shown: always,
         cell: |shown, _| grouped(shown.total().requests()),
+        figure: |shown, _| Some(shown.total().requests() as f64),
     },
     Column {
         name: "exchanges",
@@ -176,6 +195,7 @@ pub static DESTINATION_COLUMNS: [Column<Shown>; 16] = [
         meaning: "Requests whose response is complete (TCP.md).",
         shown: always,
         cell: |shown, _| grouped(shown.total().exchanges),
+        figure: |shown, _| Some(shown.total().exchanges as f64),
     },
     Column {
         name: "reply",
@@ -186,6 +206,7 @@ pub static DESTINATION_COLUMNS: [Column<Shown>; 16] = [
         meaning: "From the first byte of a request to the last of its response: 95 of 100 took no longer.",
         shown: always,
         cell: |shown, _| p95(&shown.destination.total, |figures| figures.last_byte),
+        figure: |shown, _| p95_ns(&shown.destination.total, |figures| figures.last_byte),
     },
     Column {
         name: "lossy",
@@ -197,6 +218,7 @@ pub static DESTINATION_COLUMNS: [Column<Shown>; 16] = [
                   exchanges and times may be short.",
         shown: always,
         cell: |shown, _| grouped(shown.total().with_loss),
+        figure: |shown, _| Some(shown.total().with_loss as f64),
     },
 ];
 
@@ -220,6 +242,10 @@ fn part(part: u64, whole: u64) -> String {
 
 fn frequency(count: u64, sight: &Sight) -> String {
     per_second(count, sight.span_ns).map_or_else(nothing, |rate| format!("{rate:.2}"))
+}
+
+fn p95_ns(figures: &Figures, of: fn(&Figures) -> Option<Latency>) -> Option<f64> {
+    of(figures).map(|latency| latency.p95_us as f64 * 1000.0)
 }
 
 fn p95(figures: &Figures, of: fn(&Figures) -> Option<Latency>) -> String {

@@ -84,6 +84,7 @@ pub fn figures_of(snapshot: &Snapshot, link: LinkId) -> InterfaceFigures {
     found.unwrap_or(InterfaceFigures {
         link,
         missing_bytes: [0; 2],
+        handshakes: Default::default(),
         interval: Default::default(),
         total: Default::default(),
         averages: Default::default(),

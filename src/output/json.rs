@@ -6,6 +6,7 @@
 //! which names them). Types and their meaning: [`lines`],
 //! [`rows`], [`handshakes`], [`destinations`] and [`bursts`].
 
+pub mod balances;
 pub mod bursts;
 pub mod community;
 mod connection;
@@ -71,15 +72,18 @@ impl<W: Write> JsonLines<W> {
                 Line::Interface(make::interface(head, link, snapshot, span_ns, coverage, context))
             })?;
         }
-        for watch in handshakes.watches.iter().filter(|watch| !watch.interval.is_empty()) {
+        for figures in &snapshot.balances {
+            self.line(time, context, |head| Line::Balance(balances::line(head, figures, context)))?;
+        }
+        for watch in handshakes.watches.iter().filter(|watch| watch.has_line()) {
             self.line(time, context, |head| {
-                let sums = handshakes::sums(&watch.name, &watch.interval);
+                let sums = handshakes::sums(watch, &watch.interval, context);
                 Line::Handshake(handshakes::Handshake { head, sums })
             })?;
         }
         for destination in snapshot.destinations.iter().flat_map(|all| &all.of_interval) {
             self.line(time, context, |head| {
-                Line::Destination(destinations::line(head, destination, span_ns))
+                Line::Destination(destinations::line(head, destination, span_ns, context))
             })?;
         }
         Ok(())

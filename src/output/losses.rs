@@ -18,7 +18,7 @@ pub struct Loss {
 }
 
 /// See the module's description.
-pub static LOSSES: [Loss; 10] = [
+pub static LOSSES: [Loss; 11] = [
     Loss {
         name: "dropped by the kernel",
         lines: &["interface", "stop"],
@@ -95,5 +95,14 @@ pub static LOSSES: [Loss; 10] = [
         unit: "flows, packets, bytes",
         meaning: "Ended while there was no room to report them: in the interfaces' figures, in no row and no \
                   `connection` line.",
+    },
+    Loss {
+        name: "hidden",
+        lines: &["interface", "stop"],
+        json: "hidden",
+        unit: "packets, bytes",
+        meaning: "With `--new-only`: of TCP connections whose start was not seen, so in no row and no `connection` line, \
+                  but in every total; `flows.hidden` says how many there were. Rows (or `connection` lines), hidden \
+                  and untracked are the interface's totals.",
     },
 ];

@@ -4,23 +4,33 @@
 //! in a [`Snapshot`], and what a reader has to know besides in a [`Notice`]. It
 //! counts nothing itself and knows no ring, no table, no thread.
 
+pub mod balances;
 pub mod bursts;
 pub mod columns;
 pub mod destinations;
 pub mod figures;
 pub mod handshakes;
+pub mod highlight;
+pub mod incomplete;
 pub mod json;
 pub mod losses;
+pub mod names;
+pub mod report;
 pub mod socket;
 pub mod stat;
 pub mod text;
 pub mod units;
+pub mod why;
 
+use crate::aggregate::classes::ClassId;
 use crate::aggregate::snapshot::Snapshot;
 use crate::capture::{LinkId, LinkType};
 use crate::config::{By, Sort, Unit};
 use crate::decode::VlanStacks;
+use highlight::Highlights;
+use names::Names;
 use std::io;
+use std::sync::Arc;
 
 /// Facts of the run that every line may need.
 #[derive(Clone, Default)]
@@ -33,6 +43,12 @@ pub struct Context {
     pub stacks: VlanStacks,
     /// Lines that a slow reader never got, since the start.
     pub lines_lost: u64,
+    /// Names of classes by number; the first is that of what is in none.
+    pub classes: Vec<String>,
+    /// Names for addresses.
+    pub names: Arc<Names>,
+    /// Figures that stand out.
+    pub highlights: Arc<Highlights>,
 }
 
 static NO_FACTS: LinkFacts = LinkFacts {
@@ -52,6 +68,11 @@ impl Context {
     /// Facts of an interface; none where it has not been introduced.
     pub fn link(&self, link: LinkId) -> &LinkFacts {
         self.links.get(link as usize).unwrap_or(&NO_FACTS)
+    }
+
+    /// Name of a class; `?` where it has none.
+    pub fn class_name(&self, class: ClassId) -> &str {
+        self.classes.get(usize::from(class)).map_or("?", |name| name)
     }
 
     /// Name of an interface; `?` where it has not been introduced.
@@ -162,6 +183,8 @@ pub enum StopReason {
     Count,
     /// All files read.
     EndOfFile,
+    /// Nobody reads the output any more; only a report says so.
+    ClosedPipe,
     /// A fault; the sentence stands on standard error.
     Error,
 }
@@ -174,6 +197,7 @@ impl StopReason {
             StopReason::Duration => "duration",
             StopReason::Count => "count",
             StopReason::EndOfFile => "end of file",
+            StopReason::ClosedPipe => "closed pipe",
             StopReason::Error => "error",
         }
     }
@@ -223,4 +247,6 @@ pub struct Style {
     pub unit: Unit,
     /// The whole input is one interval (text of a file).
     pub whole: bool,
+    /// Figures that stand out do so by reverse video, else by a mark.
+    pub color: bool,
 }

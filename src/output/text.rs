@@ -13,7 +13,11 @@ use super::figures::{
 };
 use super::units::{between, duration, grouped, moment, number_of, percent_floor, percent_lost, plain, rate};
 use super::{Context, Coverage, Coverages, Notice, Output, Start, StopReason, Style};
+use crate::aggregate::balance::{SetFigures, Spread};
+use crate::aggregate::culprit::Burst;
+use crate::aggregate::openings::Openings;
 use crate::aggregate::snapshot::{CaptureFigures, InterfaceFigures, Snapshot};
+use crate::aggregate::watch::Latency;
 use crate::capture::LinkId;
 use crate::meter::loss::{REASON_TEXTS, Reason};
 use crate::meter::totals::LaneTotals;
@@ -58,8 +62,19 @@ impl<W: Write> Text<W> {
 
     /// Bursts that ended in the interval.
     fn bursts(&self, snapshot: &Snapshot, context: &Context) -> String {
-        let told = |burst| super::bursts::told(burst, context, self.style.unit);
-        snapshot.bursts.iter().map(told).collect()
+        let told = |burst: &&Burst| super::bursts::told(burst, context, self.style.unit);
+        let mut bursts: Vec<&Burst> = snapshot.bursts.iter().collect();
+        let (found, most) = (bursts.len() as u64, self.style.top);
+        if !self.style.whole || bursts.len() <= most {
+            return bursts.iter().map(told).collect();
+        }
+        // Of a whole file the largest; equal ones by time, as they stand.
+        bursts.sort_by_key(|burst| std::cmp::Reverse(burst.sums.line_bits));
+        bursts.truncate(most);
+        let mut text: String = bursts.iter().map(told).collect();
+        let shown = grouped(most as u64);
+        line(&mut text, &format!("{shown} of {} bursts shown, the largest first", grouped(found)));
+        text
     }
 
     /// Writes a block whole; blocks stand apart by an empty line.
@@ -103,7 +118,9 @@ impl<W: Write> Output for Text<W> {
         let table = &snapshot.table_interval;
         let changed = format!("{} opened, {} closed", grouped(table.opened), grouped(table.closed));
         line(&mut text, &format!("{} open, {changed}", number_of(table.active, "flow")));
+        text += &hidden(snapshot);
         text += &losses(snapshot);
+        text += &balances(snapshot, |figures| &figures.interval, context);
         text += &self.bursts(snapshot, context);
         text.push('\n');
         text += &rows(snapshot, &sight);
@@ -132,7 +149,7 @@ impl<W: Write> Output for Text<W> {
         let ended = match reason {
             StopReason::EndOfFile => format!("All read, {length} of traffic"),
             StopReason::Error => format!("Ended by an error after {length}"),
-            StopReason::Signal | StopReason::Duration | StopReason::Count => {
+            StopReason::Signal | StopReason::Duration | StopReason::Count | StopReason::ClosedPipe => {
                 format!("Stopped after {length}")
             }
         };
@@ -158,15 +175,23 @@ fn totals(ended: &str, snapshot: &Snapshot, coverage: &Coverages, sight: &Sight)
         active => format!(", {} still open", grouped(active)),
     };
     line(&mut text, &format!("{}{open}", number_of(table.opened, "flow")));
+    text += &hidden(snapshot);
     text += &losses(snapshot);
     text += &ethertypes(snapshot);
-    text += &super::handshakes::summary(&snapshot.handshakes);
+    text += &balances(snapshot, |figures| &figures.total, sight.context);
+    text += &super::handshakes::summary(&snapshot.handshakes, sight);
+    text += &super::incomplete::table(&snapshot.incomplete);
     text
 }
 
 fn line(text: &mut String, content: &str) {
     text.push_str(content);
     text.push('\n');
+}
+
+/// Interfaces side by side.
+fn balances(snapshot: &Snapshot, which: fn(&SetFigures) -> &[Spread; 2], context: &Context) -> String {
+    snapshot.balances.iter().map(|figures| super::balances::told(figures, which, context)).collect()
 }
 
 /// The rows, and how many there are besides.
@@ -205,6 +230,9 @@ fn interfaces(
     let links: Vec<LinkId> = super::figures::links(snapshot, sight.context).collect();
     let mut lanes = Vec::with_capacity(2 * links.len());
     let mut words = String::new();
+    let openings = |link: &LinkId| figures_of(snapshot, *link).handshakes[1];
+    // What one interface has, the handshakes by watch tell.
+    let compared = links.iter().filter(|link| openings(link).attempts > 0).count() > 1;
     for &link in &links {
         let figures = figures_of(snapshot, link);
         let rates = now(&figures);
@@ -220,7 +248,8 @@ fn interfaces(
         let name = plain(sight.context.link_name(link));
         let said = said_of(&figures, &coverage_of(coverage, link, 1), sight);
         let apart = if links.len() > 1 { format!("{name}: ") } else { String::new() };
-        for sentence in said {
+        let opened = Some(figures.handshakes[1]).filter(|_| compared && !sight.going_on);
+        for sentence in said.into_iter().chain(opened.and_then(|opened| opened_by(&opened))) {
             line(&mut words, &format!("{apart}{sentence}"));
         }
     }
@@ -263,6 +292,22 @@ fn said_of(figures: &InterfaceFigures, coverage: &Coverage, sight: &Sight) -> Ve
     said
 }
 
+/// Handshakes whose SYN passed an interface.
+fn opened_by(openings: &Openings) -> Option<String> {
+    let Openings { attempts, success, connect, server_half, client_half } = openings;
+    let median = |latency: &Option<Latency>| latency.map(|one| duration(one.p50_us.saturating_mul(1000)));
+    let halves = [(server_half, "to the server"), (client_half, "to the client")];
+    let halves = halves.into_iter().filter_map(|(half, words)| Some(format!("{} {words}", median(half)?)));
+    let halves: Vec<String> = halves.collect();
+    let halves = if halves.is_empty() { String::new() } else { format!(" ({})", halves.join(", ")) };
+    let took = connect.map_or_else(String::new, |connect| {
+        let [p50, p99] = [connect.p50_us, connect.p99_us].map(|us| duration(us.saturating_mul(1000)));
+        format!(", p50 {p50}{halves}, p99 {p99}")
+    });
+    let of = number_of(*attempts, "handshake");
+    (*attempts > 0).then(|| format!("{} of {of} that began here succeeded{took}", grouped(*success)))
+}
+
 fn dropped(capture: &CaptureFigures) -> String {
     let CaptureFigures { frames, kernel_drops, freezes, .. } = *capture;
     let share = percent_lost(kernel_drops, frames.saturating_add(kernel_drops));
@@ -274,6 +319,15 @@ fn dropped(capture: &CaptureFigures) -> String {
         "may be short: {} ({share}) dropped by the kernel, the ring was full{times}",
         number_of(kernel_drops, "frame")
     )
+}
+
+/// What rows leave out since the start (`--new-only`).
+fn hidden(snapshot: &Snapshot) -> String {
+    let Some(hidden) = &snapshot.hidden else { return String::new() };
+    let ([_, connections], [_, had]) = (hidden.flows, hidden.all());
+    let what = [number_of(had.packets, "packet"), number_of(had.bytes, "byte")].join(", ");
+    let many = number_of(connections, "connection");
+    format!("Not in rows, as their start was not seen: {many} ({what})\n")
 }
 
 /// What is in no flow, by reason.

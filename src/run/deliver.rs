@@ -1,8 +1,9 @@
 //! Snapshots to outputs, and the notices that follow from them.
 
 use super::log_file::{LogFile, Trouble};
+use super::report::Report;
 use super::socket::Socket;
-use super::{RunError, Signals, has_json, output_error, style};
+use super::{RunError, Signals, both, has_json, output_error, shows_color, style};
 use crate::aggregate::Handle;
 use crate::aggregate::destination::Destinations;
 use crate::aggregate::snapshot::{Fault, Snapshot};
@@ -10,6 +11,7 @@ use crate::config::{Config, OutputMode};
 use crate::output::handshakes::SessionLines;
 use crate::output::json::JsonLines;
 use crate::output::text::Text;
+use crate::output::why::Why;
 use crate::output::{Context, Coverages, Notice, Output, Start, StopReason, Style};
 use std::io::{self, BufWriter, Write};
 use std::sync::{Arc, PoisonError};
@@ -25,6 +27,7 @@ pub(super) struct Deliver {
     beside_lines: bool,
     trouble: Trouble,
     socket: Option<Socket>,
+    report: Option<Report>,
     late_packets: u64,
     unreported: u64,
     bursts_lost: u64,
@@ -37,7 +40,10 @@ impl Deliver {
         let mut outputs: Vec<Box<dyn Output>> = Vec::new();
         let style = style(config, whole);
         let trouble = Trouble::default();
-        if config.output == OutputMode::Text {
+        if config.why {
+            outputs.push(Box::new(Why::new(BufWriter::new(io::stdout()), style, &config.bursts)));
+        } else if config.output == OutputMode::Text {
+            let style = Style { color: shows_color(config, &io::stdout()), ..style };
             outputs.push(Box::new(Text::new(BufWriter::new(io::stdout()), style)));
         }
         if has_json(config) {
@@ -53,10 +59,14 @@ impl Deliver {
             outputs.push(Box::new(JsonLines::new(writer, style)));
         }
         // Lines are not mixed with a summary: beside them it goes to standard error.
-        let summary_style = Style { whole: false, ..style };
+        let summary_style = |color| Style { whole: false, color, ..style };
         let summary: Text<Box<dyn Write>> = match config.output {
-            OutputMode::Text => Text::behind(Box::new(io::stdout()), summary_style),
-            OutputMode::Json => Text::new(Box::new(io::stderr()), summary_style),
+            OutputMode::Text => {
+                Text::behind(Box::new(io::stdout()), summary_style(shows_color(config, &io::stdout())))
+            }
+            OutputMode::Json => {
+                Text::new(Box::new(io::stderr()), summary_style(shows_color(config, &io::stderr())))
+            }
         };
         let beside_lines = config.output == OutputMode::Json;
         let beside_text = config.sessions && config.output == OutputMode::Text;
@@ -68,6 +78,7 @@ impl Deliver {
             beside_lines,
             trouble,
             socket,
+            report: config.report.as_ref().map(|report| Report::new(report, style)),
             late_packets: 0,
             unreported: 0,
             bursts_lost: 0,
@@ -94,10 +105,15 @@ impl Deliver {
     }
 
     pub fn start(&mut self, start: &Start, context: &Context) -> Result<(), RunError> {
-        self.each(|output| output.start(start, context))
+        self.each(|output| output.start(start, context))?;
+        let doubt = self.report.as_mut().and_then(|report| report.begin(start));
+        doubt.map_or(Ok(()), |notice| self.notice(&notice, context))
     }
 
     pub fn notice(&mut self, notice: &Notice, context: &Context) -> Result<(), RunError> {
+        if let Some(report) = &mut self.report {
+            report.note(notice);
+        }
         self.each(|output| output.notice(notice, context))
     }
 
@@ -111,7 +127,8 @@ impl Deliver {
             socket.tell(snapshot, coverage, context);
         }
         // As the summary: no output that a run lives by.
-        if self.sessions.as_mut().is_some_and(|sessions| sessions.tell(&snapshot.handshakes).is_err()) {
+        let told = |to: &mut SessionLines<_>| to.tell(&snapshot.handshakes, &context.names);
+        if self.sessions.as_mut().is_some_and(|sessions| told(sessions).is_err()) {
             self.sessions = None;
         }
         self.each(|output| output.snapshot(snapshot, coverage, context))?;
@@ -121,14 +138,24 @@ impl Deliver {
         Ok(())
     }
 
+    /// The end. `ended`: what became of the outputs so far; the report is written all the same.
     pub fn stop(
         &mut self,
+        ended: Result<(), RunError>,
         reason: &StopReason,
         snapshot: &Snapshot,
         coverage: &Coverages,
         context: &Context,
     ) -> Result<(), RunError> {
-        self.each(|output| output.stop(reason, snapshot, coverage, context))
+        let ended = ended.and_then(|()| self.each(|output| output.stop(reason, snapshot, coverage, context)));
+        let Some(report) = &self.report else { return ended };
+        let reason = match &ended {
+            Ok(()) => reason,
+            Err(RunError::ClosedPipe) => &StopReason::ClosedPipe,
+            Err(_) => &StopReason::Error,
+        };
+        let reported = report.write(reason, snapshot, coverage, context);
+        both(ended, reported)
     }
 
     fn each(&mut self, mut act: impl FnMut(&mut dyn Output) -> io::Result<()>) -> Result<(), RunError> {

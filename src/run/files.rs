@@ -1,17 +1,17 @@
 //! A run over capture files.
 
 use super::deliver::Deliver;
-use super::{RunError, Signals, host_name, is_set, table_config};
+use super::sets::Sharing;
+use super::{RunError, Signals, is_set, table_config};
 use crate::aggregate::snapshot::Snapshot;
 use crate::capture::fileset::{FileLink, FileSet, STANDARD_INPUT};
 use crate::capture::{LinkId, LinkType, host_mac};
 use crate::config::{Config, OutputMode};
 use crate::decode::{Decoder, DirectionRule, LinkContext, VlanStacks};
-use crate::meter::bins::Speeds;
 use crate::output::{Context, Coverages, LinkFacts, Start, StopReason};
 use crate::worker::files::{Job, Walked};
-use crate::worker::outbox::{BUFFERS_FILE, Outbox, outbox};
-use crate::worker::{Intervals, Worker, files};
+use crate::worker::outbox::{BUFFERS_FILE, outbox};
+use crate::worker::{Intervals, files};
 use crossbeam_channel::bounded;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -39,7 +39,9 @@ pub(super) fn run(config: &Config, groups: &[Vec<PathBuf>], signals: &Signals) -
     let mut deliver = Deliver::new(config, whole, signals)?;
     let stacks = VlanStacks::default();
     let announced = set.announced().iter().map(|link| facts_of(link, 0)).collect();
-    let mut context = Context { host: host_name(), links: announced, stacks: stacks.clone(), lines_lost: 0 };
+    let (classes, class_names) = super::classes(config)?;
+    let mut context =
+        Context { links: announced, stacks: stacks.clone(), classes: class_names, ..super::context(config)? };
     let start = Start {
         workers: (0..workers).map(|worker| (worker, None)).collect(),
         filter: config.filter.clone(),
@@ -50,9 +52,14 @@ pub(super) fn run(config: &Config, groups: &[Vec<PathBuf>], signals: &Signals) -
     let (outboxes, inboxes): (Vec<_>, Vec<_>) =
         (0..workers).map(|_| outbox(BUFFERS_FILE, tables.accounts, true)).unzip();
     let (snapshots, to_deliver) = bounded(SNAPSHOTS);
-    let (mut aggregator, here) = super::aggregator(config, interval_ns, &tables, None, inboxes);
-    let speeds = Arc::<Speeds>::default();
-    aggregator.look_at_milliseconds(super::milliseconds(config, speeds.clone(), true));
+    let (mut aggregator, here) =
+        super::aggregator(config, interval_ns, &tables, None, classes.clone(), inboxes);
+    // Told before the first frame, so that no answer depends on who was how far.
+    let sets = super::sets::files(groups.len(), context.links.len());
+    let shares_load = !sets.is_empty();
+    let sharing = Sharing::default();
+    sharing.sets.store(Arc::new(sets));
+    sharing.begin(config, classes, true, &mut aggregator);
     deliver.count_from(aggregator.handle());
     let links: Arc<Mutex<Vec<LinkFacts>>> = Arc::default();
     let rules = Rules::new(config, groups);
@@ -68,23 +75,18 @@ pub(super) fn run(config: &Config, groups: &[Vec<PathBuf>], signals: &Signals) -
             }
         });
         let reader = scope.spawn(|| {
-            let mut decoder = Decoder::new(Vec::new(), stacks);
-            decoder.set_quotes(config.icmp);
+            let mut decoder = sharing.decoder(config, stacks);
             let mut on_link = |number: LinkId, link: &FileLink, decoder: &mut Decoder| {
                 let rule = rules.of(link);
-                let mut facts = facts_of(&link.interface, link.group);
-                let told = config.link_speeds.iter().rev().find(|(name, _)| *name == facts.name);
-                facts.speed_bits_per_second = told.map(|(_, speed)| *speed).or(facts.speed_bits_per_second);
-                speeds.set(number, facts.speed_bits_per_second);
-                facts.direction_unknown = !link.directed && matches!(rule, DirectionRule::AsTold);
+                let facts = introduced(link, &rule, config);
+                sharing.speeds.set(number, facts.speed_bits_per_second);
                 if !facts.direction_unknown {
                     here.set_directed(number);
                 }
                 links.lock().unwrap_or_else(PoisonError::into_inner).push(facts);
-                decoder.set_link(
-                    number,
-                    LinkContext { group: link.group, rule, from_file: true, second_copy: false },
-                );
+                let group = link.group;
+                let context = LinkContext { group, rule, from_file: true, second_copy: false, shares_load };
+                decoder.set_link(number, context);
             };
             let job = Job {
                 files: &mut set,
@@ -96,12 +98,7 @@ pub(super) fn run(config: &Config, groups: &[Vec<PathBuf>], signals: &Signals) -
                 duration_ns: config.duration_ns,
                 stop,
             };
-            let worker = |outbox: Outbox| {
-                let mut worker = Worker::new(tables, outbox.answers(true));
-                worker.set_speeds(speeds.clone());
-                worker
-            };
-            let workers = outboxes.into_iter().map(worker).collect();
+            let workers = outboxes.into_iter().map(|outbox| sharing.worker(tables, outbox)).collect();
             files::run(job, workers)
         });
         for snapshot in to_deliver.iter() {
@@ -111,21 +108,21 @@ pub(super) fn run(config: &Config, groups: &[Vec<PathBuf>], signals: &Signals) -
                 context.links.truncate(snapshot.interfaces.len());
             }
             let coverage = vec![Default::default(); snapshot.interfaces.len()];
-            ended = deliver.snapshot(&snapshot, &coverage, &context);
+            if ended.is_ok() {
+                ended = deliver.snapshot(&snapshot, &coverage, &context);
+            }
             if ended.is_ok() && signals.takes_summary() {
                 ended = deliver.summary(&snapshot, &coverage, &context);
             }
             last = Some((snapshot, coverage));
             if ended.is_err() {
-                // A closed pipe or a full disk: the reader ends at its next look.
+                // A closed pipe or a full disk: the reader ends at its next look, then a report is written.
                 stop.store(true, std::sync::atomic::Ordering::Relaxed);
-                break;
             }
         }
         drop(to_deliver);
         reader.join()
     });
-    ended?;
     let Ok(walked) = walked else {
         return Err(RunError::Failed(vec!["the reader ended by a defect: please report this".into()]));
     };
@@ -138,14 +135,23 @@ pub(super) fn run(config: &Config, groups: &[Vec<PathBuf>], signals: &Signals) -
         Walked::Stopped => StopReason::Signal,
     };
     if let Some((snapshot, coverage)) = &last {
-        deliver.stop(&reason, snapshot, coverage, &context)?;
+        ended = deliver.stop(ended, &reason, snapshot, coverage, &context);
     }
-    if faults.is_empty() { Ok(()) } else { Err(RunError::Failed(faults)) }
+    super::both(ended, super::failed(faults))
 }
 
 fn faults(set: &mut FileSet) -> Vec<String> {
     let filter = set.take_filter_fault().map(|fault| fault.to_string());
     set.take_faults().iter().map(|fault| fault.to_string()).chain(filter).collect()
+}
+
+/// What is known of an interface as its first frame is met.
+fn introduced(link: &FileLink, rule: &DirectionRule, config: &Config) -> LinkFacts {
+    let mut facts = facts_of(&link.interface, link.group);
+    let told = config.link_speeds.iter().rev().find(|(name, _)| *name == facts.name);
+    facts.speed_bits_per_second = told.map(|(_, speed)| *speed).or(facts.speed_bits_per_second);
+    facts.direction_unknown = !link.directed && matches!(rule, DirectionRule::AsTold);
+    facts
 }
 
 fn facts_of(link: &crate::capture::file::FileInterface, group: u8) -> LinkFacts {

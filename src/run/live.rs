@@ -6,26 +6,28 @@
 
 mod control;
 mod coverage;
+mod machine;
 mod rings;
 mod threads;
 mod write;
 
 use super::deliver::Deliver;
-use super::{RunError, Signals, host_name, table_config};
+use super::sets::{self, Sharing};
+use super::{RunError, Signals, table_config};
 use crate::capture::deal::DealKey;
 use crate::capture::fanout::{self, Dealing};
 use crate::capture::link::{self, Bond, CounterReader, EventSource, LinkError, Root, Selection, Watch};
 use crate::config::Config;
-use crate::decode::{Decoder, DirectionRule, LinkContext, VlanStacks};
-use crate::meter::bins::Speeds;
+use crate::decode::{DirectionRule, LinkContext, VlanStacks};
 use crate::output::{BondFacts, Context, LinkFacts, Notice, RingFacts, Start, StopReason};
 use crate::worker::clock::now_ns;
 use crate::worker::live::{Control, HANDOVERS, Live, Setup};
 use crate::worker::outbox::{BUFFERS_LIVE, outbox};
-use crate::worker::{Intervals, Worker, ticks};
+use crate::worker::{Intervals, ticks};
 use control::{Controller, Line};
 use coverage::Meter;
 use crossbeam_channel::bounded;
+use machine::Machine;
 use rings::Opener;
 use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -52,7 +54,8 @@ pub(super) fn run(config: &Config, named: &[String], signals: &Signals) -> Resul
     let opener = Opener::new(config, &root, workers, selection.watched.len(), deal)?;
 
     let stacks = VlanStacks::default();
-    let mut context = Context { host: host_name(), stacks: stacks.clone(), ..Context::default() };
+    let (classes, class_names) = super::classes(config)?;
+    let mut context = Context { stacks: stacks.clone(), classes: class_names, ..super::context(config)? };
     let mut opened = Vec::new();
     let mut notices = Vec::new();
     for (number, watch) in selection.watched.iter().enumerate() {
@@ -81,9 +84,10 @@ pub(super) fn run(config: &Config, named: &[String], signals: &Signals) -> Resul
     let (told_out, told) = bounded(MESSAGES);
     let (outboxes, inboxes): (Vec<_>, Vec<_>) =
         (0..workers).map(|_| outbox(BUFFERS_LIVE, tables.accounts, false)).unzip();
-    let speeds = Arc::<Speeds>::default();
-    let set_speed = |(number, watch): (usize, &Watch)| speeds.set(number as u8, watch.line_speed());
+    let sharing = Sharing::default();
+    let set_speed = |(number, watch): (usize, &Watch)| sharing.speeds.set(number as u8, watch.line_speed());
     selection.watched.iter().enumerate().for_each(set_speed);
+    sharing.sets.store(Arc::new(sets::live(&selection.watched, &bonds)));
     let (handovers, handed): (Vec<_>, Vec<_>) = (0..workers).map(|_| bounded(HANDOVERS)).unzip();
     let (lines, controls): (Vec<_>, Vec<_>) = (0..workers).map(|_| bounded(CONTROLS)).unzip();
     let (notice_out, notices) = bounded(MESSAGES);
@@ -91,12 +95,13 @@ pub(super) fn run(config: &Config, named: &[String], signals: &Signals) -> Resul
     let (passage, snapshots) = write::passage(&lines_lost);
     let links = Arc::new(Mutex::new(context.links.clone()));
     let meter = Arc::new(Mutex::new(Meter::new(config.filter.is_some())));
-    let (mut aggregator, here) = super::aggregator(config, interval_ns, &tables, Some(PATIENCE), inboxes);
-    aggregator.look_at_milliseconds(super::milliseconds(config, speeds.clone(), false));
+    let (mut aggregator, here) =
+        super::aggregator(config, interval_ns, &tables, Some(PATIENCE), classes.clone(), inboxes);
+    sharing.begin(config, classes, false, &mut aggregator);
     aggregator.begin_at(start_ns);
     deliver.count_from(aggregator.handle());
     (0..selection.watched.len() as u8).for_each(|number| here.set_directed(number));
-    control::find_addresses(&root, &here);
+    let machine = Machine::begin(&root, &here, &lines);
 
     for (number, one) in opened.into_iter().enumerate() {
         let watch = &selection.watched[number];
@@ -136,13 +141,10 @@ pub(super) fn run(config: &Config, named: &[String], signals: &Signals) -> Resul
                 accounts: super::ends_all(config, &tables),
                 counted: config.count.is_some().then(|| counted[number].clone()),
             };
-            let (stacks, speeds) = (stacks.clone(), speeds.clone());
-            let quotes = config.icmp;
+            let stacks = stacks.clone();
+            let decoder = sharing.decoder(config, stacks);
+            let worker = sharing.worker(tables, outbox);
             threads.spawn(format!("worker {number}"), move || {
-                let mut decoder = Decoder::new(Vec::new(), stacks);
-                decoder.set_quotes(quotes);
-                let mut worker = Worker::new(tables, outbox.answers(true));
-                worker.set_speeds(speeds);
                 Live::new(worker, decoder, setup).run();
             });
         }
@@ -159,6 +161,7 @@ pub(super) fn run(config: &Config, named: &[String], signals: &Signals) -> Resul
             links,
             meter,
             here,
+            machine,
             defect: defect.clone(),
             signals: signals.clone(),
             counted,
@@ -185,10 +188,9 @@ pub(super) fn run(config: &Config, named: &[String], signals: &Signals) -> Resul
         });
         (ended, reason, defects)
     });
-    ended?;
     let reason = if defects.is_empty() { reason } else { StopReason::Error };
-    writing.stop(&reason, &notices)?;
-    if defects.is_empty() { Ok(()) } else { Err(RunError::Failed(defects)) }
+    let ended = writing.stop(ended, &reason, &notices);
+    super::both(ended, super::failed(defects))
 }
 
 /// What a reader has to know before the first figure.
@@ -240,6 +242,7 @@ fn context_of(watch: &Watch) -> LinkContext {
         rule: DirectionRule::AsTold,
         from_file: false,
         second_copy: watch.second_copy,
+        shares_load: true,
     }
 }
 

@@ -20,6 +20,7 @@ use crate::capture::ring::{DeviceEvent, Ring, Statistics};
 use crate::capture::sys::SockFilter;
 use crate::capture::{LinkId, fanout};
 use crate::decode::{Decoder, Kind, LinkContext, Packet};
+use crate::flow::listen::Listeners;
 use crate::flow::table::BATCH;
 use crate::meter::loss::Reason;
 use crossbeam_channel::{Receiver, Sender, TryRecvError};
@@ -56,6 +57,8 @@ pub enum Control {
         /// Nanoseconds.
         by_ns: u64,
     },
+    /// Who listens on this machine, from now on.
+    Listeners(Arc<Listeners>),
     /// Take out what is there and let nothing more in.
     Drain,
     /// Make the last cut, at this time.
@@ -380,6 +383,7 @@ impl Live {
             }
             Control::Mark(at_ns) => self.marks.push(at_ns),
             Control::SetBack { to_ns, by_ns } => self.restart(to_ns, by_ns),
+            Control::Listeners(listeners) => self.worker.set_listeners(listeners),
             Control::Drain => {
                 for (_, ring) in self.merge.sources_mut() {
                     // Where the gate cannot be closed the time limit ends the drain.

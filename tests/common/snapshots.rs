@@ -24,7 +24,7 @@ pub const S: u64 = 1_000_000_000;
 pub const NINE: u64 = 1_795_251_600 * S;
 
 pub fn style() -> Style {
-    Style { by: By::Connection, sort: Sort::Rate, top: 20, unit: Unit::Bits, whole: false }
+    Style { by: By::Connection, sort: Sort::Rate, top: 20, unit: Unit::Bits, whole: false, color: false }
 }
 
 pub fn count(packets: u64, bytes: u64) -> Count {
@@ -114,6 +114,7 @@ pub fn interface(link: u8, rx: LaneTotals, tx: LaneTotals) -> InterfaceFigures {
     InterfaceFigures {
         link,
         missing_bytes: [0; 2],
+        handshakes: Default::default(),
         interval: intervals,
         total: intervals,
         averages,
@@ -135,6 +136,7 @@ pub fn empty(time_ns: u64) -> Snapshot {
         rows: Vec::new(),
         rows_found: 0,
         link_rows: Vec::new(),
+        hidden: None,
         accounts: Vec::new(),
         marks: Vec::new(),
         skipped_intervals: 0,
@@ -143,10 +145,13 @@ pub fn empty(time_ns: u64) -> Snapshot {
         groups_folded: 0,
         accounts_lost: 0,
         destinations: None,
+        run_rows: None,
         handshakes: Default::default(),
         spreads: Vec::new(),
+        balances: Vec::new(),
         bursts: Vec::new(),
         bursts_lost: 0,
+        incomplete: Vec::new(),
         faults: Vec::new(),
         last: false,
     }
@@ -344,11 +349,12 @@ pub fn handshakes() -> Handshakes {
         connect: Some(Latency { p50_us: 1300, p95_us: 1300, p99_us: 1300, max_us: 1300 }),
         ..Tally::default()
     };
-    let rx = WatchFigures { name: "RX".into(), interval: tally, total: tally };
+    let rx = WatchFigures { name: "RX".into(), interval: tally, total: tally, half_open: 3 };
     (tally.outcomes, tally.syn_unseen) = ([0, 1, 0, 0, 0, 0, 0, 0, 0], 0);
     (tally.sessions_with_syn_retransmitted, tally.syn_retransmitted, tally.synack_retransmitted) = (0, 0, 0);
     tally.connect = None;
-    let http = WatchFigures { name: "http-rx".into(), interval: Tally::default(), total: tally };
+    let http =
+        WatchFigures { name: "http-rx".into(), interval: Tally::default(), total: tally, half_open: 0 };
     let watched = |session| Watched { session, watches: 1 };
     let mut sessions: Vec<Watched> = all.into_iter().map(watched).collect();
     sessions[1].watches = 3;

@@ -5,15 +5,15 @@
 //! interface. Datagrams are checked for length before anything is taken from
 //! them. What netlink does not tell comes from ethtool (speed) and sysfs (the
 //! order of a bond's slaves; on kernels before 5.14 whether a device stands
-//! behind the interface).
+//! behind the interface), and whether LACP comes to rest from /proc/net.
 //!
 //! Sources: rtnetlink(7), netlink(7), include/uapi/linux/{rtnetlink,if_link}.h.
 
-use super::{Bond, Interfaces, Kind, Link, Root, Slave, sysfs};
+use super::{Bond, Interfaces, Kind, Link, Root, Slave, churn, sysfs};
 use crate::capture::sys::ethtool;
 use netlink_packet_core::{
     NLM_F_DUMP, NLM_F_DUMP_INTR, NLM_F_REQUEST, NLMSG_DONE, NLMSG_ERROR, NetlinkBuffer, NetlinkHeader,
-    NetlinkMessage, NetlinkPayload, NlasIterator, Parseable, ParseableParametrized,
+    NetlinkMessage, NetlinkPayload, NetlinkSerializable, NlasIterator, Parseable, ParseableParametrized,
 };
 use netlink_packet_route::address::{AddressAttribute, AddressMessage};
 use netlink_packet_route::link::{
@@ -67,7 +67,12 @@ pub(super) struct Route {
 
 impl Route {
     pub(super) fn open() -> io::Result<Route> {
-        let socket = Socket::new(NETLINK_ROUTE)?;
+        Route::open_of(NETLINK_ROUTE)
+    }
+
+    /// The same of another family of netlink.
+    pub(super) fn open_of(protocol: isize) -> io::Result<Route> {
+        let socket = Socket::new(protocol)?;
         socket.connect(&SocketAddr::new(0, 0))?;
         use rustix::net::sockopt::{Timeout, set_socket_timeout};
         set_socket_timeout(&socket, Timeout::Recv, Some(ANSWER_TIMEOUT))?;
@@ -75,14 +80,15 @@ impl Route {
     }
 
     /// Sends `question` and gives each answer's header and payload to `each`.
-    pub(super) fn ask(
+    pub(super) fn ask<M: NetlinkSerializable>(
         &mut self,
-        question: RouteNetlinkMessage,
+        question: M,
         flags: u16,
         mut each: impl FnMut(NetlinkHeader, &[u8]),
     ) -> io::Result<()> {
         self.sequence = self.sequence.wrapping_add(1);
-        let mut message = NetlinkMessage::new(NetlinkHeader::default(), NetlinkPayload::from(question));
+        let mut message =
+            NetlinkMessage::new(NetlinkHeader::default(), NetlinkPayload::InnerMessage(question));
         message.header.flags = NLM_F_REQUEST | flags;
         message.header.sequence_number = self.sequence;
         message.finalize();
@@ -158,6 +164,7 @@ pub(super) fn parse_link(payload: &[u8]) -> Option<RawLink> {
             kind,
             device: None,
             speed_bits_per_second: None,
+            full_duplex: None,
             physical: false,
             up,
             carrier: None,
@@ -327,11 +334,12 @@ pub(super) fn read(root: &Root) -> io::Result<Interfaces> {
         let mut link = entry.link.clone();
         let seen = sysfs::shows(root, &link.name, link.index, link.mac);
         link.physical = entry.parent_device || (seen && sysfs::has_device(root, &link.name));
-        link.speed_bits_per_second = match ethtool::link_speed(&link.name) {
-            Ok(speed) => speed,
-            Err(_) if seen => sysfs::read_speed(root, &link.name),
-            Err(_) => None,
+        let line = match ethtool::line(&link.name) {
+            Ok(line) => line,
+            Err(_) if seen => sysfs::read_line(root, &link.name),
+            Err(_) => ethtool::Line::default(),
         };
+        (link.speed_bits_per_second, link.full_duplex) = (line.speed, line.full_duplex);
         link.master = entry.master.and_then(name_of);
         link.bond = entry
             .master
@@ -341,8 +349,11 @@ pub(super) fn read(root: &Root) -> io::Result<Interfaces> {
         let members = raw.values().filter(|other| other.master == Some(link.index));
         link.lower = members.map(|member| member.link.name.clone()).collect();
         link.lower.extend(entry.parent.filter(|parent| *parent != link.index).and_then(name_of));
-        if is_bond(entry) {
-            read.bonds.extend(bond_from(root, &raw, entry, seen));
+        if is_bond(entry)
+            && let Some(mut bond) = bond_from(root, &raw, entry, seen)
+        {
+            churn::read(root, &mut bond);
+            read.bonds.push(bond);
         }
         read.links.push(link);
     }
@@ -475,6 +486,7 @@ mod tests {
                     queue_id: Some(1),
                     link_failures: Some(9),
                     permanent_mac: Some([2, 0, 0, 0, 0, 5]),
+                    churn: None,
                 }],
                 slaves_in_order: false,
                 active_slave: Some("eth0".into()),

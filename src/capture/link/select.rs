@@ -369,6 +369,7 @@ mod tests {
             kind: if name == "lo" { Kind::Loopback } else { Kind::Ethernet },
             device: None,
             speed_bits_per_second: None,
+            full_duplex: None,
             physical: name.starts_with("eth"),
             up: true,
             carrier: Some(true),

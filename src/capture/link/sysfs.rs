@@ -9,7 +9,8 @@
 //! Sources: Documentation/ABI/testing/sysfs-class-net, -net-statistics;
 //! Documentation/networking/bonding.rst; drivers/net/bonding/bond_sysfs*.c.
 
-use super::{Bond, Interfaces, Kind, Link, Root, Slave, read_text};
+use super::{Bond, Interfaces, Kind, Link, Root, Slave, churn, read_text};
+use crate::capture::sys::ethtool::Line;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
@@ -29,7 +30,8 @@ pub(super) fn read(root: &Root) -> io::Result<Interfaces> {
         }
     }
     links.sort_by_key(|link| link.index);
-    let bonds: Vec<Bond> = links.iter().filter_map(|link| read_bond(root, &link.name)).collect();
+    let mut bonds: Vec<Bond> = links.iter().filter_map(|link| read_bond(root, &link.name)).collect();
+    bonds.iter_mut().for_each(|bond| churn::read(root, bond));
     for link in &mut links {
         link.bond = link.master.clone().filter(|master| bonds.iter().any(|bond| bond.name == *master));
     }
@@ -59,13 +61,15 @@ fn read_link(root: &Root, name: &str) -> Option<Link> {
     let loopback = flags & libc::IFF_LOOPBACK.cast_unsigned() != 0;
     let device = text(&at, "uevent")
         .and_then(|text| text.lines().find_map(|line| line.strip_prefix("DEVTYPE=").map(str::to_string)));
+    let line = read_line(root, name);
     Some(Link {
         name: name.to_string(),
         alternative_names: Vec::new(),
         index,
         mac: read_mac(&at.join("address")),
         kind: Kind::from_hardware(number(&at, "type").unwrap_or(u16::MAX), loopback),
-        speed_bits_per_second: read_speed(root, name),
+        speed_bits_per_second: line.speed,
+        full_duplex: line.full_duplex,
         physical: has_device(root, name),
         up,
         carrier: number::<u8>(&at, "carrier").filter(|_| up).map(|carrier| carrier != 0),
@@ -78,12 +82,18 @@ fn read_link(root: &Root, name: &str) -> Option<Link> {
     })
 }
 
-/// Speed of the driver's telling in bits a second; sysfs has Mbit/s.
-pub(super) fn read_speed(root: &Root, name: &str) -> Option<u64> {
-    let megabits: i64 = number(&directory(root, name), "speed")?;
-    let megabits = u64::try_from(megabits).ok()?;
+/// Speed and duplex of the driver's telling; sysfs has Mbit/s and a word.
+pub(super) fn read_line(root: &Root, name: &str) -> Line {
+    let at = directory(root, name);
+    let megabits = number(&at, "speed").and_then(|megabits: i64| u64::try_from(megabits).ok());
     // Old drivers have -1 as an unsigned 32-bit word.
-    (1..u64::from(u32::MAX)).contains(&megabits).then(|| megabits * 1_000_000)
+    let known = megabits.filter(|megabits| (1..u64::from(u32::MAX)).contains(megabits));
+    let full_duplex = match text(&at, "duplex").as_deref() {
+        Some("full") => Some(true),
+        Some("half") => Some(false),
+        _ => None,
+    };
+    Line { speed: known.map(|megabits| megabits * 1_000_000), full_duplex }
 }
 
 /// Whether a device (PCI, USB, virtio) stands behind the interface.
@@ -145,6 +155,7 @@ fn read_slave(root: &Root, name: &str) -> Slave {
         queue_id: number(&at, "queue_id"),
         link_failures: number(&at, "link_failure_count"),
         permanent_mac: read_mac(&at.join("perm_hwaddr")),
+        churn: None,
     }
 }
 
@@ -175,6 +186,7 @@ fn first_word(at: &Path, file: &str) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::churn::{Churn, tests::TEXT as CHURN};
     use super::*;
     use std::fs;
 
@@ -209,6 +221,7 @@ mod tests {
             ("eth0/mtu", "9000\n"),
             ("eth0/address", "02:00:00:00:00:0a\n"),
             ("eth0/speed", "10000\n"),
+            ("eth0/duplex", "full\n"),
             ("eth0/carrier", "1\n"),
             ("eth0/device", "-> ../../../0000:3b:00.0"),
             ("eth0/master", "-> ../../virtual/net/bond0"),
@@ -224,6 +237,7 @@ mod tests {
             ("eth1/mtu", "9000\n"),
             ("eth1/address", "02:00:00:00:00:0a\n"),
             ("eth1/speed", "-1\n"),
+            ("eth1/duplex", "unknown\n"),
             ("eth1/carrier", "0\n"),
             ("eth1/device", "-> ../../../0000:3b:00.1"),
             ("eth1/master", "-> ../../virtual/net/bond0"),
@@ -276,6 +290,9 @@ mod tests {
     #[test]
     fn a_bond_of_two_slaves() {
         let tree = bonded();
+        let told = tree.path().join("proc/net/bonding");
+        fs::create_dir_all(&told).expect("a directory");
+        fs::write(told.join("bond0"), CHURN).expect("a file");
         let read = read(&Root::at(tree.path())).expect("a tree");
         assert_eq!(read.bonds.len(), 1);
         let bond = &read.bonds[0];
@@ -300,8 +317,15 @@ mod tests {
                 queue_id: Some(0),
                 link_failures: Some(3),
                 permanent_mac: Some([2, 0, 0, 0, 0, 10]),
+                churn: Some(Churn {
+                    actor: "none".into(),
+                    partner: "none".into(),
+                    actor_count: Some(0),
+                    partner_count: Some(1),
+                }),
             }
         );
+        assert!(bond.slaves[0].churn.as_ref().is_some_and(Churn::is_churned));
     }
 
     #[test]
@@ -314,9 +338,9 @@ mod tests {
         assert_eq!((eth0.index, eth0.mtu, eth0.mac), (2, 9000, Some([2, 0, 0, 0, 0, 10])));
         assert_eq!((eth0.up, eth0.carrier, eth0.physical), (true, Some(true), true));
         assert_eq!((eth0.bond.as_deref(), eth0.master.as_deref()), (Some("bond0"), Some("bond0")));
-        assert_eq!(eth0.line_speed(), Some(10_000_000_000));
+        assert_eq!((eth0.line_speed(), eth0.full_duplex), (Some(10_000_000_000), Some(true)));
         let eth1 = named(&read, "eth1");
-        assert_eq!((eth1.speed_bits_per_second, eth1.carrier), (None, Some(false)));
+        assert_eq!((eth1.speed_bits_per_second, eth1.full_duplex, eth1.carrier), (None, None, Some(false)));
         assert_eq!(named(&read, "bond0").lower, ["eth0", "eth1"]);
         let vlan = named(&read, "bond0.10");
         assert_eq!((vlan.lower.clone(), vlan.up, vlan.carrier), (vec!["bond0".to_string()], false, None));

@@ -1,4 +1,4 @@
-//! The ethtool ioctl, as far as this program asks it: the speed of a link.
+//! The ethtool ioctl, as far as this program asks it: speed and duplex of a link.
 //!
 //! Unlike sysfs it answers for the network namespace that the caller is in.
 //! Needs no privilege (`dev_ethtool` lets anyone ask for link settings).
@@ -38,18 +38,31 @@ struct LinkSettings {
 
 const _: () = assert!(std::mem::offset_of!(LinkSettings, masks) == 48);
 
-/// Speed of the interface `name` in bits a second, as its driver tells it;
-/// `None` where the driver does not know (a virtual link, no carrier).
+/// DUPLEX_HALF and DUPLEX_FULL; anything else is not known.
+const DUPLEX_HALF: u8 = 0;
+const DUPLEX_FULL: u8 = 1;
+
+/// What a driver tells of its line; `None` where it does not know (a virtual
+/// link, no carrier).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Line {
+    /// Bits a second.
+    pub speed: Option<u64>,
+    /// Whether both ways are used at once.
+    pub full_duplex: Option<bool>,
+}
+
+/// Speed and duplex of the interface `name`, as its driver tells them.
 ///
 /// # Errors
 /// The ioctl's: ENODEV for no such interface, EOPNOTSUPP for a driver or a
 /// kernel that has no such question; EINVAL for a name that is too long.
-pub fn link_speed(name: &str) -> io::Result<Option<u64>> {
+pub fn line(name: &str) -> io::Result<Line> {
     let socket = rustix::net::socket(AddressFamily::INET, SocketType::DGRAM, None)?;
     let mut settings = LinkSettings {
         cmd: GLINKSETTINGS,
         speed: 0,
-        duplex: 0,
+        duplex: u8::MAX,
         port: 0,
         phy_address: 0,
         autoneg: 0,
@@ -72,7 +85,12 @@ pub fn link_speed(name: &str) -> io::Result<Option<u64>> {
         ask(socket.as_raw_fd(), name, &mut settings)?;
     }
     let known = settings.speed != 0 && i32::try_from(settings.speed).is_ok();
-    Ok(known.then(|| u64::from(settings.speed) * 1_000_000))
+    let full_duplex = match settings.duplex {
+        DUPLEX_HALF => Some(false),
+        DUPLEX_FULL => Some(true),
+        _ => None,
+    };
+    Ok(Line { speed: known.then(|| u64::from(settings.speed) * 1_000_000), full_duplex })
 }
 
 fn ask(socket: i32, name: &str, settings: &mut LinkSettings) -> io::Result<()> {
@@ -102,10 +120,7 @@ mod tests {
 
     #[test]
     fn an_interface_that_is_not_there_is_an_error_and_a_long_name_is_one_too() {
-        assert_eq!(link_speed("nosuchif0").map_err(|error| error.raw_os_error()), Err(Some(libc::ENODEV)));
-        assert_eq!(
-            link_speed("a-name-of-17-byte").map_err(|error| error.kind()),
-            Err(io::ErrorKind::InvalidInput)
-        );
+        assert_eq!(line("nosuchif0").map_err(|error| error.raw_os_error()), Err(Some(libc::ENODEV)));
+        assert_eq!(line("a-name-of-17-byte").map_err(|error| error.kind()), Err(io::ErrorKind::InvalidInput));
     }
 }

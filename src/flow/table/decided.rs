@@ -4,7 +4,7 @@
 use super::FlowTable;
 use crate::decode::{Packet, protocol};
 use crate::flow::beside::Beside;
-use crate::flow::class::class_of;
+use crate::flow::class::{class_of, reason_of};
 use crate::flow::detail::Details;
 use crate::flow::entry::{Entry, mark, state};
 use crate::flow::idle::Class;
@@ -50,6 +50,7 @@ impl FlowTable {
             key: entry.key,
             client_second: entry.client() == 1,
             lanes: entry.lanes,
+            midstream: !handshake::is_attempt(entry),
             exchange,
         }));
     }
@@ -75,6 +76,21 @@ impl FlowTable {
         entry.key = FlowKey::NONE;
         self.free.push(slot);
         self.stats.closed += 1;
+    }
+
+    /// The end of the run, at `now_ns`: hands over the accounts of everything that is left.
+    pub fn end_all<S: Sink>(&mut self, now_ns: u64, sink: &mut S) {
+        for slot in 0..self.entries.len() as u32 {
+            let entry = &self.entries[slot as usize];
+            if entry.marks & mark::FREE == 0 {
+                let class = class_of(entry);
+                // Without a sweep what has ended by its limit may still be here.
+                let ended = class == Class::Tombstone || self.idle.is_due(class, entry.last, now_ns);
+                let reason = if ended { reason_of(entry) } else { EndReason::Open };
+                self.conclude(slot, reason, now_ns, sink);
+                self.write(slot, Some(reason), sink);
+            }
+        }
     }
 
     /// What a flow's end decides: its attempt, its last exchange.

@@ -59,6 +59,12 @@ impl FlowTable {
         }
     }
 
+    /// From here on nothing ends by its idle limit but when its next packet
+    /// comes: for a file whose time stepped back.
+    pub fn stop_sweeping(&mut self) {
+        self.sweeping = false;
+    }
+
     /// Ends flows whose silence has lasted longer than their limit at `now_ns`,
     /// looking at `entries_most` at most. True when none is left.
     pub fn sweep<S: Sink>(&mut self, now_ns: u64, entries_most: usize, sink: &mut S) -> bool {

@@ -2,11 +2,12 @@
 
 use super::lines::{Head, Map, Time, is_false};
 use super::rows::{End, Vlan};
+use crate::aggregate::classes::ClassId;
 use crate::aggregate::culprit::{self, Burst};
 use crate::meter::bins::BIN_NS;
 use crate::meter::journal::FlowName;
 use crate::output::Context;
-use crate::output::bursts::{direction, mean_bits_per_second, queue_seconds, utilisation};
+use crate::output::bursts::{mean_bits_per_second, queue_seconds, utilisation, word};
 use crate::output::figures::{has_ports, protocol_name, seconds, share};
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -15,7 +16,7 @@ use std::net::IpAddr;
 
 /// A time in which one direction of a link was full.
 #[derive(Serialize, JsonSchema)]
-pub struct Line<'a> {
+pub struct BurstLine<'a> {
     /// What every line begins with.
     #[serde(flatten)]
     head: Head<'a>,
@@ -62,11 +63,14 @@ pub struct Line<'a> {
     /// Share of the bytes whose connections are known: below 1 where the workers' journals were too short.
     known_ratio: Option<f64>,
     /// Connections with most bytes beyond their rate of before, as many as `--top` says.
-    culprits: Vec<Culprit>,
+    culprits: Vec<Culprit<'a>>,
     /// The same by address, whichever end it is.
-    hosts: Vec<HostCulprit>,
+    hosts: Vec<HostCulprit<'a>>,
     /// The same by port of the server.
     ports: Vec<PortCulprit>,
+    /// The same by class, all of them, where `--classes` names any.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    classes: Vec<ClassCulprit<'a>>,
 }
 
 /// What an interface did meanwhile.
@@ -99,13 +103,13 @@ struct Share {
 
 /// A connection that filled it.
 #[derive(Serialize, JsonSchema)]
-struct Culprit {
+struct Culprit<'a> {
     /// IP protocol.
     protocol: Cow<'static, str>,
     /// Who began.
-    client: End,
+    client: End<'a>,
     /// Who answered.
-    server: End,
+    server: End<'a>,
     /// VLAN ids, outermost first, where its frames are tagged.
     #[serde(skip_serializing_if = "Vlan::is_empty")]
     vlan: Vlan,
@@ -123,14 +127,31 @@ struct Culprit {
 
 /// An address that filled it.
 #[derive(Serialize, JsonSchema)]
-struct HostCulprit {
+struct HostCulprit<'a> {
     /// Address.
     host: IpAddr,
+    /// Its name, where `--names` has one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    name: Option<&'a str>,
     /// To it.
     to: Sent,
     /// From it.
     from: Sent,
     /// How much of the burst: connections count at both their ends.
+    #[serde(flatten)]
+    share: Share,
+}
+
+/// A class that filled it.
+#[derive(Serialize, JsonSchema)]
+struct ClassCulprit<'a> {
+    /// Name, `other` for what is in none.
+    class: &'a str,
+    /// To the servers.
+    to: Sent,
+    /// From them.
+    from: Sent,
+    /// How much of the burst.
     #[serde(flatten)]
     share: Share,
 }
@@ -169,7 +190,7 @@ impl Share {
 }
 
 /// The line of a burst.
-pub fn line<'a>(head: Head<'a>, burst: &Burst, context: &'a Context) -> Line<'a> {
+pub fn line<'a>(head: Head<'a>, burst: &Burst, context: &'a Context) -> BurstLine<'a> {
     let facts = context.link(burst.lane.link());
     let length_ms = burst.until_ms - burst.from_ms;
     let known = burst.journal_bytes.saturating_sub(burst.unnamed.bytes);
@@ -188,11 +209,11 @@ pub fn line<'a>(head: Head<'a>, burst: &Burst, context: &'a Context) -> Line<'a>
             others.push((Cow::Borrowed(name), other));
         }
     }
-    Line {
+    BurstLine {
         head,
         interface: context.link_name(burst.lane.link()),
         bond: facts.bond.as_deref(),
-        direction: direction(burst),
+        direction: word(burst.lane),
         start: Time(burst.from_ms.saturating_mul(BIN_NS)),
         duration_seconds: seconds(length_ms.saturating_mul(BIN_NS)),
         open: burst.open,
@@ -210,18 +231,19 @@ pub fn line<'a>(head: Head<'a>, burst: &Burst, context: &'a Context) -> Line<'a>
         compared_with_seconds: (burst.before_ms > 0).then(|| seconds(burst.before_ms * BIN_NS)),
         known_ratio: (burst.sums.bytes > 0).then(|| share(known as f64, burst.sums.bytes as f64)),
         culprits: burst.culprits.iter().map(|culprit| connection(culprit, burst, context)).collect(),
-        hosts: burst.hosts.iter().map(|culprit| host(culprit, burst)).collect(),
+        hosts: burst.hosts.iter().map(|culprit| host(culprit, burst, context)).collect(),
         ports: burst.ports.iter().map(|culprit| port(culprit, burst)).collect(),
+        classes: burst.classes.iter().map(|culprit| class(culprit, burst, context)).collect(),
     }
 }
 
-fn connection(culprit: &culprit::Culprit<FlowName>, burst: &Burst, context: &Context) -> Culprit {
+fn connection<'a>(culprit: &culprit::Culprit<FlowName>, burst: &Burst, context: &'a Context) -> Culprit<'a> {
     let key = &culprit.who.key;
     let client = usize::from(culprit.who.client_second);
     Culprit {
         protocol: protocol_name(key.protocol()),
-        client: End::of(key, client),
-        server: End::of(key, 1 - client),
+        client: End::of(key, client, context),
+        server: End::of(key, 1 - client, context),
         vlan: Vlan::of(key, context),
         began: culprit.began,
         c2s: Sent::of(culprit.sent[client]),
@@ -230,9 +252,15 @@ fn connection(culprit: &culprit::Culprit<FlowName>, burst: &Burst, context: &Con
     }
 }
 
-fn host(culprit: &culprit::Culprit<IpAddr>, burst: &Burst) -> HostCulprit {
+fn host<'a>(culprit: &culprit::Culprit<IpAddr>, burst: &Burst, context: &'a Context) -> HostCulprit<'a> {
     let [to, from] = culprit.sent.map(Sent::of);
-    HostCulprit { host: culprit.who, to, from, share: Share::of(culprit, burst) }
+    let (host, name) = (culprit.who, context.names.of(culprit.who));
+    HostCulprit { host, name, to, from, share: Share::of(culprit, burst) }
+}
+
+fn class<'a>(culprit: &culprit::Culprit<ClassId>, burst: &Burst, context: &'a Context) -> ClassCulprit<'a> {
+    let [to, from] = culprit.sent.map(Sent::of);
+    ClassCulprit { class: context.class_name(culprit.who), to, from, share: Share::of(culprit, burst) }
 }
 
 fn port(culprit: &culprit::Culprit<(u8, u16)>, burst: &Burst) -> PortCulprit {

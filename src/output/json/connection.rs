@@ -17,9 +17,9 @@ pub struct Connection<'a> {
     /// `tcp`, `udp`, `icmp`, `icmp6`, `sctp`, …; the number as a string where it has no name here.
     pub protocol: Cow<'static, str>,
     /// Who began, as `role_source` tells.
-    pub client: super::rows::End,
+    pub client: super::rows::End<'a>,
     /// Who answered.
-    pub server: super::rows::End,
+    pub server: super::rows::End<'a>,
     /// What client and server were told by: `syn`, `synack`, `listen` (a local listening socket), or
     /// `port` (the lower port is the server; without ports or with equal ones, who was heard first is the client).
     pub role_source: &'static str,

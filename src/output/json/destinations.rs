@@ -6,6 +6,9 @@
 use super::handshakes::{Percentiles, percentiles};
 use super::lines::Head;
 use crate::aggregate::destination;
+use crate::output::Context;
+use crate::output::columns::Over;
+use crate::output::destinations::{DESTINATION_COLUMNS, Shown};
 use crate::output::figures::{direction_of, per_second, share};
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -19,6 +22,9 @@ pub struct Destination<'a> {
     pub head: Head<'a>,
     /// Address of the server; `0.0.0.0` sums up those that found no place of their own.
     pub destination: IpAddr,
+    /// Its name, where `--names` has one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub name: Option<&'a str>,
     /// `outgoing`: the client is here; `incoming`: the server is; null where neither is or nothing tells.
     pub direction: Option<&'static str>,
     /// Connections begun by a SYN whose handshake was decided, failed ones included: those of `handshake` lines.
@@ -54,6 +60,10 @@ pub struct Destination<'a> {
     /// Connections begun by a SYN that left the table: some seconds after they were closed or reset, or silent
     /// for their limit. Those open at the end of the run are not among them.
     pub ended: u64,
+    /// Columns of docs/COLUMNS.md whose figures, those of this line, `--highlight` makes stand out; absent
+    /// where there are none.
+    #[serde(skip_serializing_if = "<[&str]>::is_empty")]
+    pub highlights: Vec<&'static str>,
 }
 
 /// Exchanges of a connection.
@@ -64,13 +74,20 @@ pub struct PerConnection {
 }
 
 /// A destination's line.
-pub fn line<'a>(head: Head<'a>, destination: &destination::Destination, span_ns: u64) -> Destination<'a> {
+pub fn line<'a>(
+    head: Head<'a>,
+    destination: &destination::Destination,
+    span_ns: u64,
+    context: &'a Context,
+) -> Destination<'a> {
     let figures = &destination.interval;
     let counts = &figures.counts;
+    let shown = Shown::of_interval(destination);
     let part = |part: u64, whole: u64| (whole > 0).then(|| share(part as f64, whole as f64));
     Destination {
         head,
         destination: destination.name.address,
+        name: context.names.of(destination.name.address),
         direction: direction_of(destination.name),
         attempts: counts.attempts,
         attempts_per_second: per_second(counts.attempts, span_ns),
@@ -88,5 +105,6 @@ pub fn line<'a>(head: Head<'a>, destination: &destination::Destination, span_ns:
         last_byte_seconds: percentiles(figures.last_byte),
         connections_with_loss: counts.with_loss,
         ended: counts.ended,
+        highlights: context.highlights.names(&DESTINATION_COLUMNS, &shown, &Over { context, span_ns }),
     }
 }

@@ -5,12 +5,16 @@
 
 use super::lines::{Head, Time};
 use super::rows::{End, Vlan};
-use crate::aggregate::watch::{Handshakes, Latency, Tally, Watched};
+use crate::aggregate::flood;
+use crate::aggregate::openings::Openings;
+use crate::aggregate::watch::{Handshakes, Latency, Tally, WatchFigures, Watched};
 use crate::capture::Lane;
 use crate::flow::entry::NO_LANE;
 use crate::flow::record::{self, Outcome};
 use crate::output::Context;
+use crate::output::columns::Over;
 use crate::output::figures::seconds;
+use crate::output::handshakes::HANDSHAKE_COLUMNS;
 use schemars::JsonSchema;
 use serde::Serialize;
 
@@ -53,6 +57,52 @@ pub struct Sums<'a> {
     /// From the first SYN to the end of a handshake that succeeded, less than 1 % too high but for `max`. Those
     /// whose last ACK carried data are left out, as the client may have waited for what to say.
     pub latency_seconds: Percentiles,
+    /// Neither finished nor failed at the end of the interval (in `stop`: of the run); they count in what comes.
+    pub half_open: u64,
+    /// Columns of docs/COLUMNS.md whose figures, those of this object, `--highlight` makes stand out; absent
+    /// where there are none.
+    #[serde(skip_serializing_if = "<[&str]>::is_empty")]
+    pub highlights: Vec<&'static str>,
+}
+
+/// Handshakes whose SYN passed one interface, in one interval or (in `stop`) since the start; of any watch or none.
+#[derive(Serialize, JsonSchema)]
+pub struct ByInterface {
+    /// Decided, whatever came of them.
+    pub attempts: u64,
+    /// Of them, connections.
+    pub success: u64,
+    /// From the first SYN to the end of a handshake that succeeded. Less than 1 % too high but for `max`, as those
+    /// below; where the last ACK carried data it is left out, and from `synack_to_ack_seconds`.
+    pub connect_seconds: Percentiles,
+    /// SYN to SYN/ACK: the way to the server and back.
+    pub syn_to_synack_seconds: Percentiles,
+    /// SYN/ACK to the client's ACK: the way to the client and back.
+    pub synack_to_ack_seconds: Percentiles,
+}
+
+/// Attempts at one server that were neither finished nor refused, since the start: what a flood of SYNs leaves.
+#[derive(Serialize, JsonSchema)]
+pub struct Incomplete<'a> {
+    /// The server; address `0.0.0.0` and port 0 stand for all that found no place (16,384 are kept), and come last.
+    pub server: End<'a>,
+    /// All of them: the sum of the figures below.
+    pub attempts: u64,
+    /// Not finished for `--timeout`.
+    pub timeout: TimedOut,
+    /// Pushed out of a full table.
+    pub evicted: u64,
+    /// Not finished in time, but the capture lost something meanwhile.
+    pub indeterminate: u64,
+}
+
+/// What a time-out waited for.
+#[derive(Serialize, JsonSchema)]
+pub struct TimedOut {
+    /// Nobody answered the SYN.
+    pub no_synack: u64,
+    /// Nobody answered the SYN/ACK.
+    pub no_ack: u64,
 }
 
 /// Failed attempts by outcome.
@@ -90,9 +140,9 @@ pub struct Session<'a> {
     /// Watches that it counts in; none where neither end is here.
     pub watch: Vec<&'a str>,
     /// Who asked.
-    pub client: End,
+    pub client: End<'a>,
     /// Who was asked.
-    pub server: End,
+    pub server: End<'a>,
     /// VLAN ids, outermost first, where its frames are tagged.
     #[serde(skip_serializing_if = "Vlan::is_empty")]
     pub vlan: Vlan,
@@ -149,10 +199,12 @@ fn is_zero(count: &u64) -> bool {
 }
 
 /// Sums of a watch.
-pub fn sums<'a>(watch: &'a str, tally: &Tally) -> Sums<'a> {
+pub fn sums<'a>(watch: &'a WatchFigures, tally: &Tally, context: &Context) -> Sums<'a> {
+    let shown = WatchFigures { interval: *tally, total: *tally, ..watch.clone() };
+    let over = Over { context, span_ns: 0 };
     let of = |outcomes: &[Outcome]| tally.of(outcomes);
     Sums {
-        watch,
+        watch: &watch.name,
         success: of(&[Outcome::Success]),
         sessions_with_syn_retransmitted: tally.sessions_with_syn_retransmitted,
         sessions_with_synack_retransmitted: tally.sessions_with_synack_retransmitted,
@@ -168,6 +220,33 @@ pub fn sums<'a>(watch: &'a str, tally: &Tally) -> Sums<'a> {
         evicted: of(&[Outcome::Evicted]),
         syn_unseen: tally.syn_unseen,
         latency_seconds: percentiles(tally.connect),
+        half_open: watch.half_open,
+        highlights: context.highlights.names(&HANDSHAKE_COLUMNS, &shown, &over),
+    }
+}
+
+/// Those of an interface; None where there were none.
+pub(super) fn by_interface(openings: &Openings) -> Option<ByInterface> {
+    (openings.attempts > 0).then(|| ByInterface {
+        attempts: openings.attempts,
+        success: openings.success,
+        connect_seconds: percentiles(openings.connect),
+        syn_to_synack_seconds: percentiles(openings.server_half),
+        synack_to_ack_seconds: percentiles(openings.client_half),
+    })
+}
+
+/// Those of a server.
+pub(super) fn incomplete<'a>(
+    &((ip, port), sum): &(flood::Server, flood::Incomplete),
+    context: &'a Context,
+) -> Incomplete<'a> {
+    Incomplete {
+        server: End { ip, name: context.names.of(ip), port: Some(port) },
+        attempts: sum.attempts(),
+        timeout: TimedOut { no_synack: sum.no_synack, no_ack: sum.no_ack },
+        evicted: sum.evicted,
+        indeterminate: sum.indeterminate,
     }
 }
 
@@ -201,8 +280,8 @@ pub fn session<'a>(
     Session {
         head,
         watch: handshakes.names_of(watched).collect(),
-        client: End::of(&key, client),
-        server: End::of(&key, server),
+        client: End::of(&key, client, context),
+        server: End::of(&key, server, context),
         vlan: Vlan::of(&key, context),
         start: Time(session.start_ns),
         outcome: outcome.name(),

@@ -6,7 +6,7 @@
 
 use super::connection::Connection;
 use super::destinations::Destination;
-use super::handshakes::{Handshake, Session, Sums};
+use super::handshakes::{ByInterface, Handshake, Incomplete, Session, Sums};
 use super::rows::Row;
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{Serialize, Serializer};
@@ -24,15 +24,19 @@ pub const SCHEMA: u32 = 1;
 pub enum Line<'a> {
     /// First line: what is watched, and how.
     Start(Start<'a>),
-    /// One interface in one interval.
+    /// One interface in one interval; in a report in the whole run.
     Interface(Interface<'a>),
-    /// What came of the handshakes of one watch, in one interval in which there were any.
+    /// Interfaces that share a load (or are watched together), in one interval.
+    Balance(super::balances::BalanceLine<'a>),
+    /// What came of the handshakes of one watch, in one interval in which there were any; in a report in the
+    /// whole run.
     Handshake(Handshake<'a>),
     /// Connections to one server address, in one interval in which there were any (with `--by destination`, as
-    /// many as `--top` says): most attempts first, then most exchanges, then by address.
+    /// many as `--top` says): most attempts first, then most exchanges, then by address. In a report in the
+    /// whole run.
     Destination(Destination<'a>),
     /// A time in which one direction of a link was full (`--burst-threshold`), once it is over.
-    Burst(super::bursts::Line<'a>),
+    Burst(super::bursts::BurstLine<'a>),
     /// A handshake that ended.
     Session(Session<'a>),
     /// The whole account of one connection (flow), since its start.
@@ -161,10 +165,17 @@ pub struct Figures<'a> {
     pub tx: Lane,
     /// What is in `rx` and `tx`, but in no flow.
     pub untracked: Untracked,
+    /// With `--new-only`: what is in `rx` and `tx` and in flows, but in no row and no `connection` line, as the
+    /// connection's start was not seen.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hidden: Option<Count>,
     /// How complete the figures are.
     pub capture: Capture<'a>,
     /// The flow table.
     pub flows: Flows,
+    /// Handshakes whose SYN passed it, where there were any.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub handshakes: Option<ByInterface>,
 }
 
 /// One interface in one interval.
@@ -234,6 +245,10 @@ pub struct Lane {
     /// By protocol: `tcp`, `udp`, `icmp`, `icmp6`, `other_ip`, `not_ip`, those that occurred. They add
     /// up to `packets` and `bytes`.
     pub protocols: Map<'static, Count>,
+    /// Columns of docs/COLUMNS.md whose figures `--highlight` makes stand out; `bytes`, `packets` and
+    /// `in_flows` are those since the start, as there. Absent where there are none.
+    #[serde(skip_serializing_if = "<[&str]>::is_empty")]
+    pub highlights: Vec<&'static str>,
 }
 
 /// Packets and bytes.
@@ -306,6 +321,9 @@ pub struct Flows {
     pub closed: u64,
     /// Of those, flows pushed out because the table was full.
     pub evicted: u64,
+    /// With `--new-only`: of `opened`, TCP connections that are left out of rows and lines.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hidden: Option<u64>,
     /// Decided handshakes and finished exchanges that found no room on their way here, where that
     /// happened: they are missing in `handshake` lines.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -359,18 +377,25 @@ pub struct Stop<'a> {
     /// What every line begins with.
     #[serde(flatten)]
     pub head: Head<'a>,
-    /// Why the run ended: `signal`, `duration`, `count`, `end of file`, `error`.
+    /// Why the run ended: `signal`, `duration`, `count`, `end of file`, `error`; in a report also `closed pipe`.
     pub reason: &'static str,
     /// How long it took, in packet time.
     pub seconds: f64,
     /// Each interface since the start.
     pub interfaces: Vec<Figures<'a>>,
+    /// Interfaces that share a load, since the start.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub balances: Vec<super::balances::SideBySide<'a>>,
     /// What was not IP, all interfaces together, most bytes first.
     pub ethertypes: Vec<Ethertype>,
     /// Packets with a time before that of an interval that had ended; counted in the one under way.
     pub late_packets: u64,
     /// Handshakes of each watch since the start.
     pub handshakes: Vec<Sums<'a>>,
+    /// Servers with most attempts that came to nothing, most first, as many as `--top` says; absent where
+    /// there are none. All watches, and what is in none.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub incomplete_handshakes: Vec<Incomplete<'a>>,
     /// Handshakes that are in no watch and in no exclusion, as neither end is here (`-F` says what is), where there are any.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub handshakes_elsewhere: Option<u64>,

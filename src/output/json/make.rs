@@ -2,13 +2,14 @@
 
 use super::community::community_id;
 use super::connection::{Connection, Exchanges, Longest, Opening, RoundTrips, Sent, Spread, Stream};
-use super::handshakes::sums;
+use super::handshakes::{by_interface, incomplete, sums};
 use super::lines::{
     Bond, Capture, Count, Ethertype, Figures, FlowScope, Flows, Head, Interface, Lane, Map, Ring, Start,
     Stop, Time, Unknown, Unreported, Untracked, Watched, Worker,
 };
 use super::rows::{End, Row, Vlan};
 use crate::aggregate::group::role_source;
+use crate::aggregate::openings::Openings;
 use crate::aggregate::snapshot::{CaptureFigures, Snapshot, client_first};
 use crate::aggregate::spread::SpreadFigures;
 use crate::aggregate::window::Averages;
@@ -20,6 +21,7 @@ use crate::flow::table::TableStats;
 use crate::flow::{exchange, handshake, tcp};
 use crate::meter::loss::REASON_TEXTS;
 use crate::meter::totals::{self, LaneTotals};
+use crate::output::columns::{INTERFACE_COLUMNS, LaneSight, Over};
 use crate::output::figures::{
     CLASS_NAMES, bits_per_second, both, coverage_of, ethertype_name, figures_of, line_utilisation,
     link_type_name, peak_of_run, protocol_name, seconds,
@@ -77,12 +79,16 @@ pub fn interface<'a>(
 ) -> Interface<'a> {
     let figures = figures_of(snapshot, link);
     let measured = Measured {
+        link,
         lanes: &figures.interval,
+        total: &figures.total,
         averages: figures.averages,
         missing_bytes: figures.missing_bytes[0],
         capture: figures.capture_interval,
         coverage: coverage_of(coverage, link, 0),
         table: &snapshot.table_interval,
+        hidden: hidden(snapshot, link, 0),
+        handshakes: figures.handshakes[0],
         late_workers: &snapshot.late_workers,
         spreads: snapshot.spreads.get(link as usize).map(|spreads| spreads[0]),
         span_ns,
@@ -90,10 +96,7 @@ pub fn interface<'a>(
     let rows = snapshot.link_rows.get(link as usize).map_or(&[][..], |rows| rows);
     Interface {
         head,
-        figures: Figures {
-            interval_seconds: Some(seconds(span_ns)),
-            ..measured.figures(context.link_name(link), context.link(link))
-        },
+        figures: Figures { interval_seconds: Some(seconds(span_ns)), ..measured.figures(context) },
         top: rows.iter().map(|row| Row::of(row, span_ns, context)).collect(),
     }
 }
@@ -109,17 +112,21 @@ pub fn stop<'a>(
     let total = |link: LinkId| {
         let figures = figures_of(snapshot, link);
         let measured = Measured {
+            link,
             lanes: &figures.total,
+            total: &figures.total,
             averages: Averages { windows: [None; 3], peak: peak_of_run(&figures, span_ns) },
             missing_bytes: figures.missing_bytes[1],
             capture: figures.capture,
             coverage: coverage_of(coverage, link, 1),
             table: &snapshot.table,
+            hidden: hidden(snapshot, link, 1),
+            handshakes: figures.handshakes[1],
             late_workers: &snapshot.late_workers,
             spreads: snapshot.spreads.get(link as usize).map(|spreads| spreads[1]),
             span_ns,
         };
-        measured.figures(context.link_name(link), context.link(link))
+        measured.figures(context)
     };
     let ethertype = |&(number, count): &(u16, totals::Count)| Ethertype {
         ethertype: format!("0x{number:04x}"),
@@ -134,9 +141,11 @@ pub fn stop<'a>(
         reason: reason.name(),
         seconds: seconds(span_ns),
         interfaces: crate::output::figures::links(snapshot, context).map(total).collect(),
+        balances: snapshot.balances.iter().map(|set| super::balances::total(set, context)).collect(),
         ethertypes: snapshot.ethertypes.iter().map(ethertype).collect(),
         late_packets: snapshot.late_packets,
-        handshakes: handshakes.watches.iter().map(|watch| sums(&watch.name, &watch.total)).collect(),
+        handshakes: handshakes.watches.iter().map(|watch| sums(watch, &watch.total, context)).collect(),
+        incomplete_handshakes: snapshot.incomplete.iter().map(|server| incomplete(server, context)).collect(),
         handshakes_elsewhere: some(handshakes.elsewhere),
         handshakes_unplaced: some(handshakes.unplaced),
         json_lines_lost: context.lines_lost,
@@ -145,38 +154,55 @@ pub fn stop<'a>(
 
 /// Figures of one interface over one span.
 struct Measured<'s, 'a> {
+    link: LinkId,
     lanes: &'s [LaneTotals; 2],
+    total: &'s [LaneTotals; 2],
     averages: Averages,
     missing_bytes: u64,
     capture: CaptureFigures,
     coverage: Coverage,
     table: &'s TableStats,
+    /// Connections of all interfaces, and what they had on this one.
+    hidden: Option<(u64, totals::Count)>,
+    handshakes: Openings,
     late_workers: &'a [usize],
     spreads: Option<[SpreadFigures; 2]>,
     span_ns: u64,
 }
 
 impl<'a> Measured<'_, 'a> {
-    fn figures(&self, name: &'a str, facts: &'a LinkFacts) -> Figures<'a> {
+    fn figures(&self, context: &'a Context) -> Figures<'a> {
+        let facts = context.link(self.link);
         Figures {
-            interface: name,
+            interface: context.link_name(self.link),
             bond: facts.bond.as_deref(),
             direction: direction(facts),
             interval_seconds: None,
-            rx: self.lane(0, facts),
-            tx: self.lane(1, facts),
+            rx: self.lane(0, context),
+            tx: self.lane(1, context),
             untracked: untracked(self.lanes),
+            hidden: self.hidden.map(|(_, sum)| count(sum)),
             capture: self.capture(facts),
-            flows: flows(self.table),
+            flows: Flows { hidden: self.hidden.map(|(connections, _)| connections), ..flows(self.table) },
+            handshakes: by_interface(&self.handshakes),
         }
     }
 
-    fn lane(&self, which: usize, facts: &LinkFacts) -> Lane {
-        let lane = &self.lanes[which];
+    fn lane(&self, which: usize, context: &Context) -> Lane {
+        let (lane, facts) = (&self.lanes[which], context.link(self.link));
+        let sight = LaneSight {
+            link: self.link,
+            direction: which,
+            now: *lane,
+            total: self.total[which],
+            windows: self.averages.windows.map(|rates| rates.map(|rates| rates[which])),
+            peak: self.averages.peak.map(|rates| rates[which]),
+        };
+        let over = Over { context, span_ns: self.span_ns };
         let [frames, frame_bytes] = differing(lane.count, lane.frames, lane.frame_bytes);
         let occurred = CLASS_NAMES.iter().zip(&lane.classes).filter(|(_, count)| count.packets > 0);
         let spread = self.spreads.map(|spreads| spreads[which]);
-        let [short, middle, long] = self.averages.windows.map(|rates| rates.map(|rates| rates[which]));
+        let [short, middle, long] = sight.windows;
         Lane {
             packets: lane.count.packets,
             bytes: lane.count.bytes,
@@ -184,7 +210,7 @@ impl<'a> Measured<'_, 'a> {
             average_2s_bits_per_second: short,
             average_10s_bits_per_second: middle,
             average_40s_bits_per_second: long,
-            peak_1s_bits_per_second: self.averages.peak.map(|rates| rates[which]),
+            peak_1s_bits_per_second: sight.peak,
             peak_1ms_bits_per_second: spread.map(|spread| spread.peak),
             p50_1ms_bits_per_second: spread.map(|spread| spread.p50),
             p90_1ms_bits_per_second: spread.map(|spread| spread.p90),
@@ -196,6 +222,7 @@ impl<'a> Measured<'_, 'a> {
             frame_bytes,
             ip_bytes: lane.ip_bytes,
             protocols: Map(occurred.map(|(name, sum)| (Cow::Borrowed(*name), count(*sum))).collect()),
+            highlights: context.highlights.names(&INTERFACE_COLUMNS, &sight, &over),
         }
     }
 
@@ -216,6 +243,13 @@ impl<'a> Measured<'_, 'a> {
             second_sight_frames: some(self.capture.second_sight),
         }
     }
+}
+
+/// What lists leave out: of the interval (0), or since the start (1).
+fn hidden(snapshot: &Snapshot, link: LinkId, which: usize) -> Option<(u64, totals::Count)> {
+    let hidden = snapshot.hidden.as_ref()?;
+    let of_link = hidden.links.get(usize::from(link)).map_or(totals::Count::default(), |link| link[which]);
+    Some((hidden.flows[which], of_link))
 }
 
 fn count(count: totals::Count) -> Count {
@@ -250,6 +284,7 @@ fn flows(table: &TableStats) -> Flows {
         opened: table.opened,
         closed: table.closed,
         evicted: table.evicted,
+        hidden: None,
         events_lost: (table.events_lost > 0).then_some(table.events_lost),
         unreported: (table.unreported > 0).then_some(Unreported {
             flows: table.unreported,
@@ -267,8 +302,8 @@ pub fn connection<'a>(head: Head<'a>, account: &Account, context: &'a Context) -
     Connection {
         head,
         protocol: protocol_name(key.protocol()),
-        client: End::of(key, client),
-        server: End::of(key, server),
+        client: End::of(key, client, context),
+        server: End::of(key, server, context),
         role_source: role_source(entry.marks),
         community_id: community_id(key),
         state: is_tcp.then(|| tcp::state_of(entry).name()),

@@ -2,6 +2,7 @@
 
 use super::super::{Signals, is_set};
 use super::coverage::Meter;
+use super::machine::Machine;
 use super::rings::Opener;
 use super::{context_of, deal_out, link_facts, lock};
 use crate::aggregate::watch::Here;
@@ -44,6 +45,7 @@ pub(super) struct Controller<'a> {
     pub meter: Arc<Mutex<Meter>>,
     /// Addresses of this machine, for the watches of handshakes.
     pub here: Arc<Here>,
+    pub machine: Machine,
     pub signals: Signals,
     /// A worker or the aggregator ended by a defect.
     pub defect: Arc<AtomicBool>,
@@ -113,8 +115,8 @@ impl Controller<'_> {
                 moved |= moves_addresses(&event);
                 self.follow(&mut states, event);
             }
-            if moved {
-                find_addresses(self.root, &self.here);
+            if let Some(listeners) = self.machine.look(self.root, &self.here, moved) {
+                self.each(|| Control::Listeners(listeners.clone()));
             }
             let until_reading = Duration::from_nanos(next_reading.saturating_sub(now_ns()));
             let until_end = match self.config.duration_ns {
@@ -307,14 +309,6 @@ fn reader_is_gone() -> bool {
     let mut polled = [PollFd::from_borrowed_fd(stdout, PollFlags::empty())];
     let at_once = Timespec { tv_sec: 0, tv_nsec: 0 };
     poll(&mut polled, Some(&at_once)).is_ok() && polled[0].revents().contains(PollFlags::ERR)
-}
-
-/// The addresses of this machine, of whichever interface: a bond's stand at the
-/// bond, a bridge's at the bridge. Where they cannot be read, the last ones hold.
-pub(super) fn find_addresses(root: &Root, here: &Here) {
-    if let Ok(links) = link::read_links(root) {
-        here.set_addresses(link::local_addresses(&links));
-    }
 }
 
 /// Whether addresses may have come or gone with it.

@@ -177,16 +177,23 @@ impl Writing<'_> {
         self.context.lines_lost = self.lines_lost.load(Ordering::Relaxed);
     }
 
-    /// The end, once all threads have ended.
+    /// The end, once all threads have ended; `ended` is what [`Writing::run`] came to.
     ///
     /// # Errors
     /// As [`Writing::run`].
-    pub fn stop(mut self, reason: &StopReason, notices: &Receiver<Notice>) -> Result<(), RunError> {
+    pub fn stop(
+        mut self,
+        mut ended: Result<(), RunError>,
+        reason: &StopReason,
+        notices: &Receiver<Notice>,
+    ) -> Result<(), RunError> {
         self.learn();
-        notices.try_iter().try_for_each(|notice| self.deliver.notice(&notice, &self.context))?;
+        for notice in notices.try_iter() {
+            ended = ended.and_then(|()| self.deliver.notice(&notice, &self.context));
+        }
         match &self.last {
-            Some((snapshot, coverage)) => self.deliver.stop(reason, snapshot, coverage, &self.context),
-            None => Ok(()),
+            Some((snapshot, coverage)) => self.deliver.stop(ended, reason, snapshot, coverage, &self.context),
+            None => ended,
         }
     }
 }

@@ -1,0 +1,388 @@
+//! Interfaces side by side: how a load is spread over those that share it, how
+//! evenly it could be, and what another hash policy would do.
+//!
+//! Summed from the records of flows as they are applied, so nothing is left
+//! out. Shares and flows are of the interval and since the start; what
+//! other policies would do is told since the start, as it needs many flows to
+//! be believed. Who would have to move is looked for among the largest flows
+//! of the fullest link.
+//!
+//! Knows links by number and sets of them; what a set is called is its own.
+
+use super::rows::RowState;
+use crate::capture::{Direction, LINKS_MAX, Lane, LinkId};
+use crate::decode::pairs::{LinkPairs, UNKNOWN};
+use crate::flow::key::FlowKey;
+use crate::links::balance::{Balance, Possible, best_possible};
+use crate::links::header::{Header, is_told_by_key};
+use crate::links::policy::Hashes;
+use crate::links::what_if::{Known, Model, Placement, Sent, Verdict, judge};
+use crate::meter::bins::Speeds;
+use crate::meter::totals::{Count, LaneTotals};
+use arc_swap::ArcSwap;
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+use std::sync::Arc;
+
+/// Largest flows of each link that are looked at for who would have to move.
+const LARGEST: usize = 64;
+
+/// How a set's traffic is placed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Placing {
+    /// A bond that hashes, by this policy in the driver's words.
+    Policy(String),
+    /// A bond that does not, by its mode.
+    Mode(String),
+    /// By something that nobody told: legs of a route, interfaces of a file.
+    Unknown,
+    /// Each by itself: interfaces that are only watched together.
+    Apart,
+}
+
+/// Interfaces that share a load, or are compared.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LinkSet {
+    /// The bond, or what the user called the set.
+    pub name: Option<String>,
+    /// All of them, of a bond in the driver's order.
+    pub links: Vec<LinkId>,
+    /// Those that a hash may choose now, in that order.
+    pub usable: Vec<LinkId>,
+    /// How it is decided which takes what.
+    pub placing: Placing,
+    /// `usable` is in the order of the driver.
+    pub in_order: bool,
+    /// Version of the kernel that sends, if it is this one.
+    pub version: Option<(u32, u32)>,
+    /// Links that have no packet are not told of (files).
+    pub met_only: bool,
+}
+
+/// Sets of a run; whoever knows links changes them.
+pub type LinkSets = Arc<ArcSwap<Vec<LinkSet>>>;
+
+/// One direction of a set.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Spread {
+    /// Packets and bytes of each link, in the set's order.
+    pub counts: Vec<Count>,
+    /// How even the bytes are; None where nothing passed.
+    pub balance: Option<Balance>,
+    /// Milliseconds in which a link was at 90 % or more and another below 50 %;
+    /// None where the speeds are not known.
+    pub asymmetry_ms: Option<u64>,
+}
+
+/// What flows of one direction allow, in an interval.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Flows {
+    /// Of each link, in the set's order.
+    pub counts: Vec<u64>,
+    /// The best split that placing the largest first finds.
+    pub possible: Option<Possible>,
+    /// Flows of the fullest link that would have to go elsewhere, largest first.
+    pub movers: Vec<Mover>,
+}
+
+/// A flow that would have to move.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Mover {
+    /// What it sent in the interval over the fullest link.
+    pub bytes: u64,
+    /// Which.
+    pub key: FlowKey,
+    /// The key's second end is the client.
+    pub client_second: bool,
+}
+
+/// How a set stands.
+#[derive(Clone, Debug)]
+pub struct SetFigures {
+    /// Which.
+    pub set: LinkSet,
+    /// Of the interval: received, sent.
+    pub interval: [Spread; 2],
+    /// Since the start: received, sent.
+    pub total: [Spread; 2],
+    /// Of the interval: received, sent.
+    pub flows: [Flows; 2],
+    /// What other policies would do with what was sent since the start; None
+    /// for links that are each by themselves.
+    pub verdict: Option<Verdict>,
+    /// The policy that would be more even.
+    pub better: Option<String>,
+    /// Part of the sent bytes that could be given to policies at all: those of
+    /// flows whose key tells what is hashed.
+    pub judged: Option<f64>,
+}
+
+/// Sums of one set.
+struct Sums {
+    set: LinkSet,
+    model: Option<Model>,
+    /// Bytes that no policy could be asked for.
+    unjudged: u64,
+    sent: u64,
+    directions: [DirectionSums; 2],
+}
+
+#[derive(Default)]
+struct DirectionSums {
+    flows: Vec<u64>,
+    bytes: Vec<u64>,
+    largest: Vec<BinaryHeap<Reverse<Mover>>>,
+    asymmetry_ms: [u64; 2],
+}
+
+impl DirectionSums {
+    fn new(links: usize) -> DirectionSums {
+        DirectionSums {
+            flows: vec![0; links],
+            largest: (0..links).map(|_| BinaryHeap::new()).collect(),
+            ..DirectionSums::default()
+        }
+    }
+
+    fn clear(&mut self) {
+        self.flows.fill(0);
+        self.bytes.clear();
+        self.largest.iter_mut().for_each(BinaryHeap::clear);
+        self.asymmetry_ms[0] = 0;
+    }
+}
+
+/// See the module's description.
+pub struct Balancer {
+    sets: LinkSets,
+    pairs: LinkPairs,
+    speeds: Arc<Speeds>,
+    sums: Vec<Sums>,
+    /// By link: its set and place there, as of the last look.
+    place: Vec<Option<(u8, u8)>>,
+    /// Link-layer addresses by number, as far as they are known here.
+    known: Vec<Option<crate::links::header::LinkPair>>,
+    /// Most movers that are told.
+    most: usize,
+}
+
+impl Balancer {
+    /// Sets may change while the run goes on.
+    pub fn new(sets: LinkSets, pairs: LinkPairs, speeds: Arc<Speeds>, most: usize) -> Balancer {
+        let mut balancer = Balancer {
+            sets,
+            pairs,
+            speeds,
+            sums: Vec::new(),
+            place: vec![None; LINKS_MAX],
+            known: Vec::new(),
+            most,
+        };
+        balancer.look();
+        balancer
+    }
+
+    /// Sets as they are now: sums of those that changed begin anew.
+    fn look(&mut self) {
+        let sets = self.sets.load_full();
+        if self.sums.iter().map(|sums| &sums.set).eq(sets.iter()) {
+            return;
+        }
+        let mut old = std::mem::take(&mut self.sums);
+        self.place.fill(None);
+        for (number, set) in (0u8..).zip(sets.iter()) {
+            let same = old.iter().position(|sums| sums.set == *set);
+            self.sums.push(match same {
+                Some(same) => old.swap_remove(same),
+                None => Sums {
+                    model: (set.placing != Placing::Apart).then(|| Model::new(set.usable.len())),
+                    unjudged: 0,
+                    sent: 0,
+                    directions: [0, 1].map(|_| DirectionSums::new(set.links.len())),
+                    set: set.clone(),
+                },
+            });
+            for (at, &link) in (0u8..).zip(&set.links) {
+                if let Some(place) = self.place.get_mut(usize::from(link)) {
+                    *place = Some((number, at));
+                }
+            }
+        }
+    }
+
+    /// Whether there is any set.
+    #[inline]
+    pub fn in_use(&self) -> bool {
+        !self.sums.is_empty()
+    }
+
+    /// One side of a flow gained this much on a lane, on which it had `before`.
+    pub(super) fn gain(&mut self, row: &RowState, side: usize, lane: Lane, before: Count, gained: Count) {
+        let Some(&Some((set, at))) = self.place.get(usize::from(lane.link())) else { return };
+        let Some(sums) = self.sums.get_mut(usize::from(set)) else { return };
+        let direction = &mut sums.directions[lane.direction() as usize];
+        let at = usize::from(at);
+        direction.flows[at] += 1;
+        direction.bytes.push(gained.bytes);
+        let mover = Mover { bytes: gained.bytes, key: row.key, client_second: row.client_second };
+        let largest = &mut direction.largest[at];
+        if largest.len() < LARGEST {
+            largest.push(Reverse(mover));
+        } else if largest.peek().is_some_and(|least| least.0 < mover) {
+            largest.pop();
+            largest.push(Reverse(mover));
+        }
+        if lane.direction() == Direction::Rx {
+            return;
+        }
+        let Some(model) = &mut sums.model else { return };
+        sums.sent += gained.bytes;
+        let number = usize::from(row.pairs[side & 1]);
+        if number >= self.known.len() && number != usize::from(UNKNOWN) {
+            self.known = self.pairs.all();
+        }
+        let pair = self.known.get(number).copied().flatten();
+        match pair.filter(|_| is_told_by_key(row.key.protocol())) {
+            Some(pair) => {
+                let hashes = Hashes::of(&Header::of_flow(pair, &row.key, side == 1));
+                let flows = u64::from(before.packets == 0);
+                let sent = Sent { packets: gained.packets, bytes: gained.bytes, flows };
+                let link = lane.link();
+                let taken = sums.set.usable.iter().position(|&usable| usable == link);
+                model.add(&hashes, &[(taken, sent)]);
+            }
+            None => sums.unjudged += gained.bytes,
+        }
+    }
+
+    /// In so many milliseconds that have been looked at, one link of a set was
+    /// full and another was not.
+    pub(super) fn add_asymmetry(&mut self, asymmetries: &[(usize, usize, u64)]) {
+        for &(set, direction, milliseconds) in asymmetries {
+            if let Some(sums) = self.sums.get_mut(set) {
+                let told = &mut sums.directions[direction & 1].asymmetry_ms;
+                told.iter_mut().for_each(|sum| *sum += milliseconds);
+            }
+        }
+    }
+
+    /// How the sets stand; the interval is over.
+    pub(super) fn tell(&mut self, totals: &[LaneTotals], earlier: &[LaneTotals]) -> Vec<SetFigures> {
+        let speeds = self.speeds.clone();
+        let most = self.most;
+        let told = self.sums.iter_mut().map(|sums| sums.tell(totals, earlier, &speeds, most));
+        let told = told.filter(|figures| figures.set.links.len() > 1).collect();
+        self.look();
+        told
+    }
+}
+
+impl Sums {
+    fn tell(
+        &mut self,
+        totals: &[LaneTotals],
+        earlier: &[LaneTotals],
+        speeds: &Speeds,
+        most: usize,
+    ) -> SetFigures {
+        let met = |&(_, &link): &(usize, &LinkId)| {
+            let place = 2 * usize::from(link);
+            totals.get(place..place + 2).is_some_and(|lanes| lanes.iter().any(|lane| lane.frames > 0))
+        };
+        let numbered = self.set.links.iter().enumerate();
+        let shown: Vec<(usize, LinkId)> =
+            numbered.filter(|one| !self.set.met_only || met(one)).map(|(at, &link)| (at, link)).collect();
+        let set = LinkSet { links: shown.iter().map(|&(_, link)| link).collect(), ..self.set.clone() };
+        let known: Option<Vec<u64>> = set.links.iter().map(|&link| speeds.of(link)).collect();
+        let known = known.as_deref();
+        let lane = |all: &[LaneTotals], link: LinkId, direction: usize| {
+            all.get(2 * usize::from(link) + direction).map_or(Count::default(), |lane| lane.count)
+        };
+        let spread = |since: Option<&[LaneTotals]>, direction: usize, asymmetry_ms: u64| {
+            let count = |&link: &LinkId| {
+                let now = lane(totals, link, direction);
+                since.map_or(now, |earlier| now.since(&lane(earlier, link, direction)))
+            };
+            let counts: Vec<Count> = set.links.iter().map(count).collect();
+            let bytes: Vec<u64> = counts.iter().map(|count| count.bytes).collect();
+            Spread { balance: Balance::of(&bytes, known), counts, asymmetry_ms: known.map(|_| asymmetry_ms) }
+        };
+        let asymmetry = |direction: usize, which: usize| self.directions[direction].asymmetry_ms[which];
+        let interval = [0, 1].map(|direction| spread(Some(earlier), direction, asymmetry(direction, 0)));
+        let total = [0, 1].map(|direction| spread(None, direction, asymmetry(direction, 1)));
+        let flows = [0, 1].map(|direction| {
+            let spread = &interval[direction];
+            self.directions[direction].tell(&shown, spread, known, most)
+        });
+        let (verdict, better) = self.judge(speeds);
+        let judged = (self.sent > 0).then(|| 1.0 - self.unjudged as f64 / self.sent as f64);
+        self.directions.iter_mut().for_each(DirectionSums::clear);
+        let judged = judged.filter(|_| verdict.is_some());
+        SetFigures { set, interval, total, flows, verdict, better, judged }
+    }
+
+    /// What other policies would do, and which of them would be more even.
+    fn judge(&self, speeds: &Speeds) -> (Option<Verdict>, Option<String>) {
+        let Some(model) = &self.model else { return (None, None) };
+        let placement = match &self.set.placing {
+            Placing::Policy(name) => Placement::Policy(name),
+            Placing::Mode(mode) => Placement::Mode(mode),
+            Placing::Unknown => Placement::Unknown,
+            Placing::Apart => return (None, None),
+        };
+        let known = Known { placement, in_order: self.set.in_order, version: self.set.version };
+        let verdict = judge(model, &known);
+        let of_usable: Option<Vec<u64>> = self.set.usable.iter().map(|&link| speeds.of(link)).collect();
+        let better = verdict.better(model.took(), of_usable.as_deref());
+        let better = better.map(|one| one.choice.policy.name().to_owned());
+        (Some(verdict), better)
+    }
+}
+
+impl DirectionSums {
+    /// `shown`: places of the links that are told of.
+    fn tell(
+        &mut self,
+        shown: &[(usize, LinkId)],
+        spread: &Spread,
+        speeds: Option<&[u64]>,
+        most: usize,
+    ) -> Flows {
+        Flows {
+            counts: shown.iter().map(|&(at, _)| self.flows[at]).collect(),
+            possible: best_possible(&mut self.bytes, shown.len(), speeds),
+            movers: self.movers(shown, spread, speeds, most),
+        }
+    }
+
+    /// Of the fullest link's largest flows those that fit into what it has too
+    /// much, largest first.
+    fn movers(
+        &self,
+        shown: &[(usize, LinkId)],
+        spread: &Spread,
+        speeds: Option<&[u64]>,
+        most: usize,
+    ) -> Vec<Mover> {
+        let speed = |at: usize| speeds.and_then(|speeds| speeds.get(at)).map_or(1.0, |&speed| speed as f64);
+        let loads: Vec<f64> =
+            spread.counts.iter().enumerate().map(|(at, count)| count.bytes as f64 / speed(at)).collect();
+        let Some(fullest) = (0..loads.len()).max_by(|&a, &b| loads[a].total_cmp(&loads[b])) else {
+            return Vec::new();
+        };
+        let all: f64 = spread.counts.iter().map(|count| count.bytes as f64).sum();
+        let capacity: f64 = (0..loads.len()).map(speed).sum();
+        // What it would have if all were equally full.
+        let mut too_much = spread.counts[fullest].bytes as f64 - all * speed(fullest) / capacity;
+        let mut largest: Vec<Mover> = self.largest[shown[fullest].0].iter().map(|mover| mover.0).collect();
+        largest.sort_unstable_by(|a, b| b.cmp(a));
+        let mut movers = Vec::new();
+        for mover in largest {
+            if mover.bytes as f64 <= too_much && movers.len() < most && mover.bytes > 0 {
+                too_much -= mover.bytes as f64;
+                movers.push(mover);
+            }
+        }
+        movers
+    }
+}

@@ -1,0 +1,102 @@
+//! The first rows by a view's order, of any number that are offered.
+
+use super::snapshot::Row;
+use super::view::{Order, View};
+use crate::meter::totals::Count;
+use std::cmp::Ordering;
+use std::collections::BinaryHeap;
+
+/// The best rows so far: a heap whose top is the worst of them.
+pub(super) struct Best<'a> {
+    pub view: &'a View,
+    /// Rows offered.
+    pub found: u64,
+    heap: BinaryHeap<Ranked>,
+}
+
+struct Ranked {
+    weight: u64,
+    row: Row,
+}
+
+impl Ord for Ranked {
+    fn cmp(&self, other: &Ranked) -> Ordering {
+        // The greatest is the worst: least weight, then last name; of flows that
+        // had the same ports one after the other, the smaller.
+        let had = |row: &Row| row.total.map(|total| (total.bytes, total.packets));
+        let by_name = other.weight.cmp(&self.weight).then_with(|| self.row.name.cmp(&other.row.name));
+        by_name.then_with(|| had(&other.row).cmp(&had(&self.row)))
+    }
+}
+impl PartialOrd for Ranked {
+    fn partial_cmp(&self, other: &Ranked) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+impl PartialEq for Ranked {
+    fn eq(&self, other: &Ranked) -> bool {
+        self.cmp(other) == Ordering::Equal
+    }
+}
+impl Eq for Ranked {}
+
+impl Best<'_> {
+    /// Rows that are there already, no more than the view shows, the best of so many.
+    pub fn behind(view: &View, rows: Vec<Row>, found: u64) -> Best<'_> {
+        let weight = |row: &Row| weight_of(&row.total, view.order).unwrap_or(0);
+        let heap = rows.into_iter().map(|row| Ranked { weight: weight(&row), row }).collect();
+        Best { view, found, heap }
+    }
+
+    /// A row that has `sums` in what the view shows of it: where it cannot be among
+    /// the best it is counted and not made.
+    #[inline]
+    pub fn offer(&mut self, sums: &[Count; 2], row: impl FnOnce() -> Row) {
+        let told = weight_of(sums, self.view.order);
+        let is_full = self.heap.len() >= self.view.offset.saturating_add(self.view.limit);
+        if let (Some(weight), None, Some(worst)) = (told, &self.view.only, self.heap.peek())
+            && is_full
+            && weight < worst.weight
+        {
+            self.found += 1;
+            return;
+        }
+        let row = row();
+        if self.view.only.as_ref().is_some_and(|only| !only.fits(&row.name)) {
+            return;
+        }
+        self.found += 1;
+        let weight = told.unwrap_or_else(|| average_of(&row, self.view.order));
+        let ranked = Ranked { weight, row };
+        if !is_full {
+            self.heap.push(ranked);
+        } else if let Some(mut worst) = self.heap.peek_mut()
+            && ranked < *worst
+        {
+            *worst = ranked;
+        }
+    }
+
+    pub fn finish(self) -> (Vec<Row>, u64) {
+        let rows = self.heap.into_sorted_vec().into_iter().map(|ranked| ranked.row);
+        (rows.skip(self.view.offset).collect(), self.found)
+    }
+}
+
+/// What a row is ordered by, from the sums that a view shows of it.
+fn weight_of(sums: &[Count; 2], order: Order) -> Option<u64> {
+    match order {
+        Order::Rate | Order::Bytes => Some(sums[0].bytes + sums[1].bytes),
+        Order::Packets => Some(sums[0].packets + sums[1].packets),
+        Order::None => Some(0),
+        // Only the row tells.
+        Order::Average(_) => None,
+    }
+}
+
+/// What a row is ordered by, by an average; 0 where none is kept of it.
+fn average_of(row: &Row, order: Order) -> u64 {
+    let Order::Average(window) = order else { return 0 };
+    let rates = row.averages.and_then(|known| known.windows[window as usize]);
+    rates.map_or(0, |[there, back]| there.saturating_add(back))
+}

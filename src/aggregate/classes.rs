@@ -1,0 +1,102 @@
+//! Classes of traffic: what the user calls the networks and ports of a flow.
+//!
+//! A flow is in one class, the first whose term fits it, or in none (number 0),
+//! so classes add up to everything. Knows keys and numbers of classes; their
+//! names are the outputs'.
+
+use super::watch::Network;
+use crate::flow::key::FlowKey;
+use std::ops::RangeInclusive;
+
+/// Number of a class; [`NO_CLASS`] is what no term fits.
+pub type ClassId = u16;
+/// What is in none.
+pub const NO_CLASS: ClassId = 0;
+
+/// Which flows.
+#[derive(Clone, Debug)]
+pub struct Term {
+    /// Alone: either end is in it. With ports: the server is.
+    pub network: Option<Network>,
+    /// Ports of the server; None is any.
+    pub ports: Option<RangeInclusive<u16>>,
+    /// IP protocol; None is any.
+    pub protocol: Option<u8>,
+}
+
+impl Term {
+    fn fits(&self, key: &FlowKey, client_second: bool) -> bool {
+        let server = usize::from(!client_second);
+        if self.protocol.is_some_and(|protocol| protocol != key.protocol()) {
+            return false;
+        }
+        match (&self.network, &self.ports) {
+            (network, Some(ports)) => {
+                ports.contains(&key.end(server).port)
+                    && network.as_ref().is_none_or(|network| network.has(key, server))
+            }
+            (Some(network), None) => network.has(key, 0) || network.has(key, 1),
+            (None, None) => true,
+        }
+    }
+}
+
+/// All classes of a run.
+#[derive(Clone, Debug, Default)]
+pub struct Classes {
+    terms: Vec<(ClassId, Term)>,
+}
+
+impl Classes {
+    /// Terms in the order in which they are tried, each with its class.
+    pub fn new(terms: Vec<(ClassId, Term)>) -> Classes {
+        Classes { terms }
+    }
+
+    /// Whether there are any.
+    pub fn is_empty(&self) -> bool {
+        self.terms.is_empty()
+    }
+
+    /// The class of a flow.
+    pub fn of(&self, key: &FlowKey, client_second: bool) -> ClassId {
+        let found = self.terms.iter().find(|(_, term)| term.fits(key, client_second));
+        found.map_or(NO_CLASS, |&(class, _)| class)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::flow::key::End;
+    use std::net::IpAddr;
+
+    fn flow(client: (u32, u16), server: (u32, u16), protocol: u8) -> (FlowKey, bool) {
+        FlowKey::new(End::v4(client.0, client.1), End::v4(server.0, server.1), protocol, false, 0, 0)
+    }
+
+    #[test]
+    fn the_first_term_that_fits_decides() {
+        let network = |text: &str, prefix| Network::new(text.parse::<IpAddr>().expect("an address"), prefix);
+        let classes = Classes::new(vec![
+            (
+                1,
+                Term { network: Some(network("192.0.2.0", 24)), ports: Some(6800..=7300), protocol: Some(6) },
+            ),
+            (2, Term { network: Some(network("192.0.2.0", 24)), ports: None, protocol: None }),
+            (3, Term { network: None, ports: Some(514..=514), protocol: None }),
+        ]);
+        let (here, there, far) = (0xc000_0201, 0xc000_0202, 0xc633_6401);
+        for (client, server, protocol, expected) in [
+            ((far, 40_000), (here, 6800), 6, 1),
+            ((far, 40_000), (here, 6800), 17, 2),
+            ((here, 6800), (far, 443), 6, 2),
+            ((here, 1), (there, 7300), 6, 1),
+            ((far, 40_000), (far, 514), 17, 3),
+            ((far, 514), (far, 40_000), 17, NO_CLASS),
+        ] {
+            let (key, second) = flow(client, server, protocol);
+            assert_eq!(classes.of(&key, second), expected, "{client:?} {server:?} {protocol}");
+        }
+    }
+}

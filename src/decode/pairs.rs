@@ -1,0 +1,112 @@
+//! Numbers for what the link layer has in common between two hosts: addresses,
+//! ethertype, outermost tag. A hash policy of a bond needs them, and a flow's
+//! key has no room for them.
+//!
+//! Numbered as VLAN stacks are: the map is shared by all decoders and asked
+//! only where a decoder meets another pair than the last time it met one of
+//! the same place. Asked for what bonds send, for nothing else.
+
+use crate::capture::{Frame, LinkType};
+use crate::links::header::LinkPair;
+use dashmap::DashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+/// Pairs that are told apart; the rest are [`UNKNOWN`].
+pub const PAIRS_MAX: u32 = 4096;
+/// The number of what is not known: nobody asked, or there were too many.
+pub const UNKNOWN: u16 = 0;
+/// Pairs that a decoder remembers: those of a few gateways and neighbours.
+const REMEMBERED: usize = 16;
+
+/// See the module's description. Clones share their numbers.
+#[derive(Clone, Default)]
+pub struct LinkPairs {
+    shared: Arc<DashMap<LinkPair, u16>>,
+    given: Arc<AtomicU32>,
+    /// By the last bits of the destination's address.
+    last: [(LinkPair, u16); REMEMBERED],
+}
+
+impl LinkPairs {
+    /// The number of a sent frame's pair.
+    pub(super) fn number(&mut self, frame: &Frame<'_>) -> u16 {
+        let tag = frame.stripped_tag.map(|tag| tag.tci);
+        let pair = LinkPair::of_frame(frame.data, tag).filter(|_| frame.link_type == LinkType::Ethernet);
+        let Some((pair, _)) = pair else { return UNKNOWN };
+        let place = usize::from(pair.destination[5]) % REMEMBERED;
+        if self.last[place].0 != pair {
+            self.last[place] = (pair, self.shared_number(pair));
+        }
+        self.last[place].1
+    }
+
+    #[cold]
+    fn shared_number(&self, pair: LinkPair) -> u16 {
+        if let Some(known) = self.shared.get(&pair) {
+            return *known;
+        }
+        if self.given.load(Ordering::Relaxed) >= PAIRS_MAX {
+            return UNKNOWN;
+        }
+        *self.shared.entry(pair).or_insert_with(|| {
+            let given = self.given.fetch_add(1, Ordering::Relaxed) + 1;
+            if given > PAIRS_MAX { UNKNOWN } else { given as u16 }
+        })
+    }
+
+    /// The pair of a number.
+    pub fn pair(&self, number: u16) -> Option<LinkPair> {
+        let found = self.shared.iter().find(|entry| *entry.value() == number)?;
+        (number != UNKNOWN).then(|| *found.key())
+    }
+
+    /// All pairs by number, [`UNKNOWN`] first, as far as they are given now.
+    pub fn all(&self) -> Vec<Option<LinkPair>> {
+        let given = self.given.load(Ordering::Relaxed).min(PAIRS_MAX) as usize;
+        let mut all = vec![None; given + 1];
+        for entry in self.shared.iter() {
+            let number = usize::from(*entry.value());
+            if let Some(place) = all.get_mut(number).filter(|_| *entry.value() != UNKNOWN) {
+                *place = Some(*entry.key());
+            }
+        }
+        all
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::capture::{Direction, VlanTag};
+
+    fn frame<'a>(data: &'a [u8], tci: Option<u16>) -> Frame<'a> {
+        Frame {
+            data,
+            time_ns: 0,
+            len: 60,
+            link: 0,
+            link_type: LinkType::Ethernet,
+            direction: Some(Direction::Tx),
+            stripped_tag: tci.map(|tci| VlanTag { tpid: 0x8100, tci }),
+            gso_size: 0,
+        }
+    }
+
+    #[test]
+    fn the_same_pair_has_the_same_number_in_all_decoders() {
+        let mut one = LinkPairs::default();
+        let mut other = one.clone();
+        let data = |last: u8| [[2, 0, 0, 0, 0, last], [2, 0, 0, 0, 1, 0]].concat().into_iter().chain([8, 0]);
+        let frames: Vec<Vec<u8>> = (0..40).map(|last| data(last).collect()).collect();
+        let numbers: Vec<u16> = frames.iter().map(|data| one.number(&frame(data, None))).collect();
+        assert_eq!(numbers, (1..=40).collect::<Vec<u16>>());
+        for (data, &number) in frames.iter().zip(&numbers).rev() {
+            assert_eq!(other.number(&frame(data, None)), number);
+            assert_ne!(other.number(&frame(data, Some(5))), number);
+        }
+        assert_eq!(one.pair(3).map(|pair| pair.destination[5]), Some(2));
+        assert_eq!(one.all().len(), 81);
+        assert_eq!(one.number(&frame(&[1, 2, 3], None)), UNKNOWN);
+    }
+}

@@ -1,0 +1,178 @@
+//! Names for addresses: what outputs show in place of an address or beside it.
+//!
+//! Read from text in the form of hosts(5): an address, its name, other names
+//! (which are read and not shown); `#` begins a comment. The first line of an
+//! address counts, as it does for the system's own look-ups; the unspecified
+//! address has none, as lists that block names put them there, and rows for the
+//! rest bear it. Names are made fit for a terminal when they are read, so no
+//! output has to think of it. Knows nothing of files: who has read one gives its bytes and makes the sentence of
+//! [`BadLine`]. No address is ever looked up here.
+//! Source: hosts(5); RFC 4007 §11 for `%zone`.
+
+use super::units::plain;
+use std::collections::HashMap;
+use std::fmt;
+use std::net::IpAddr;
+
+/// Longest name in characters, as DNS has it (RFC 1035 §2.3.4).
+const NAME_MAX: usize = 253;
+
+/// See the module's description.
+#[derive(Clone, Debug, Default)]
+pub struct Names {
+    by_address: HashMap<IpAddr, Box<str>>,
+}
+
+/// A line that is no line of hosts(5).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BadLine {
+    /// Its number, from 1 on.
+    pub number: usize,
+    /// What is wrong with it, and what it takes; fit for a terminal.
+    pub wrong: String,
+}
+
+impl fmt::Display for BadLine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "line {}: {}", self.number, self.wrong)
+    }
+}
+
+impl Names {
+    /// Names of a text; bytes that are no UTF-8 become U+FFFD.
+    ///
+    /// # Errors
+    /// All lines that cannot be read, in their order.
+    pub fn read(text: &[u8]) -> Result<Names, Vec<BadLine>> {
+        let text = String::from_utf8_lossy(text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text));
+        let mut names = Names::default();
+        let mut wrong = Vec::new();
+        for (number, line) in (1..).zip(text.lines()) {
+            match read_line(line) {
+                Ok(Some((address, name))) if !address.is_unspecified() => {
+                    names.by_address.entry(address).or_insert_with(|| plain(name).into());
+                }
+                Ok(_) => {}
+                Err(what) => wrong.push(BadLine { number, wrong: what }),
+            }
+        }
+        if wrong.is_empty() { Ok(names) } else { Err(wrong) }
+    }
+
+    /// The name of an address, where there is one.
+    pub fn of(&self, address: IpAddr) -> Option<&str> {
+        self.by_address.get(&address).map(|name| &**name)
+    }
+
+    /// The name, else the address.
+    pub fn shown(&self, address: IpAddr) -> String {
+        self.of(address).map_or_else(|| address.to_string(), str::to_owned)
+    }
+
+    /// The name, else the address, as it stands before a colon and a port.
+    pub fn before_port(&self, address: IpAddr) -> String {
+        match (self.of(address), address) {
+            (Some(name), _) => name.to_owned(),
+            (None, IpAddr::V4(address)) => address.to_string(),
+            (None, IpAddr::V6(address)) => format!("[{address}]"),
+        }
+    }
+}
+
+/// Address and name of a line; nothing of a blank one.
+fn read_line(line: &str) -> Result<Option<(IpAddr, &str)>, String> {
+    let content = line.split('#').next().unwrap_or_default();
+    let mut words = content.split_whitespace();
+    let Some(first) = words.next() else { return Ok(None) };
+    let shown = |word: &str| plain(&word.chars().take(60).collect::<String>()).into_owned();
+    let unscoped = match first.split_once('%') {
+        // A link-local address with its interface: packets do not tell of it.
+        Some((address, zone)) if address.contains(':') && !zone.is_empty() => address,
+        _ => first,
+    };
+    let address: IpAddr = unscoped.parse().map_err(|_| {
+        format!("{} is no address: a line takes an address and a name, as in 192.0.2.1 web1", shown(first))
+    })?;
+    let name = words.next().ok_or_else(|| {
+        format!("{} has no name behind it: a line takes an address and a name", shown(first))
+    })?;
+    let length = name.chars().count();
+    if length > NAME_MAX {
+        return Err(format!("the name of {address} has {length} characters, {NAME_MAX} are the most"));
+    }
+    Ok(Some((address, name)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(text: &str) -> Names {
+        Names::read(text.as_bytes()).expect("lines of hosts(5)")
+    }
+
+    fn of<'a>(names: &'a Names, address: &str) -> Option<&'a str> {
+        names.of(address.parse().expect("an address"))
+    }
+
+    #[test]
+    fn lines_are_those_of_hosts() {
+        let names = names(
+            "\u{feff}# ours\n\n192.0.2.1\tweb1 web1.example.org\r\n  192.0.2.2 db#1\n192.0.2.1 late\n\
+             2001:db8:0::0:1 six # comment\nfe80::1%eth0 router\n::ffff:192.0.2.9 mapped",
+        );
+        assert_eq!(of(&names, "192.0.2.1"), Some("web1"), "the first line of an address");
+        assert_eq!(of(&names, "192.0.2.2"), Some("db"));
+        assert_eq!(of(&names, "2001:db8::1"), Some("six"));
+        assert_eq!(of(&names, "fe80::1"), Some("router"));
+        assert_eq!(of(&names, "192.0.2.9"), None, "packets of IPv4 are not those of IPv6");
+        assert_eq!(of(&names, "192.0.2.3"), None);
+        assert_eq!(of(&self::names("0.0.0.0 a\n:: b"), "0.0.0.0"), None, "many names are blocked so");
+        assert_eq!(names.shown("2001:db8::2".parse().unwrap()), "2001:db8::2");
+        assert_eq!(names.before_port("2001:db8::2".parse().unwrap()), "[2001:db8::2]");
+        assert_eq!(names.before_port("2001:db8::1".parse().unwrap()), "six");
+    }
+
+    #[test]
+    fn a_wrong_line_is_told_with_its_number() {
+        let long = "x".repeat(254);
+        let text =
+            format!("192.0.2.1 a\nweb1 192.0.2.1\n\n192.0.2.2 # none\n192.0.2.3 {long}\n1.2.3 b\nx%y z");
+        let told: Vec<String> =
+            Names::read(text.as_bytes()).unwrap_err().iter().map(BadLine::to_string).collect();
+        assert_eq!(
+            told,
+            [
+                "line 2: web1 is no address: a line takes an address and a name, as in 192.0.2.1 web1",
+                "line 4: 192.0.2.2 has no name behind it: a line takes an address and a name",
+                "line 5: the name of 192.0.2.3 has 254 characters, 253 are the most",
+                "line 6: 1.2.3 is no address: a line takes an address and a name, as in 192.0.2.1 web1",
+                "line 7: x%y is no address: a line takes an address and a name, as in 192.0.2.1 web1",
+            ]
+        );
+    }
+
+    #[test]
+    fn nothing_of_a_file_acts_on_a_terminal() {
+        let names = Names::read(b"192.0.2.1 a\x1b[2J\xff\xc2\x9b1m\xe2\x80\xaeb").unwrap();
+        assert_eq!(of(&names, "192.0.2.1"), Some("a\u{fffd}[2J\u{fffd}\u{fffd}1m\u{fffd}b"));
+        let wrong = Names::read(b"\x1b]0;x\x07 a").unwrap_err();
+        assert!(!wrong[0].to_string().contains(char::is_control), "{wrong:?}");
+    }
+
+    proptest::proptest! {
+        /// Whatever stands in a file: no panic, and nothing that acts on a terminal.
+        #[test]
+        fn any_text_is_read_or_refused(text in "([0-9a-f.:%# \t\n\r]|\\PC|[\u{80}-\u{9f}]){0,80}") {
+            match Names::read(text.as_bytes()) {
+                Ok(names) => {
+                    let mut all = names.by_address.values();
+                    proptest::prop_assert!(all.all(|name| !name.contains(|c: char| c.is_control())));
+                }
+                Err(wrong) => {
+                    proptest::prop_assert!(wrong.iter().all(|line| !line.to_string().contains(char::is_control)));
+                }
+            }
+        }
+    }
+}
