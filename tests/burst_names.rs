@@ -41,14 +41,8 @@ impl Rig {
         };
         let limits = Limits { threshold: Threshold::Rate(80_000_000), ..Limits::default() };
         let speeds = Arc::<Speeds>::default();
-        let wanted = Wanted {
-            limits,
-            speeds,
-            sets: Arc::default(),
-            classes: Arc::default(),
-            culprits: 1 << 20,
-            workers_wait: false,
-        };
+        let (sets, classes) = Default::default();
+        let wanted = Wanted { limits, speeds, sets, classes, culprits: 1 << 20, workers_wait: false };
         let asks = inboxes.iter().map(|inbox: &Inbox| inbox.asks.clone()).collect();
         let mut millis = Millis::new(wanted, asks);
         millis.begin_at(AT / MS);

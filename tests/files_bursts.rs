@@ -6,8 +6,6 @@
 mod burst_truth;
 #[path = "file_writer/mod.rs"]
 mod file_writer;
-#[allow(dead_code)]
-mod files_run;
 #[path = "common/frames.rs"]
 mod frames;
 #[path = "common/golden.rs"]
@@ -247,16 +245,16 @@ fn gaps_part_bursts() {
         (&[8, 0, 0, 0, 0, 0, 0, 0, 0, 8], 9, &[10]),
         (&[8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 8], 9, &[1, 1]),
     ] {
-        for from in [SECOND + 100 * MS, SECOND + S - 3 * MS, SECOND + 98 * MS] {
-            for interval in ["0.1", "1", "10"] {
-                let mut made = Made::new();
-                milliseconds(&mut made, SECOND + 50 * MS, &[1]);
-                milliseconds(&mut made, from, frames);
-                milliseconds(&mut made, from + 30 * MS, &[1]);
-                let file = made.classic("f.pcap");
-                let asked = Asked { speeds: &speeds, gap, interval, ..Asked::default() };
-                assert_eq!(lengths(&compare(&[file], &asked)), expected, "{frames:?} {gap} {interval}");
-            }
+        for (from, interval) in
+            [(SECOND + S - 3 * MS, "1"), (SECOND + S - 3 * MS, "10"), (SECOND + 98 * MS, "0.1")]
+        {
+            let mut made = Made::new();
+            milliseconds(&mut made, SECOND + 50 * MS, &[1]);
+            milliseconds(&mut made, from, frames);
+            milliseconds(&mut made, from + 30 * MS, &[1]);
+            let file = made.classic("f.pcap");
+            let asked = Asked { speeds: &speeds, gap, interval, ..Asked::default() };
+            assert_eq!(lengths(&compare(&[file], &asked)), expected, "{frames:?} {gap} {interval}");
         }
     }
 }
@@ -509,7 +507,7 @@ fn too_many_bursts_are_counted() {
 /// What it looks like, for who reads: the fixture's bursts as lines of JSON and as text.
 #[test]
 fn the_fixture_reads_as_before() {
-    let file = [PathBuf::from(files_run::fixture("bursts.pcap"))];
+    let file = [PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures/bursts.pcap"))];
     let asked = Asked { speeds: &[("bursts.pcap", "10M")], ..Asked::default() };
     assert_eq!(lengths(&compare(&file, &asked)), [20, 1]);
     let mut lines = burst_truth::lines_of(&file, &Asked { top: 3, ..asked }, "1");

@@ -18,7 +18,7 @@ mod live;
 #[path = "common/tcp.rs"]
 mod tcp;
 
-use burst_truth::{Asked, Truth, bursts_of, lines_of, start_ms};
+use burst_truth::{Asked, Truth, bursts_of, compare_whole_intervals, lines_of, start_ms};
 use frames::{Ends, UDP, ethernet, ip, udp};
 use live::netns::{Injector, Netns, wait};
 use live::{Fullcount, number, skipped};
@@ -233,6 +233,11 @@ impl Seen {
             }
         }
         println!("{} bursts, {same} of them to the byte and millisecond", told.len());
+        // Where both taps have the same stamps, so have all milliseconds.
+        if same == told.len() && same > 0 {
+            let compared = compare_whole_intervals(&truth, &self.lines);
+            assert!(compared as u64 >= 2 * (seconds() - 2), "{compared} intervals");
+        }
         told.len()
     }
 

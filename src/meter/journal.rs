@@ -122,7 +122,7 @@ impl Journal {
     pub fn new(notes: usize) -> Journal {
         let notes = notes.next_power_of_two().max(64);
         Journal {
-            notes: LargeVec::zeroed(notes, Reading::InOrder),
+            notes: LargeVec::zeroed(notes, Reading::AtRandom),
             mask: notes as u64 - 1,
             place: 0,
             marks: [(0, 0); MARKS],

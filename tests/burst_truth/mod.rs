@@ -241,6 +241,55 @@ const FIGURES: [(&str, &str); 5] = [
     ("classes", "milliseconds_by_utilisation"),
 ];
 
+/// Percentiles and classes of one direction; without an expectation it was silent.
+fn figures_are(what: &str, expected: Option<&Value>, given: &Value) {
+    for (ours, theirs) in FIGURES {
+        match expected {
+            Some(expected) if expected[ours].is_null() => {
+                assert!(given[theirs].is_null(), "{what}: {theirs}");
+            }
+            Some(expected) => same(&format!("{what}: {theirs}"), &expected[ours], &given[theirs]),
+            None if ours == "classes" => {
+                let filled = given[theirs].as_array().map(|classes| classes[1..].iter().any(|one| *one != 0));
+                assert_ne!(filled, Some(true), "{what}: {theirs}");
+            }
+            None => same(&format!("{what}: {theirs}"), &0.into(), &given[theirs]),
+        }
+    }
+}
+
+/// Of the intervals that both have from begin to end; how many.
+pub fn compare_whole_intervals(truth: &Truth, lines: &[Value]) -> usize {
+    let [begun, end] = ["begun_ms", "end_ms"].map(|key| truth.0[key].as_u64().expect("ms") * 1_000_000);
+    let mut compared = 0;
+    for expected in truth.0["intervals"].as_array().expect("a list") {
+        let end_ns = expected["end_ns"].as_u64().expect("ns");
+        let given = lines.iter().find(|line| {
+            line["type"] == "interface"
+                && line["interface"] == expected["interface"]
+                && end_of(line) == end_ns
+        });
+        if end_ns > end || end_ns < begun + 1_000_000_000 {
+            continue;
+        }
+        let given = given.unwrap_or_else(|| panic!("no line for {expected}"));
+        let direction = expected["direction"].as_str().expect("a name");
+        figures_are(
+            &format!("{} until {}", given["interface"], given["time"]),
+            Some(expected),
+            &given[direction],
+        );
+        compared += 1;
+    }
+    compared
+}
+
+/// Where a line's interval ended, ns.
+fn end_of(line: &Value) -> u64 {
+    let end: jiff::Timestamp = line["time"].as_str().and_then(|time| time.parse().ok()).expect("a time");
+    u64::try_from(end.as_nanosecond()).expect("after 1970")
+}
+
 /// Percentiles and classes of every interval, and of the run.
 pub fn compare_spreads(truth: &Truth, lines: &[Value]) {
     let lane = |one: &Value| format!("{} {}", one["interface"], one["direction"]);
@@ -252,29 +301,12 @@ pub fn compare_spreads(truth: &Truth, lines: &[Value]) {
     for one in truth.0["run"].as_array().expect("a list") {
         whole.insert(lane(one), one);
     }
-    let check = |what: &str, expected: Option<&Value>, given: &Value| {
-        for (ours, theirs) in FIGURES {
-            match expected {
-                Some(expected) if expected[ours].is_null() => {
-                    assert!(given[theirs].is_null(), "{what}: {theirs}")
-                }
-                Some(expected) => same(&format!("{what}: {theirs}"), &expected[ours], &given[theirs]),
-                None if ours == "classes" => {
-                    let filled =
-                        given[theirs].as_array().map(|classes| classes[1..].iter().any(|one| *one != 0));
-                    assert_ne!(filled, Some(true), "{what}: {theirs}");
-                }
-                None => same(&format!("{what}: {theirs}"), &0.into(), &given[theirs]),
-            }
-        }
-    };
     for line in lines.iter().filter(|line| line["type"] == "interface") {
-        let end: jiff::Timestamp = line["time"].as_str().and_then(|time| time.parse().ok()).expect("a time");
-        let end_ns = u64::try_from(end.as_nanosecond()).expect("after 1970");
+        let end_ns = end_of(line);
         for direction in ["rx", "tx"] {
             let name = format!("{} \"{direction}\"", line["interface"]);
             let expected = intervals.remove(&(end_ns, name.clone()));
-            check(&format!("{name} until {}", line["time"]), expected, &line[direction]);
+            figures_are(&format!("{name} until {}", line["time"]), expected, &line[direction]);
         }
     }
     assert!(intervals.is_empty(), "intervals without a line: {:?}", intervals.keys());
@@ -282,7 +314,7 @@ pub fn compare_spreads(truth: &Truth, lines: &[Value]) {
     for total in stop["interfaces"].as_array().expect("a list") {
         for direction in ["rx", "tx"] {
             let name = format!("{} \"{direction}\"", total["interface"]);
-            check(&format!("{name}, the run"), whole.remove(&name), &total[direction]);
+            figures_are(&format!("{name}, the run"), whole.remove(&name), &total[direction]);
         }
     }
     assert!(whole.is_empty());
