@@ -10,6 +10,8 @@ mod file_writer;
 mod frames;
 #[path = "common/golden.rs"]
 mod golden;
+#[path = "common/schema.rs"]
+mod schema;
 
 use burst_truth::{Asked, Truth, compare, text_of};
 use file_writer::{Classic, Packet, Pcapng, Resolution};

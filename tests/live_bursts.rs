@@ -21,6 +21,7 @@ mod tcp;
 use burst_truth::{Asked, Truth, bursts_of, compare_whole_intervals, lines_of, start_ms};
 use frames::{Ends, UDP, ethernet, ip, udp};
 use live::netns::{Injector, Netns, wait};
+use live::schema;
 use live::{Fullcount, number, skipped};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;

@@ -2,9 +2,7 @@
 //! the other.
 #![allow(dead_code)] // each test program uses its part
 
-#[path = "../common/schema.rs"]
-mod schema;
-
+use crate::schema;
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
