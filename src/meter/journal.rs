@@ -118,12 +118,13 @@ pub struct Journal {
 }
 
 impl Journal {
-    /// Room for this many notes, a power of two; they take memory as they come.
+    /// Room for this many notes, a power of two; they take memory as they come. With 0
+    /// nothing is kept, where nobody will ask.
     pub fn new(notes: usize) -> Journal {
-        let notes = notes.next_power_of_two().max(64);
+        let notes = if notes == 0 { 0 } else { notes.next_power_of_two().max(64) };
         Journal {
             notes: LargeVec::zeroed(notes, Reading::AtRandom),
-            mask: notes as u64 - 1,
+            mask: (notes as u64).saturating_sub(1),
             place: 0,
             marks: [(0, 0); MARKS],
             marked: 0,
@@ -203,7 +204,7 @@ impl Journal {
 
     /// The oldest place that has not been overwritten.
     pub fn begin(&self) -> u64 {
-        self.place.saturating_sub(self.mask + 1)
+        self.place.saturating_sub(self.notes.len() as u64)
     }
 
     /// A place before which there is no note of millisecond `ms` or later of this

@@ -143,7 +143,7 @@ pub(super) fn run(config: &Config, named: &[String], signals: &Signals) -> Resul
             };
             let stacks = stacks.clone();
             let decoder = sharing.decoder(config, stacks);
-            let worker = sharing.worker(tables, outbox);
+            let worker = sharing.worker(tables, outbox, true);
             threads.spawn(format!("worker {number}"), move || {
                 Live::new(worker, decoder, setup).run();
             });

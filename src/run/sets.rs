@@ -11,6 +11,7 @@ use crate::decode::pairs::LinkPairs;
 use crate::decode::{Decoder, VlanStacks};
 use crate::flow::table::TableConfig;
 use crate::meter::bins::Speeds;
+use crate::output::LinkFacts;
 use crate::worker::Worker;
 use crate::worker::outbox::Outbox;
 use std::sync::Arc;
@@ -50,9 +51,13 @@ impl Sharing {
     }
 
     /// A worker that has to do with links' speeds, and answers who filled them.
-    pub fn worker(&self, tables: TableConfig, outbox: Outbox) -> Worker {
+    /// `bursts`: there may be any, so that who filled them will be asked.
+    pub fn worker(&self, tables: TableConfig, outbox: Outbox, bursts: bool) -> Worker {
         let mut worker = Worker::new(tables, outbox.answers(true));
         worker.set_speeds(self.speeds.clone());
+        if !bursts {
+            worker.keep_notes(0);
+        }
         worker
     }
 
@@ -63,6 +68,14 @@ impl Sharing {
         decoder.set_pairs(self.pairs.clone());
         decoder
     }
+}
+
+/// Whether files with these interfaces may have bursts: without a speed there are
+/// none by a share of it, and nobody asks who filled them.
+pub(super) fn may_burst(config: &Config, links: &[LinkFacts]) -> bool {
+    let by_rate = matches!(config.bursts.threshold, BurstThreshold::Rate(_));
+    let told = links.iter().any(|link| link.speed_bits_per_second.is_some());
+    by_rate || told || !config.link_speeds.is_empty()
 }
 
 /// Of live interfaces: each bond's slaves, what the user joined with `+`, or,
