@@ -241,6 +241,7 @@ fn word(event: &LinkEvent) -> String {
             format!("address {name} {}{address}/{prefix}", if *added { '+' } else { '-' })
         }
         LinkEvent::MacChanged { name, .. } => format!("mac {name}"),
+        LinkEvent::BondChanged { name, .. } => format!("bond {name}"),
         LinkEvent::Resync => "resync".to_string(),
     }
 }
