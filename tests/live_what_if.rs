@@ -58,7 +58,8 @@ fn make(random: &mut Random, number: usize) -> (Vec<Vec<u8>>, Vec<Vec<u8>>) {
     let port = [53, 80, 443, 5201][random.below(4) as usize];
     let ends = Ends::v4(source, ([198, 19, random.below(8) as u8, random.below(250) as u8 + 1], port));
     let tcp_flow = random.below(2) == 0;
-    let (here, there) = ([2, 0, 0, 0, 0xfe, random.below(16) as u8], [2, 0, 0, 1, 0xff, random.below(16) as u8]);
+    let (here, there) =
+        ([2, 0, 0, 0, 0xfe, random.below(16) as u8], [2, 0, 0, 1, 0xff, random.below(16) as u8]);
     let mut sequence = 1;
     let mut frame = |ends: Ends, from: [u8; 6], to: [u8; 6], payload: usize| {
         let packet = match tcp_flow {
@@ -109,7 +110,12 @@ fn flows(test: &str, random: &mut Random) -> Option<Vec<Flow>> {
 }
 
 /// Sends each flow over the interface at its place; what comes back comes over any.
-fn send(flows: &[Flow], place: impl Fn(usize, &Flow) -> usize, ours: &mut [Injector], theirs: &mut [Injector]) {
+fn send(
+    flows: &[Flow],
+    place: impl Fn(usize, &Flow) -> usize,
+    ours: &mut [Injector],
+    theirs: &mut [Injector],
+) {
     let mut random = Random(0xa115);
     for (number, flow) in flows.iter().enumerate() {
         let injector = &mut ours[place(number, flow)];
@@ -221,7 +227,11 @@ fn check_counters(stop: &Value, before: [[u64; 2]; 2], after: [[u64; 2]; 2]) {
     for (at, direction) in ["rx", "tx"].into_iter().enumerate() {
         let counted = [0, 1].map(|link: usize| after[link][at] - before[link][at]);
         for (name, counted) in ["a0", "a1"].into_iter().zip(counted) {
-            assert_eq!(number(&total(std::slice::from_ref(stop), name)[direction]["bytes"]), counted, "{name}");
+            assert_eq!(
+                number(&total(std::slice::from_ref(stop), name)[direction]["bytes"]),
+                counted,
+                "{name}"
+            );
         }
         let all: u64 = counted.iter().sum();
         let share = |bytes: u64| (bytes as f64 / all as f64 * 1e6).round() / 1e6;
@@ -255,7 +265,8 @@ fn each_policy_is_found_and_every_other_is_what_it_would_have_been() {
         else {
             return;
         };
-        let running = Fullcount::start(&near, &format!("-i a0+a1 --interval 0.2 --workers {}", 1 + policy % 3));
+        let running =
+            Fullcount::start(&near, &format!("-i a0+a1 --interval 0.2 --workers {}", 1 + policy % 3));
         let before = counters(&near);
         send(&flows, place, &mut ours, &mut theirs);
         let after = counters(&near);
