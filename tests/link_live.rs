@@ -3,6 +3,9 @@
 //! setns, so `/sys` goes on showing the host's: what is read must not come
 //! from there. Needs root and `ip`; says so loudly where it has to skip.
 
+#[path = "common/bonding.rs"]
+mod bonding;
+
 use fullcount::capture::link::{
     CounterReader, EventSource, Kind, Link, LinkEvent, Root, local_addresses, read, read_links, select,
 };
@@ -126,6 +129,9 @@ fn a_device_on_another_is_stacked_and_a_tunnel_is_not() {
 
 #[test]
 fn a_bond_is_read_with_its_slaves_where_the_kernel_has_bonding() {
+    if !bonding::bonding("a_bond_is_read_with_its_slaves_where_the_kernel_has_bonding") {
+        return;
+    }
     let Some(namespace) = Namespace::enter("bond") else { return };
     let made = Command::new("ip")
         .args(["-n", &namespace.name, "link", "add", "lkbond", "type", "bond"])
@@ -241,6 +247,7 @@ fn word(event: &LinkEvent) -> String {
             format!("address {name} {}{address}/{prefix}", if *added { '+' } else { '-' })
         }
         LinkEvent::MacChanged { name, .. } => format!("mac {name}"),
+        LinkEvent::BondChanged { name, .. } => format!("bond {name}"),
         LinkEvent::Resync => "resync".to_string(),
     }
 }

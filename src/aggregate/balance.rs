@@ -3,8 +3,8 @@
 //!
 //! Summed from the records of flows as they are applied, so nothing is left
 //! out. Shares and flows are of the interval and since the start; what
-//! other policies would do is told since the start, as it needs many flows to
-//! be believed. Who would have to move is looked for among the largest flows
+//! other policies would do is told since the start (or since the set changed),
+//! as it needs many flows to be believed. Who would have to move is looked for among the largest flows
 //! of the fullest link.
 //!
 //! Knows links by number and sets of them; what a set is called is its own.
@@ -16,7 +16,7 @@ use crate::flow::key::FlowKey;
 use crate::links::balance::{Balance, Possible, best_possible};
 use crate::links::header::{Header, is_told_by_key};
 use crate::links::policy::Hashes;
-use crate::links::what_if::{Known, Model, Placement, Sent, Verdict, judge};
+use crate::links::what_if::{Known, Model, Placement, Sent, Verdict, Withheld, judge};
 use crate::meter::bins::Speeds;
 use crate::meter::totals::{Count, LaneTotals};
 use arc_swap::ArcSwap;
@@ -57,6 +57,9 @@ pub struct LinkSet {
     pub version: Option<(u32, u32)>,
     /// Links that have no packet are not told of (files).
     pub met_only: bool,
+    /// It was seen to be so at this time (ns since the epoch), after something
+    /// changed; 0: it has been so since the start.
+    pub since_ns: u64,
 }
 
 /// Sets of a run; whoever knows links changes them.
@@ -107,9 +110,11 @@ pub struct SetFigures {
     pub total: [Spread; 2],
     /// Of the interval: received, sent.
     pub flows: [Flows; 2],
-    /// What other policies would do with what was sent since the start; None
-    /// for links that are each by themselves.
+    /// What other policies would do with what was sent since the start, or since
+    /// the set changed last; None for links that are each by themselves.
     pub verdict: Option<Verdict>,
+    /// What is sent from this packet time on is in the verdict; 0: all.
+    pub verdict_since_ns: u64,
     /// The policy that would be more even.
     pub better: Option<String>,
     /// Part of the sent bytes that could be given to policies at all: those of
@@ -124,6 +129,8 @@ struct Sums {
     /// Bytes that no policy could be asked for.
     unjudged: u64,
     sent: u64,
+    /// The end of the interval before the first one that is in the model; 0: the start.
+    since_ns: u64,
     directions: [DirectionSums; 2],
 }
 
@@ -178,14 +185,16 @@ impl Balancer {
             known: Vec::new(),
             most,
         };
-        balancer.look();
+        balancer.look(u64::MAX);
         balancer
     }
 
-    /// Sets as they are now: sums of those that changed begin anew.
-    fn look(&mut self) {
+    /// Sets as they are now: sums of those that changed begin anew, at the first
+    /// boundary behind the change, so that nothing from before it is in them.
+    fn look(&mut self, end_ns: u64) {
         let sets = self.sets.load_full();
-        if self.sums.iter().map(|sums| &sums.set).eq(sets.iter()) {
+        let settled = sets.iter().all(|set| set.since_ns <= end_ns);
+        if !settled || self.sums.iter().map(|sums| &sums.set).eq(sets.iter()) {
             return;
         }
         let mut old = std::mem::take(&mut self.sums);
@@ -198,6 +207,7 @@ impl Balancer {
                     model: (set.placing != Placing::Apart).then(|| Model::new(set.usable.len())),
                     unjudged: 0,
                     sent: 0,
+                    since_ns: if set.since_ns > 0 { end_ns } else { 0 },
                     directions: [0, 1].map(|_| DirectionSums::new(set.links.len())),
                     set: set.clone(),
                 },
@@ -266,13 +276,27 @@ impl Balancer {
         }
     }
 
-    /// How the sets stand; the interval is over.
-    pub(super) fn tell(&mut self, totals: &[LaneTotals], earlier: &[LaneTotals]) -> Vec<SetFigures> {
+    /// How the sets stand; the interval is over, at `end_ns` of packet time.
+    pub(super) fn tell(
+        &mut self,
+        totals: &[LaneTotals],
+        earlier: &[LaneTotals],
+        end_ns: u64,
+    ) -> Vec<SetFigures> {
         let speeds = self.speeds.clone();
         let most = self.most;
-        let told = self.sums.iter_mut().map(|sums| sums.tell(totals, earlier, &speeds, most));
+        let now = self.sets.load_full();
+        let told = self.sums.iter_mut().map(|sums| {
+            let mut figures = sums.tell(totals, earlier, &speeds, most);
+            if figures.verdict.is_some() && !now.contains(&sums.set) {
+                // In part by what was before, in part by what is now: nothing can be said of both.
+                figures.verdict = Some(Verdict::withheld(Withheld::Changed));
+                (figures.better, figures.judged) = (None, None);
+            }
+            figures
+        });
         let told = told.filter(|figures| figures.set.links.len() > 1).collect();
-        self.look();
+        self.look(end_ns);
         told
     }
 }
@@ -318,7 +342,8 @@ impl Sums {
         let judged = (self.sent > 0).then(|| 1.0 - self.unjudged as f64 / self.sent as f64);
         self.directions.iter_mut().for_each(DirectionSums::clear);
         let judged = judged.filter(|_| verdict.is_some());
-        SetFigures { set, interval, total, flows, verdict, better, judged }
+        let verdict_since_ns = self.since_ns;
+        SetFigures { set, interval, total, flows, verdict, verdict_since_ns, better, judged }
     }
 
     /// What other policies would do, and which of them would be more even.

@@ -91,7 +91,8 @@ impl Aggregator {
         }
         if let Some(balancer) = &mut self.groups.balancer {
             balancer.add_asymmetry(&asymmetries);
-            figures.balances = balancer.tell(totals, &self.earlier);
+            figures.balances =
+                balancer.tell(totals, &self.earlier, self.boundary_ns.saturating_sub(self.set_back_ns));
         }
         figures
     }

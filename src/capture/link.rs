@@ -156,7 +156,8 @@ impl Link {
     pub fn is_loopback(&self) -> bool {
         self.kind == Kind::Loopback
     }
-    fn answers_to(&self, name: &str) -> bool {
+    /// Whether it is called so, or also.
+    pub fn answers_to(&self, name: &str) -> bool {
         self.name == name || self.alternative_names.iter().any(|other| other == name)
     }
 }

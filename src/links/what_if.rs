@@ -210,6 +210,8 @@ pub enum Withheld {
     NoOrder,
     /// Nothing was sent.
     NothingSent,
+    /// The bond is another than it was; what is sent from now on will tell.
+    Changed,
     /// Too few flows to name a policy by what fits.
     TooFewFlows {
         /// How many there were.
@@ -251,6 +253,9 @@ impl fmt::Display for Withheld {
                 write!(f, "the order of the slaves is not known, and there are more than {ORDERED_MAX}")
             }
             Withheld::NothingSent => write!(f, "nothing was sent"),
+            Withheld::Changed => {
+                write!(f, "the bond has just changed, so what was sent tells nothing of now")
+            }
             Withheld::TooFewFlows { flows } => {
                 write!(
                     f,
@@ -317,7 +322,8 @@ pub struct Verdict {
 }
 
 impl Verdict {
-    fn withheld(reason: Withheld) -> Verdict {
+    /// Nothing can be said, for this reason.
+    pub fn withheld(reason: Withheld) -> Verdict {
         Verdict { withheld: Some(reason), ..Verdict::default() }
     }
 

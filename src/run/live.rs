@@ -4,6 +4,7 @@
 //! own counters, the end), and this one, which writes. A writer that is slow or
 //! stuck holds nobody up: snapshots that find no room are counted as lost.
 
+mod bonds;
 mod control;
 mod coverage;
 mod machine;
@@ -60,7 +61,7 @@ pub(super) fn run(config: &Config, named: &[String], signals: &Signals) -> Resul
     let mut notices = Vec::new();
     for (number, watch) in selection.watched.iter().enumerate() {
         let one = opener.open(watch, number as u8)?;
-        notices.extend(opener.notices(watch, &one));
+        notices.extend(opener.notices(watch, number as u8, &one));
         context.links.push(link_facts(watch, &one, config, &opener));
         opened.push(one);
     }
@@ -87,7 +88,8 @@ pub(super) fn run(config: &Config, named: &[String], signals: &Signals) -> Resul
     let sharing = Sharing::default();
     let set_speed = |(number, watch): (usize, &Watch)| sharing.speeds.set(number as u8, watch.line_speed());
     selection.watched.iter().enumerate().for_each(set_speed);
-    sharing.sets.store(Arc::new(sets::live(&selection.watched, &bonds)));
+    let all: Vec<_> = (0u8..).zip(&selection.watched).collect();
+    sharing.sets.store(Arc::new(sets::live(&all, &bonds)));
     let (handovers, handed): (Vec<_>, Vec<_>) = (0..workers).map(|_| bounded(HANDOVERS)).unzip();
     let (lines, controls): (Vec<_>, Vec<_>) = (0..workers).map(|_| bounded(CONTROLS)).unzip();
     let (notice_out, notices) = bounded(MESSAGES);
@@ -157,6 +159,8 @@ pub(super) fn run(config: &Config, named: &[String], signals: &Signals) -> Resul
             selection: &selection,
             opener: &opener,
             root: &root,
+            bonds: &bonds,
+            sharing: sharing.clone(),
             config,
             links,
             meter,

@@ -80,22 +80,31 @@ pub(super) fn may_burst(config: &Config, links: &[LinkFacts]) -> bool {
 
 /// Of live interfaces: each bond's slaves, what the user joined with `+`, or,
 /// where there is nothing of that kind, all that are watched, each by itself.
-pub(super) fn live(watched: &[Watch], bonds: &[Bond]) -> Vec<LinkSet> {
-    let own = |watch: &&Watch| !watch.second_copy;
-    let mut groups: Vec<u8> = watched.iter().filter(own).map(|watch| watch.group).collect();
+pub(super) fn live(watched: &[(LinkId, &Watch)], bonds: &[Bond]) -> Vec<LinkSet> {
+    let own: Vec<(LinkId, &Watch)> =
+        watched.iter().filter(|(_, watch)| !watch.second_copy).copied().collect();
+    let mut groups: Vec<u8> = own.iter().map(|(_, watch)| watch.group).collect();
     groups.sort_unstable();
     groups.dedup();
     let members = |group: u8| -> Vec<(LinkId, &Watch)> {
-        let numbered = (0u8..).zip(watched);
-        numbered.filter(|(_, watch)| watch.group == group && !watch.second_copy).collect()
+        own.iter().filter(|(_, watch)| watch.group == group).copied().collect()
     };
     let sets = groups.into_iter().map(members).filter(|members| members.len() > 1);
     let sets: Vec<LinkSet> = sets.map(|members| set_of(&members, bonds)).collect();
     if !sets.is_empty() {
         return sets;
     }
-    let all = (0u8..).zip(watched).filter(|(_, watch)| !watch.second_copy).map(|(number, _)| number);
-    apart(all.collect())
+    apart(own.iter().map(|(number, _)| *number).collect())
+}
+
+/// Sets as they are from `now_ns` on, where `old` were before: what did not
+/// change is as old as it was. None where nothing did.
+pub(super) fn changed(old: &[LinkSet], mut new: Vec<LinkSet>, now_ns: u64) -> Option<Vec<LinkSet>> {
+    for set in &mut new {
+        let same = |one: &&LinkSet| **one == LinkSet { since_ns: one.since_ns, ..set.clone() };
+        set.since_ns = old.iter().find(same).map_or(now_ns, |one| one.since_ns);
+    }
+    (old != new).then_some(new)
 }
 
 /// Of files that announce so many interfaces: one group is taken for a bond or
@@ -128,6 +137,7 @@ fn set_of(members: &[(LinkId, &Watch)], bonds: &[Bond]) -> LinkSet {
         in_order: bond.slaves_in_order,
         version: kernel_version(),
         met_only: false,
+        since_ns: 0,
     }
 }
 
@@ -140,6 +150,7 @@ fn unknown(name: Option<String>, links: Vec<LinkId>) -> LinkSet {
         in_order: false,
         version: None,
         met_only: false,
+        since_ns: 0,
     }
 }
 

@@ -377,6 +377,10 @@ impl Live {
             }
             Control::RemoveLink(link) => {
                 let until = now_ns().saturating_add(LEAVE_NS);
+                // It may be there yet, and no longer to be watched.
+                for (_, ring) in self.merge.sources_mut().filter(|(_, ring)| ring.link() == link) {
+                    let _ = ring.set_filter(&[SockFilter::ret(0)]);
+                }
                 let gone = self.rings.iter().filter(|(_, of)| *of == link);
                 self.leaving.extend(gone.map(|(id, _)| (*id, until)));
                 self.rings.retain(|(_, of)| *of != link);

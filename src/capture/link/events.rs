@@ -7,8 +7,10 @@
 //! a [`LinkEvent::Resync`] come the differences. The end state is right either
 //! way; what came and went in between is not told.
 //!
-//! Not told here: how a bond's slaves change their state without a change of
-//! their own (read the bonds again for that).
+//! What a bond or a slave tells of itself is compared as a whole: an event says
+//! that it is another now, not what (read the bonds for that). Told by kernels
+//! from 4.5 on; before, and for what the kernel keeps to itself, bonds have to
+//! be read again now and then.
 //!
 //! Source: rtnetlink(7), netlink(7); net/core/rtnetlink.c.
 
@@ -114,6 +116,14 @@ pub enum LinkEvent {
         name: String,
         /// The address now.
         mac: Option<[u8; 6]>,
+    },
+    /// What a bond, or a slave as its bond sees it, tells of itself is another:
+    /// mode, policy, active slave, aggregator, line state.
+    BondChanged {
+        /// Interface index.
+        index: u32,
+        /// Its name.
+        name: String,
     },
     /// Messages were lost; the differences that they made follow.
     Resync,
@@ -264,6 +274,10 @@ impl EventSource {
             events.push(LinkEvent::Carrier { index, name: name.clone(), carrier });
         }
         if let Some(old) = old {
+            // One that joins or leaves is told above.
+            if old.bond != new.bond || old.slave != new.slave && had_master == new.master {
+                events.push(LinkEvent::BondChanged { index, name: name.clone() });
+            }
             if old.link.mac != new.link.mac {
                 events.push(LinkEvent::MacChanged { index, name, mac: new.link.mac });
             }

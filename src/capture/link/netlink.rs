@@ -133,12 +133,12 @@ pub(super) struct RawLink {
     pub(super) master: Option<u32>,
     parent: Option<u32>,
     parent_device: bool,
-    bond: Option<RawBond>,
-    slave: Option<Slave>,
+    pub(super) bond: Option<RawBond>,
+    pub(super) slave: Option<Slave>,
 }
 
-#[derive(Clone, Debug)]
-struct RawBond {
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct RawBond {
     bond: Bond,
     active: Option<u32>,
 }

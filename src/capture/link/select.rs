@@ -29,6 +29,9 @@ pub struct Watch {
     pub second_copy: bool,
     /// Speed that the user told, in bits a second.
     pub told_speed: Option<u64>,
+    /// The bond that it is watched for, and only as long as it is its slave;
+    /// `None`: it was named itself, or is no slave.
+    pub of_bond: Option<String>,
 }
 
 impl Watch {
@@ -46,6 +49,9 @@ pub struct Selection {
     pub watched: Vec<Watch>,
     /// Which were taken and why, in one sentence without a full stop.
     pub reason: String,
+    /// Bonds that stand for their slaves, whichever those are, and the slaves'
+    /// link group: one that joins later is watched too.
+    pub bonds: Vec<(String, u8)>,
     /// Pairs of watched interfaces (upper, lower) of which the upper sees the
     /// lower one's packets again.
     pub stacked: Vec<(String, String)>,
@@ -69,6 +75,11 @@ impl Selection {
         }
         if found { Ok(()) } else { Err(missing(name, self.watched.iter().map(|watch| &watch.link))) }
     }
+
+    /// Whether this bond stands for its slaves.
+    fn follows(&self, bond: &str) -> bool {
+        self.bonds.iter().any(|(known, _)| known == bond)
+    }
 }
 
 /// Chooses the interfaces to watch.
@@ -82,7 +93,7 @@ impl Selection {
 /// A name that does not exist, an empty one, a bond without slaves, more than
 /// [`LINKS_MAX`] interfaces, or nothing but loopback to choose from.
 pub fn select(links: &[Link], bonds: &[Bond], named: &[String]) -> Result<Selection, LinkError> {
-    let mut choice = Choice { links, bonds, taken: Vec::new() };
+    let mut choice = Choice { links, bonds, taken: Vec::new(), named: Vec::new(), followed: Vec::new() };
     let why = if named.is_empty() {
         choice.take_default()?
     } else {
@@ -107,6 +118,10 @@ struct Choice<'a> {
     links: &'a [Link],
     bonds: &'a [Bond],
     taken: Vec<(usize, usize)>,
+    /// Places in `links` of those that were named themselves.
+    named: Vec<usize>,
+    /// Names of bonds that stand for their slaves.
+    followed: Vec<String>,
 }
 
 impl Choice<'_> {
@@ -144,12 +159,15 @@ impl Choice<'_> {
             let place = self.find(name).ok_or_else(|| missing(name, self.links.iter()))?;
             let Some(bond) = self.bond_at(place) else {
                 places.push(place);
+                self.named.push(place);
                 continue;
             };
             let slaves: Vec<usize> = bond.slaves.iter().filter_map(|slave| self.find(&slave.name)).collect();
             if slaves.is_empty() {
                 return Err(LinkError::EmptyBond { bond: bond.name.clone() });
             }
+            let name = bond.name.clone();
+            self.followed.push(name);
             places.extend(slaves);
         }
         let marks: Vec<usize> = places.iter().map(|place| self.take(*place)).collect();
@@ -161,15 +179,18 @@ impl Choice<'_> {
 
     /// Takes each place as its own group, but no bond whose slaves come too.
     fn take_each(&mut self, places: &[usize]) {
+        let has_slave = |bond: &&Bond| {
+            let places_of = bond.slaves.iter().filter_map(|slave| self.find(&slave.name));
+            places_of.into_iter().any(|at| places.contains(&at))
+        };
+        let covered: Vec<String> =
+            self.bonds.iter().filter(has_slave).map(|bond| bond.name.clone()).collect();
         for place in places {
-            let slaves = self.bond_at(*place).map(|bond| &bond.slaves);
-            let covered = slaves.is_some_and(|slaves| {
-                slaves.iter().any(|slave| self.find(&slave.name).is_some_and(|at| places.contains(&at)))
-            });
-            if !covered {
+            if !self.bond_at(*place).is_some_and(|bond| covered.contains(&bond.name)) {
                 self.take(*place);
             }
         }
+        self.followed.extend(covered);
     }
 
     fn take_default(&mut self) -> Result<String, LinkError> {
@@ -247,11 +268,16 @@ impl Choice<'_> {
                 marks.push(*mark);
             }
             if let (Some(link), Ok(group)) = (self.links.get(*place), u8::try_from(group)) {
+                let followed = link.bond.as_ref().filter(|bond| self.followed.contains(bond)).cloned();
+                if let Some(bond) = followed.as_ref().filter(|bond| !selection.follows(bond)) {
+                    selection.bonds.push((bond.clone(), group));
+                }
                 selection.watched.push(Watch {
                     link: link.clone(),
                     group,
                     second_copy: false,
                     told_speed: None,
+                    of_bond: followed.filter(|_| !self.named.contains(place)),
                 });
             }
         }
@@ -458,6 +484,30 @@ mod tests {
             "eth0 and eth1 (slaves of bond0), eth2 and eth3: every physical interface that is up"
         );
         assert_eq!(selection.warnings, Vec::<String>::new());
+    }
+
+    #[test]
+    fn a_bond_is_followed_where_it_stands_for_its_slaves() {
+        let followed = |named: &[&str]| {
+            let selection = choose(named).expect("a selection");
+            let slaves = selection.watched.iter().filter(|watch| watch.of_bond.is_some());
+            let slaves: Vec<&str> = slaves.map(|watch| watch.link.name.as_str()).collect();
+            let bonds: Vec<String> =
+                selection.bonds.iter().map(|(name, group)| format!("{name}={group}")).collect();
+            format!("{}: {}", bonds.join(" "), slaves.join(" "))
+        };
+        for (named, wanted) in [
+            (&[][..], "bond0=0: eth0 eth1"),
+            (&["any"], "bond0=1: eth0 eth1"),
+            (&["bond0"], "bond0=0: eth1 eth0"),
+            (&["eth2,bond0"], "bond0=1: eth1 eth0"),
+            (&["eth0", "bond0"], "bond0=0: eth1"),
+            (&["bond0", "eth0"], "bond0=0: eth1"),
+            (&["eth0,eth1"], ": "),
+            (&["bond0.10"], ": "),
+        ] {
+            assert_eq!(followed(named), wanted, "{named:?}");
+        }
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! `balance` lines: interfaces side by side, and what another policy would do.
 
-use super::lines::{Head, Map};
+use super::lines::{Head, Map, Time};
 use super::rows::End;
 use crate::aggregate::balance::{Flows, LinkSet, Mover, SetFigures, Spread};
 use crate::capture::LinkId;
@@ -36,8 +36,8 @@ pub struct SideBySide<'a> {
     rx: Direction<'a>,
     /// Sent: the bond decides.
     tx: Direction<'a>,
-    /// What other hash policies would have done with all that was sent since the start; absent where
-    /// interfaces are each by themselves.
+    /// What other hash policies would have done with all that was sent since the start (or since the bond
+    /// changed, see `since`); absent where interfaces are each by themselves.
     #[serde(skip_serializing_if = "Option::is_none")]
     what_if: Option<WhatIf<'a>>,
     /// One sentence for people.
@@ -98,6 +98,13 @@ struct WhatIf<'a> {
     /// True where nobody told the policy and it was found by what fits.
     #[serde(skip_serializing_if = "super::lines::is_false")]
     found_by_fit: bool,
+    /// Policies that fit what was sent just as well as the one that was found; absent where it is the only one.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    fit_as_well: Vec<&'static str>,
+    /// What was sent from this time on is meant: the bond or its slaves changed before it. Absent where it is
+    /// all since the start.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    since: Option<Time>,
     /// Part of the sent bytes that this policy puts where they really went; below 0.95 nothing else is shown.
     model_accuracy_ratio: Option<f64>,
     /// Part of the sent bytes of flows that policies could be asked for: their keys tell all that is hashed.
@@ -116,6 +123,8 @@ struct Policy<'a> {
     policy: &'static str,
     /// Part of the bytes of each interface.
     shares: Map<'a, f64>,
+    /// Bytes of each interface.
+    bytes: Map<'a, u64>,
     /// As above.
     max_over_mean: Option<f64>,
     /// True where it hashes what packets do not show: right on average, not flow by flow.
@@ -160,7 +169,17 @@ fn by_name<'a>(
     values: impl IntoIterator<Item = f64>,
     context: &'a Context,
 ) -> Map<'a, f64> {
-    let mut named: Vec<(Cow<'a, str>, f64)> = Vec::new();
+    let mut named = summed(links, values, context);
+    named.0.iter_mut().for_each(|(_, value)| *value = share(*value, 1.0));
+    named
+}
+
+fn summed<'a, V: std::ops::AddAssign>(
+    links: &[LinkId],
+    values: impl IntoIterator<Item = V>,
+    context: &'a Context,
+) -> Map<'a, V> {
+    let mut named: Vec<(Cow<'a, str>, V)> = Vec::new();
     for (&link, value) in links.iter().zip(values) {
         let name = context.link_name(link);
         // Interfaces of two files may bear one name; a key stands once in an object.
@@ -169,7 +188,6 @@ fn by_name<'a>(
             None => named.push((Cow::Borrowed(name), value)),
         }
     }
-    named.iter_mut().for_each(|(_, value)| *value = share(*value, 1.0));
     Map(named)
 }
 
@@ -221,6 +239,7 @@ fn what_if<'a>(figures: &SetFigures, verdict: &Verdict, context: &'a Context) ->
         Policy {
             policy: one.choice.policy.name(),
             shares: by_name(&figures.set.usable, shares, context),
+            bytes: summed(&figures.set.usable, one.slaves.iter().map(|sent| sent.bytes), context),
             max_over_mean: balance.map(|balance| share(balance.max_over_mean, 1.0)),
             statistical: one.statistical,
         }
@@ -228,6 +247,8 @@ fn what_if<'a>(figures: &SetFigures, verdict: &Verdict, context: &'a Context) ->
     WhatIf {
         policy_in_force: verdict.in_force.map(|choice| choice.policy.name()),
         found_by_fit: verdict.named_by_fit,
+        fit_as_well: verdict.fit_as_well.iter().map(|policy| policy.name()).collect(),
+        since: (figures.verdict_since_ns > 0).then_some(Time(figures.verdict_since_ns)),
         model_accuracy_ratio: verdict.accuracy.map(|ratio| share(ratio, 1.0)),
         judged_ratio: figures.judged.map(|ratio| share(ratio, 1.0)),
         policies: verdict.alternatives.iter().map(policy).collect(),

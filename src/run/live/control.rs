@@ -1,12 +1,17 @@
-//! What happens to interfaces while a run goes on, and its end.
+//! What happens to interfaces while a run goes on, and its end. What there is
+//! to be done about bonds and speeds, [`super::bonds`] says.
 
+use super::super::sets::{self, Sharing};
 use super::super::{Signals, is_set};
+use super::bonds::{Follower, Step};
 use super::coverage::Meter;
 use super::machine::Machine;
 use super::rings::Opener;
 use super::{context_of, deal_out, link_facts, lock};
+use crate::aggregate::balance::LinkSet;
 use crate::aggregate::watch::Here;
-use crate::capture::link::{self, CounterReader, EventSource, LinkEvent, Root, Selection, Watch};
+use crate::capture::LINKS_MAX;
+use crate::capture::link::{self, Bond, CounterReader, EventSource, Link, LinkEvent, Root, Selection, Watch};
 use crate::config::{Config, OutputMode};
 use crate::output::{LinkFacts, Notice, StopReason};
 use crate::worker::clock::{Steps, now_ns};
@@ -40,6 +45,10 @@ pub(super) struct Controller<'a> {
     pub selection: &'a Selection,
     pub opener: &'a Opener<'a>,
     pub root: &'a Root,
+    /// Bonds as they were when the interfaces were chosen.
+    pub bonds: &'a [Bond],
+    /// Speeds and sets, for those who compute from them.
+    pub sharing: Sharing,
     pub config: &'a Config,
     pub links: Arc<Mutex<Vec<LinkFacts>>>,
     pub meter: Arc<Mutex<Meter>>,
@@ -58,11 +67,12 @@ pub(super) struct Controller<'a> {
     pub start_ns: u64,
 }
 
-/// An interface, as it is now.
-struct State {
-    watch: Watch,
-    /// The device's index; None while there is none.
-    index: Option<u32>,
+/// An interface, as it is now. Its place is its number, for the whole run.
+#[derive(Clone, Debug)]
+pub(super) struct State {
+    pub watch: Watch,
+    /// The device's index; None while there is none, or it is not watched.
+    pub index: Option<u32>,
 }
 
 impl Controller<'_> {
@@ -80,6 +90,7 @@ impl Controller<'_> {
         let watched = self.selection.watched.iter();
         let mut states: Vec<State> =
             watched.map(|watch| State { watch: watch.clone(), index: Some(watch.link.index) }).collect();
+        let mut follower = Follower::new(self.selection, self.bonds, Instant::now());
         let mut next_reading = self.start_ns;
         let started = Instant::now();
         let mut steps = Steps::new(now_ns(), started);
@@ -113,7 +124,11 @@ impl Controller<'_> {
             let mut moved = false;
             while let Some(event) = events.as_mut().and_then(|events| events.next_event().ok().flatten()) {
                 moved |= moves_addresses(&event);
+                follower.hear(&event, &states);
                 self.follow(&mut states, event);
+            }
+            if follower.is_due(Instant::now()) {
+                self.look_at_bonds(&mut follower, &mut states);
             }
             if let Some(listeners) = self.machine.look(self.root, &self.here, moved) {
                 self.each(|| Control::Listeners(listeners.clone()));
@@ -182,10 +197,151 @@ impl Controller<'_> {
         let seconds = by_ns as f64 / 1e9;
         let message = format!("the clock was set back by {seconds:.3} s; intervals go on at its new time");
         self.tell("clock_set_back", None, None, message);
+        // A change of before must not wait for a time that comes a second time.
+        let sets: Vec<LinkSet> = (**self.sharing.sets.load()).clone();
+        let in_time = |set: LinkSet| LinkSet { since_ns: set.since_ns.min(to_ns), ..set };
+        self.sharing.sets.store(Arc::new(sets.into_iter().map(in_time).collect()));
+    }
+
+    /// Interfaces are read anew, and what changed is followed.
+    fn look_at_bonds(&self, follower: &mut Follower, states: &mut Vec<State>) {
+        let began = Instant::now();
+        let read = link::read(self.root);
+        follower.was_read(began, Instant::now());
+        // Asked again in a few seconds.
+        let Ok(read) = read else { return };
+        let steps = follower.compare(&read, states);
+        for step in &steps {
+            match step {
+                Step::Rename { number, name } => self.rename(states, *number, name),
+                Step::Leave { number, bond } => self.leave(states, *number, bond),
+                Step::Join { link, bond, group } => self.join(states, follower, link, (bond, *group)),
+                Step::Speed { number, link } => self.set_speed(states, *number, link),
+                Step::Changed { bond, what } => {
+                    self.tell("bond_changed", Some(bond.clone()), None, format!("{bond}: {what}"));
+                }
+            }
+        }
+        for (number, state) in states.iter_mut().enumerate() {
+            let Some(link) = read.links.iter().find(|link| Some(link.index) == state.index) else { continue };
+            state.watch.link.bond.clone_from(&link.bond);
+            if let Some(facts) = lock(&self.links).get_mut(number) {
+                facts.bond.clone_from(&link.bond);
+            }
+        }
+        let present = |(_, state): &(u8, &State)| state.index.is_some() || state.watch.of_bond.is_none();
+        let present = (0u8..).zip(&*states).filter(present);
+        let watched: Vec<(u8, &Watch)> = present.map(|(number, state)| (number, &state.watch)).collect();
+        let new = sets::live(&watched, &read.bonds);
+        if let Some(sets) = sets::changed(&self.sharing.sets.load(), new, now_ns()) {
+            self.sharing.sets.store(Arc::new(sets));
+        }
+    }
+
+    fn rename(&self, states: &mut [State], number: usize, name: &str) {
+        if let (Some(state), Some(facts)) = (states.get_mut(number), lock(&self.links).get_mut(number)) {
+            state.watch.link.name = name.into();
+            facts.name = name.into();
+        }
+    }
+
+    /// A slave that its bond has let go: what it had stays counted.
+    fn leave(&self, states: &mut [State], number: usize, bond: &str) {
+        let Some(state) = states.get_mut(number) else { return };
+        state.index = None;
+        self.each(|| Control::RemoveLink(number as u8));
+        lock(&self.meter).remove(number);
+        let name = state.watch.link.name.clone();
+        let message =
+            format!("{name} is no slave of {bond} any more and is not watched; what it had is counted");
+        self.tell("slave_left", Some(name), None, message);
+    }
+
+    /// A slave that its bond has taken: under its old number, if it ever had one.
+    fn join(&self, states: &mut Vec<State>, follower: &mut Follower, link: &Link, (bond, group): (&str, u8)) {
+        let old = |state: &State| state.index.is_none() && state.watch.link.name == link.name;
+        let number = states.iter().position(old).unwrap_or(states.len());
+        let told_speed =
+            self.config.link_speeds.iter().rev().find(|(name, _)| link.answers_to(name) || name == bond);
+        let watch = Watch {
+            link: link.clone(),
+            group,
+            second_copy: false,
+            told_speed: told_speed.map(|(_, speed)| *speed),
+            of_bond: Some(bond.into()),
+        };
+        let opened = match number < LINKS_MAX {
+            true => self.watch(states, number, watch),
+            false => Err(format!("one run watches at most {LINKS_MAX} interfaces")),
+        };
+        let name = Some(link.name.clone());
+        match opened {
+            Ok(()) => {
+                let message = format!("{} is a slave of {bond} now and is watched", link.name);
+                self.tell("slave_joined", name, None, message);
+            }
+            Err(why) if follower.refuse(link.index) => {
+                let message = format!("{} is a slave of {bond} now but cannot be watched: {why}", link.name);
+                self.tell("interface_refused", name, None, message);
+            }
+            Err(_) => {}
+        }
+    }
+
+    fn set_speed(&self, states: &mut [State], number: usize, link: &Link) {
+        let Some(state) = states.get_mut(number) else { return };
+        let before = state.watch.line_speed();
+        state.watch.link.speed_bits_per_second = link.speed_bits_per_second;
+        state.watch.link.physical = link.physical;
+        let now = state.watch.line_speed();
+        // What the user told goes before.
+        if now == before {
+            return;
+        }
+        self.sharing.speeds.set(number as u8, now);
+        if let Some(facts) = lock(&self.links).get_mut(number) {
+            facts.speed_bits_per_second = now;
+        }
+        let words = |speed: Option<u64>| {
+            speed.map_or("unknown".into(), |speed| format!("{} Mbit/s", speed / 1_000_000))
+        };
+        let name = state.watch.link.name.clone();
+        let message = format!("{name}: speed {} instead of {}", words(now), words(before));
+        self.tell("speed_changed", Some(name), None, message);
+    }
+
+    /// Opens an interface under a number that it had, or the next one.
+    fn watch(&self, states: &mut Vec<State>, number: usize, watch: Watch) -> Result<(), String> {
+        let link = u8::try_from(number).map_err(|error| error.to_string())?;
+        let opened = self.opener.open(&watch, link).map_err(|error| error.to_string())?;
+        let facts = link_facts(&watch, &opened, self.config, self.opener);
+        let (mut links, mut meter) = (lock(&self.links), lock(&self.meter));
+        match links.get_mut(number) {
+            Some(known) => *known = facts,
+            None => links.push(facts),
+        }
+        drop(links);
+        if let Ok(reader) = CounterReader::open(self.root, &watch.link) {
+            meter.add(number, reader, &watch.link);
+        }
+        drop(meter);
+        self.sharing.speeds.set(link, watch.line_speed());
+        self.here.set_directed(link);
+        for notice in self.opener.notices(&watch, link, &opened) {
+            self.tell(notice.event, notice.interface, notice.count, notice.message);
+        }
+        let lines: Vec<Sender<Control>> = self.lines.iter().map(|line| line.0.clone()).collect();
+        deal_out(opened.rings, &lines, &context_of(&watch));
+        let state = State { index: Some(watch.link.index), watch };
+        match states.get_mut(number) {
+            Some(known) => *known = state,
+            None => states.push(state),
+        }
+        Ok(())
     }
 
     /// An interface that goes, comes back, or changes.
-    fn follow(&self, states: &mut [State], event: LinkEvent) {
+    fn follow(&self, states: &mut Vec<State>, event: LinkEvent) {
         match event {
             LinkEvent::Gone { index, name } => {
                 let Some(number) = position(states, index) else { return };
@@ -211,8 +367,7 @@ impl Controller<'_> {
             }
             LinkEvent::Renamed { index, from, to } => {
                 if let Some(number) = position(states, index) {
-                    states[number].watch.link.name.clone_from(&to);
-                    lock(&self.links)[number].name.clone_from(&to);
+                    self.rename(states, number, &to);
                     self.tell(
                         "interface_renamed",
                         Some(to.clone()),
@@ -233,14 +388,18 @@ impl Controller<'_> {
             LinkEvent::Down { .. }
             | LinkEvent::Carrier { .. }
             | LinkEvent::MasterChanged { .. }
+            | LinkEvent::BondChanged { .. }
             | LinkEvent::AddressChanged { .. }
             | LinkEvent::MacChanged { .. } => {}
         }
     }
 
     /// An interface made again under the name of one that is gone: its totals go on.
-    fn come_back(&self, states: &mut [State], index: u32, name: &str) {
-        let gone = |state: &State| state.index.is_none() && state.watch.link.name == name;
+    /// A slave is waited for until its bond has it again.
+    fn come_back(&self, states: &mut Vec<State>, index: u32, name: &str) {
+        let gone = |state: &State| {
+            state.index.is_none() && state.watch.link.name == name && state.watch.of_bond.is_none()
+        };
         let Some(number) = states.iter().position(gone) else { return };
         let refused = |why: String| {
             let message = format!("{name} is there again but cannot be watched: {why}");
@@ -252,23 +411,12 @@ impl Controller<'_> {
         };
         let Some(found) = links.into_iter().find(|link| link.index == index) else { return };
         let watch = Watch { link: found, ..states[number].watch.clone() };
-        match self.opener.open(&watch, number as u8) {
-            Ok(opened) => {
-                lock(&self.links)[number] = link_facts(&watch, &opened, self.config, self.opener);
-                if let Ok(reader) = CounterReader::open(self.root, &watch.link) {
-                    lock(&self.meter).add(number, reader, &watch.link);
-                }
-                let lines: Vec<Sender<Control>> = self.lines.iter().map(|line| line.0.clone()).collect();
-                deal_out(opened.rings, &lines, &context_of(&watch));
-                self.tell(
-                    "interface_back",
-                    Some(name.into()),
-                    None,
-                    format!("{name} is there again and is watched"),
-                );
-                states[number] = State { watch, index: Some(index) };
+        match self.watch(states, number, watch) {
+            Ok(()) => {
+                let message = format!("{name} is there again and is watched");
+                self.tell("interface_back", Some(name.into()), None, message);
             }
-            Err(error) => refused(error.to_string()),
+            Err(why) => refused(why),
         }
     }
 
@@ -321,6 +469,7 @@ fn moves_addresses(event: &LinkEvent) -> bool {
         | LinkEvent::Down { .. }
         | LinkEvent::Carrier { .. }
         | LinkEvent::MasterChanged { .. }
+        | LinkEvent::BondChanged { .. }
         | LinkEvent::MacChanged { .. } => false,
     }
 }

@@ -68,6 +68,13 @@ impl Meter {
         self.links[number] = Some(Watched { reader, physical, loopback, first: None, previous: None });
     }
 
+    /// An interface that is there but not watched any more.
+    pub fn remove(&mut self, number: usize) {
+        if let Some(watched) = self.links.get_mut(number) {
+            *watched = None;
+        }
+    }
+
     /// Reads all counters; the answer is the moment that workers have to note.
     pub fn read(&mut self, now_ns: impl Fn() -> u64) -> u64 {
         let read = |watched: &mut Option<Watched>| watched.as_mut().and_then(Watched::read);

@@ -19,7 +19,7 @@ const RETIRE_MS: u32 = 10;
 /// Memory of a machine that does not tell.
 const MEMORY_UNKNOWN: u64 = 1 << 30;
 
-/// Opens interfaces: the same way at start and when one comes back.
+/// Opens interfaces: the same way at start and when one joins or comes back.
 pub(super) struct Opener<'a> {
     config: &'a Config,
     workers: usize,
@@ -45,8 +45,9 @@ impl<'a> Opener<'a> {
         self.config.promiscuous && !watch.link.is_loopback()
     }
 
-    fn ring_config(&self, watch: &Watch) -> RingConfig {
-        let rings = self.workers * self.links.max(1);
+    fn ring_config(&self, watch: &Watch, link: u8) -> RingConfig {
+        // One that joins later gets as much as if it had been there: not more than there is for all.
+        let rings = self.workers * self.links.max(usize::from(link) + 1);
         let asked = self.config.ring_mib.map(|mib| (mib << 20) / rings as u64);
         let speed = watch.line_speed();
         let physical = watch.link.physical || watch.told_speed.is_some();
@@ -75,7 +76,7 @@ impl<'a> Opener<'a> {
     /// Opens all rings of an interface, behind one gate.
     pub fn open(&self, watch: &Watch, link: u8) -> Result<Opened, RunError> {
         let name = &watch.link.name;
-        let ring = self.ring_config(watch);
+        let ring = self.ring_config(watch, link);
         let everything = filter::compose(None, self.config.snaplen);
         // Whether rings may be opened at all is told before what is wrong with a filter.
         let program = match self.program(name) {
@@ -98,13 +99,13 @@ impl<'a> Opener<'a> {
     }
 
     /// What a reader has to know of how it went.
-    pub fn notices(&self, watch: &Watch, opened: &Opened) -> Vec<Notice> {
+    pub fn notices(&self, watch: &Watch, link: u8, opened: &Opened) -> Vec<Notice> {
         let mut notices = Vec::new();
         let mut tell = |event, count, message| {
             let interface = Some(watch.link.name.clone());
             notices.push(Notice { time_ns: 0, event, interface, count, message });
         };
-        let missing = opened.shortfall_bytes(&self.ring_config(watch)) as u64;
+        let missing = opened.shortfall_bytes(&self.ring_config(watch, link)) as u64;
         if missing > 0 {
             let message =
                 format!("the rings are {} MiB smaller than asked for: memory is short", missing >> 20);
