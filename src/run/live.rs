@@ -6,6 +6,7 @@
 
 mod control;
 mod coverage;
+mod lost;
 mod machine;
 mod rings;
 mod threads;
@@ -94,7 +95,7 @@ pub(super) fn run(config: &Config, named: &[String], signals: &Signals) -> Resul
     let lines_lost = Arc::new(AtomicU64::new(0));
     let (passage, snapshots) = write::passage(&lines_lost);
     let links = Arc::new(Mutex::new(context.links.clone()));
-    let meter = Arc::new(Mutex::new(Meter::new(config.filter.is_some())));
+    let meter = Arc::new(Mutex::new(Meter::new(config.filter.is_some(), &root)));
     let (mut aggregator, here) =
         super::aggregator(config, interval_ns, &tables, Some(PATIENCE), classes.clone(), inboxes);
     sharing.begin(config, classes, false, &mut aggregator);
@@ -103,6 +104,7 @@ pub(super) fn run(config: &Config, named: &[String], signals: &Signals) -> Resul
     (0..selection.watched.len() as u8).for_each(|number| here.set_directed(number));
     let machine = Machine::begin(&root, &here, &lines);
 
+    lock(&meter).ledger.note_rings(start_ns, start_ns, vec![Default::default(); opened.len()]);
     for (number, one) in opened.into_iter().enumerate() {
         let watch = &selection.watched[number];
         if let Ok(reader) = CounterReader::open(&root, &watch.link) {
