@@ -331,3 +331,142 @@ fn nic_of(counters: &Counters) -> Nic {
 fn settings_of(settings: &LinkSettings) -> lost::LinkSettings {
     lost::LinkSettings { rx_ring: settings.rx_ring, tx_queue: settings.tx_queue }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const MS: u64 = 1_000_000;
+
+    fn ledger() -> Ledger {
+        let mut ledger = Ledger::new(&Root::at("/nonexistent"));
+        ledger.add(0, 2);
+        ledger
+    }
+
+    fn missed(count: u64) -> Counters {
+        Counters { rx_missed_errors: count, rx_packets: 10 * count, ..Counters::default() }
+    }
+
+    /// A reading that took from one moment to the other.
+    fn read(ledger: &mut Ledger, [from_ms, until_ms]: [u64; 2], counters: Option<Counters>) {
+        ledger.read(from_ms * MS, &[counters.map(|counters| ("eth0", counters))], || until_ms * MS);
+    }
+
+    fn told(losses: &lost::Losses) -> [Option<(Span, Option<u64>)>; 2] {
+        [0, 1].map(|which| {
+            losses.of(0, which).map(|(span, lost)| (span, lost.nic.map(|nic| nic.rx_missed_errors)))
+        })
+    }
+
+    fn span(from_ms: u64, until_ms: u64) -> Span {
+        Span { from_ns: from_ms * MS, until_ns: until_ms * MS }
+    }
+
+    #[test]
+    fn intervals_sum_to_the_run_whatever_becomes_of_device_and_clock() {
+        let mut ledger = ledger();
+        assert_eq!(told(&ledger.losses(1000 * MS, &[])), [None; 2]);
+        read(&mut ledger, [100, 101], Some(missed(500)));
+        read(&mut ledger, [1000, 1001], Some(missed(507)));
+        read(&mut ledger, [2000, 2002], Some(missed(517)));
+        // The reading that belongs to the interval's end is taken, not the latest one.
+        let first = [Some((span(100, 1001), Some(7))); 2];
+        assert_eq!(told(&ledger.losses(1000 * MS, &[])), first);
+        let second = told(&ledger.losses(2000 * MS, &[]));
+        assert_eq!(second, [Some((span(1000, 2002), Some(10))), Some((span(100, 2002), Some(17)))]);
+        // None came since: nothing is told twice.
+        assert_eq!(told(&ledger.losses(2000 * MS, &[])), [None, second[1]]);
+        // The device is gone, then made again under its name, and its counters with it.
+        read(&mut ledger, [3000, 3001], None);
+        let gone = told(&ledger.losses(3000 * MS, &[]));
+        assert_eq!(gone, [Some((span(2000, 3001), None)), Some((span(100, 3001), Some(17)))]);
+        ledger.add(0, 3);
+        read(&mut ledger, [4000, 4001], Some(missed(1)));
+        read(&mut ledger, [5000, 5001], Some(missed(4)));
+        let anew = told(&ledger.losses(5000 * MS, &[]));
+        assert_eq!(anew, [Some((span(3000, 5001), Some(3))), Some((span(100, 5001), Some(20)))]);
+        // The driver is reset, then the clock set back.
+        read(&mut ledger, [6000, 6001], Some(missed(0)));
+        read(&mut ledger, [2500, 2501], Some(missed(2)));
+        let back = told(&ledger.losses(2500 * MS, &[]));
+        assert_eq!(back.map(|one| one.and_then(|(_, missed)| missed)), [Some(2), Some(22)]);
+        read(&mut ledger, [2600, 2601], Some(missed(5)));
+        assert_eq!(told(&ledger.losses(2600 * MS, &[]))[0], Some((span(2500, 2601), Some(3))));
+    }
+
+    #[test]
+    fn a_reading_that_failed_loses_nothing() {
+        let mut ledger = ledger();
+        read(&mut ledger, [0, 1], Some(missed(0)));
+        read(&mut ledger, [10, 11], None);
+        assert_eq!(told(&ledger.losses(10 * MS, &[]))[0], Some((span(0, 11), None)));
+        read(&mut ledger, [20, 21], Some(missed(9)));
+        let burst = Wanted { link: 0, from_ns: 12 * MS, until_ns: 15 * MS };
+        let losses = ledger.losses(20 * MS, &[burst]);
+        assert_eq!(told(&losses)[1], Some((span(0, 21), Some(9))));
+        // The failed one says nothing of the burst; the one before it does.
+        let around =
+            losses.bursts[0].lost.clone().map(|(span, lost, _)| (span, lost.nic.unwrap().rx_missed_errors));
+        assert_eq!(around, Some((span(0, 21), 9)));
+    }
+
+    #[test]
+    fn rings_are_told_between_cuts() {
+        let mut ledger = ledger();
+        let lost = |kernel_drops| vec![RingLost { kernel_drops, freezes: 1 }];
+        ledger.note_rings(0, 0, lost(0));
+        ledger.note_rings(1000 * MS, 1200 * MS, lost(5));
+        ledger.note_rings(2000 * MS, 2200 * MS, lost(9));
+        let burst = |from_ms, until_ms| Wanted { link: 0, from_ns: from_ms * MS, until_ns: until_ms * MS };
+        // The cut at 1 s may have been read as late as 1.2 s, when the second burst went on.
+        let bursts = [burst(900, 990), burst(1100, 1150), burst(1300, 1310), burst(1990, 2010)];
+        let told = ledger.losses(0, &bursts).bursts;
+        let told: Vec<_> =
+            told.iter().map(|one| one.ring.map(|(span, ring)| (span, ring.kernel_drops))).collect();
+        let expected =
+            [Some((span(0, 1200), 5)), Some((span(0, 2200), 9)), Some((span(1000, 2200), 4)), None];
+        assert_eq!(told, expected);
+    }
+
+    proptest! {
+        /// What is told around a burst is what was lost in the span that is told, which has
+        /// the whole burst in it; and of intervals nothing is left out.
+        #[test]
+        fn spans_are_true(
+            steps in prop::collection::vec((1..50_u64, 0..5_u64, 0..100_u64), 1..200),
+            from in 0..5000_u64,
+            length in 1..200_u64,
+        ) {
+            let mut ledger = ledger();
+            let (mut now, mut count) = (0, 0);
+            let mut counted = Vec::new();
+            let mut sum = 0;
+            for (pause, takes, more) in steps {
+                now += pause;
+                count += more;
+                let reading = span(now, now + takes);
+                read(&mut ledger, [now, now + takes], Some(missed(count)));
+                counted.push((reading, count));
+                now += takes;
+                if let Some((_, Some(lost))) = told(&ledger.losses(now * MS, &[]))[0] {
+                    sum += lost;
+                }
+            }
+            prop_assert_eq!(sum, count - counted[0].1);
+            let burst = Wanted { link: 0, from_ns: from * MS, until_ns: (from + length) * MS };
+            let (from_ns, until_ns) = (burst.from_ns, burst.until_ns);
+            let around = ledger.losses(0, &[burst]).bursts.remove(0).lost;
+            let possible = counted[0].0.until_ns <= from_ns
+                && counted.iter().any(|(reading, _)| reading.from_ns >= until_ns);
+            prop_assert_eq!(around.is_some(), possible);
+            if let Some((span, lost, _)) = around {
+                let before = counted.iter().find(|(reading, _)| reading.from_ns == span.from_ns).unwrap();
+                let after = counted.iter().rfind(|(reading, _)| reading.until_ns == span.until_ns).unwrap();
+                prop_assert!(before.0.until_ns <= from_ns && until_ns <= after.0.from_ns);
+                prop_assert_eq!(lost.nic.unwrap().rx_missed_errors, after.1 - before.1);
+            }
+        }
+    }
+}
