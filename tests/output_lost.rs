@@ -131,6 +131,10 @@ fn a_sentence_says_what_mends_it() {
         "1 time a CPU had more packets to take in than its budget, NICs' rings fill meanwhile: \
          sysctl -w net.core.netdev_budget=600 net.core.netdev_budget_usecs=16000\n"
     ));
+    // A busy machine uses up its budget all the time: no loss, no sentence.
+    let softnet = Some(Softnet { time_squeeze: 9, ..Softnet::default() });
+    let busy = Losses { run: Some(reading(vec![lost(Nic::default(), Vec::new())], softnet)), ..losses() };
+    assert_eq!(busy.told_of_machine(), [""; 0]);
     assert!(text.contains("the ring was full (1 time): --ring-mib 512; coverage"), "{text}");
 }
 

@@ -89,7 +89,7 @@ pub static PLACES: [Place; 11] = [
     of_machine(
         "softnet, budget",
         "softnet.time_squeeze",
-        "A round ended with packets left. No loss, but the NIC's ring fills meanwhile.",
+        "A round ended with packets left. No loss by itself, but the NIC's ring fills meanwhile: text tells it where a ring was full or softnet dropped.",
         "`sysctl -w net.core.netdev_budget=N net.core.netdev_budget_usecs=N`",
     ),
     packets(

@@ -58,6 +58,13 @@ nic! {
     tx_carrier_errors "The carrier was lost while sending.",
 }
 
+impl Nic {
+    /// Packets for which there was no room in the NIC, by whatever name its driver counts them.
+    pub fn ring_full(&self) -> u64 {
+        self.rx_missed_errors.saturating_add(self.rx_fifo_errors).saturating_add(self.rx_over_errors)
+    }
+}
+
 /// What the queueing disciplines of an interface did.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Qdiscs {
@@ -220,8 +227,7 @@ impl Meanwhile {
         if let Some((span, lost, softnet)) = &self.lost {
             spans.push(*span);
             if let Some(nic) = lost.nic {
-                let full = [nic.rx_missed_errors, nic.rx_fifo_errors, nic.rx_over_errors];
-                tell(full.into_iter().fold(0, u64::saturating_add), "NIC");
+                tell(nic.ring_full(), "NIC");
                 tell(nic.rx_dropped, "driver or stack");
                 tell(nic.tx_dropped.saturating_add(nic.tx_errors), "driver on the way out");
             }
@@ -305,14 +311,16 @@ impl Losses {
 
     /// The same of the machine.
     pub fn told_of_machine(&self) -> Vec<String> {
-        let Some(softnet) = self.run.as_ref().and_then(|run| run.softnet) else { return Vec::new() };
-        told_of_softnet(&softnet, &self.machine)
+        let Some(run) = &self.run else { return Vec::new() };
+        let Some(softnet) = run.softnet else { return Vec::new() };
+        let full = run.links.iter().filter_map(|link| link.nic).any(|nic| nic.ring_full() > 0);
+        told_of_softnet(&softnet, full, &self.machine)
     }
 }
 
 fn told_of_nic(nic: &Nic, name: &str, settings: &LinkSettings) -> Vec<String> {
     let mut said = Vec::new();
-    let full = nic.rx_missed_errors.saturating_add(nic.rx_fifo_errors).saturating_add(nic.rx_over_errors);
+    let full = nic.ring_full();
     if full > 0 {
         let mend = match settings.rx_ring {
             Some([now, most]) if now < most => {
@@ -385,7 +393,9 @@ fn told_of_qdisc(qdisc: &QdiscDrops, name: &str, settings: &LinkSettings) -> Str
     format!("{} dropped on the way {way} by qdisc {kind} {handle} {at}: {mend}", number_of(*drops, "frame"))
 }
 
-fn told_of_softnet(softnet: &Softnet, settings: &MachineSettings) -> Vec<String> {
+/// `full`: some NIC's ring was. Without that, and without drops, a budget that was
+/// used up cost nothing: a busy machine does it all the time.
+fn told_of_softnet(softnet: &Softnet, full: bool, settings: &MachineSettings) -> Vec<String> {
     let set = |name: &str, now: Option<u64>| match now {
         Some(now) => format!("sysctl -w net.core.{name}={}", now.saturating_mul(2)),
         None => format!("a higher net.core.{name} (sysctl, in the first network namespace)"),
@@ -402,7 +412,7 @@ fn told_of_softnet(softnet: &Softnet, settings: &MachineSettings) -> Vec<String>
             set("netdev_max_backlog", settings.max_backlog)
         ));
     }
-    if softnet.time_squeeze > 0 {
+    if softnet.time_squeeze > 0 && (full || softnet.dropped > 0) {
         let usecs =
             settings.budget_usecs.filter(|_| settings.budget.is_some()).map_or(String::new(), |usecs| {
                 format!(" net.core.netdev_budget_usecs={}", usecs.saturating_mul(2))

@@ -51,6 +51,7 @@ pub struct Machine {
 
 /// The machine in one interval in which softnet dropped or had too much to do; in a report in the whole run.
 #[derive(Serialize, JsonSchema)]
+#[schemars(rename = "MachineLine")]
 pub struct Line<'a> {
     /// What every line begins with.
     #[serde(flatten)]
@@ -80,6 +81,7 @@ pub struct Meanwhile<'a> {
 
 /// What a ring lost.
 #[derive(Serialize, JsonSchema)]
+#[schemars(rename = "RingLost")]
 pub struct Ring {
     /// Begin of the span.
     pub since: Time,

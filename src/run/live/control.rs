@@ -213,6 +213,7 @@ impl Controller<'_> {
                 if let Some(number) = position(states, index) {
                     states[number].watch.link.name.clone_from(&to);
                     lock(&self.links)[number].name.clone_from(&to);
+                    lock(&self.meter).rename(number, &to);
                     self.tell(
                         "interface_renamed",
                         Some(to.clone()),

@@ -74,6 +74,13 @@ impl Meter {
         self.links[number] = Some(Watched { reader, name, physical, loopback, first: None, previous: None });
     }
 
+    /// The device is called otherwise now.
+    pub fn rename(&mut self, number: usize, name: &str) {
+        if let Some(watched) = self.links.get_mut(number).and_then(Option::as_mut) {
+            watched.name = name.to_owned();
+        }
+    }
+
     /// Reads all counters; the answer is the moment that workers have to note.
     pub fn read(&mut self, now_ns: impl Fn() -> u64) -> u64 {
         let (counters, at_ns) = self.read_losses(&now_ns);
