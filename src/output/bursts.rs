@@ -5,6 +5,7 @@
 use super::Context;
 use super::columns::end;
 use super::figures::{protocol_name, share};
+use super::lost::Meanwhile;
 use super::units::{duration, grouped, moment, number_of, percent_of, plain, rate};
 use crate::aggregate::culprit::{Burst, Culprit};
 use crate::capture::{Direction, Lane};
@@ -48,8 +49,9 @@ fn ends(flow: &FlowName, context: &Context) -> String {
     format!("{} {client} → {server}", protocol_name(flow.key.protocol()))
 }
 
-/// The burst and who filled it, in two lines.
-pub fn told(burst: &Burst, context: &Context, unit: Unit) -> String {
+/// The burst and who filled it, in two lines; in a third what was lost meanwhile, if
+/// anything. `place`: its place among the snapshot's.
+pub fn told(burst: &Burst, place: usize, context: &Context, unit: Unit) -> String {
     let length_ms = burst.until_ms - burst.from_ms;
     let full = utilisation(burst.sums.line_bits, length_ms, burst.speed)
         .map_or(String::new(), |ratio| format!(", {:.0} % of the link", ratio * 100.0));
@@ -84,6 +86,8 @@ pub fn told(burst: &Burst, context: &Context, unit: Unit) -> String {
         let _ = write!(text, "; of {} bytes nobody knows whose they were", grouped(missing));
     }
     text.push('\n');
+    let meanwhile = context.losses.bursts.get(place).and_then(Meanwhile::told);
+    meanwhile.iter().for_each(|meanwhile| text += &format!("  {meanwhile}\n"));
     text
 }
 

@@ -15,6 +15,7 @@ use std::borrow::Cow;
 
 /// Interfaces that share a load, in one interval.
 #[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Balance")]
 pub struct BalanceLine<'a> {
     /// What every line begins with.
     #[serde(flatten)]

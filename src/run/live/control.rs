@@ -243,6 +243,7 @@ impl Controller<'_> {
             state.watch.link.name = name.into();
             facts.name = name.into();
         }
+        lock(&self.meter).rename(number, name);
     }
 
     /// A slave that its bond has let go: what it had stays counted.
