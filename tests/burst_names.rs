@@ -8,6 +8,8 @@
 #[allow(dead_code)]
 mod table_run;
 
+use arc_swap::ArcSwap;
+use fullcount::aggregate::balance::{LinkSet, Placing};
 use fullcount::aggregate::burst::{Limits, Threshold};
 use fullcount::aggregate::culprit::Burst;
 use fullcount::aggregate::millis::{Millis, Wanted};
@@ -41,7 +43,16 @@ impl Rig {
         };
         let limits = Limits { threshold: Threshold::Rate(80_000_000), ..Limits::default() };
         let speeds = Arc::<Speeds>::default();
-        let (sets, classes) = Default::default();
+        let set = LinkSet {
+            name: None,
+            links: vec![0, 1, 2],
+            usable: Vec::new(),
+            placing: Placing::Unknown,
+            in_order: true,
+            version: None,
+            met_only: false,
+        };
+        let (sets, classes) = (Arc::new(ArcSwap::from_pointee(vec![set])), Default::default());
         let wanted = Wanted { limits, speeds, sets, classes, culprits: 1 << 20, workers_wait: false };
         let asks = inboxes.iter().map(|inbox: &Inbox| inbox.asks.clone()).collect();
         let mut millis = Millis::new(wanted, asks);
@@ -144,6 +155,16 @@ fn a_journal_that_is_too_short_says_so_and_blames_nobody() {
             assert_eq!(named(&burst), truth(&packets));
         }
     }
+}
+
+/// A slave that has no packet at all is what the burst should have been shared with.
+#[test]
+fn a_silent_slave_is_told_of() {
+    let mut rig = Rig::new(1, 1 << 10, None);
+    let packets = burst_of(AT + 500 * MS, 400, |_| 1);
+    rig.take(&packets);
+    rig.tick(AT + S);
+    assert_eq!(one(&mut rig).others, [(1, 0), (2, 0)]);
 }
 
 /// The journal reaches back to the burst, not to the second before it.

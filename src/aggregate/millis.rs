@@ -519,14 +519,24 @@ impl Millis {
         }
     }
 
-    /// Line bits of the other links in the same direction, as far as they are kept.
+    /// Line bits of the other links in the same direction, as far as they are kept;
+    /// of those that share the load also where they never had a packet.
     fn others(&self, lane: Lane, span: &Span) -> Vec<(LinkId, u64)> {
         let lanes =
             (0u8..).zip(&self.lanes).filter_map(|(number, millis)| Some((Lane(number), millis.as_ref()?)));
         let others = lanes.filter(|(other, _)| *other != lane && other.direction() == lane.direction());
         let from_ms = span.from_ms.max(span.until_ms.saturating_sub(KEPT as u64));
         let bits = |millis: &LaneMillis| (from_ms..span.until_ms).map(|ms| millis.bin(ms).line_bits()).sum();
-        others.map(|(other, millis)| (other.link(), bits(millis))).collect()
+        let mut others: Vec<_> = others.map(|(other, millis)| (other.link(), bits(millis))).collect();
+        let sets = self.wanted.sets.load();
+        let mates = sets.iter().filter(|set| !set.met_only && set.links.contains(&lane.link()));
+        for &mate in mates.flat_map(|set| &set.links).filter(|&&mate| mate != lane.link()) {
+            if others.iter().all(|(known, _)| *known != mate) {
+                others.push((mate, 0));
+            }
+        }
+        others.sort_unstable_by_key(|(link, _)| *link);
+        others
     }
 
     /// Bursts of one interval are bounded: the largest stay.
