@@ -233,3 +233,80 @@ fn what_is_lost_around_a_burst_is_told_with_its_span() {
     }
     spans_hold(&lines, "a0");
 }
+
+#[test]
+fn each_queue_of_a_device_has_its_own_qdisc_and_all_count() {
+    let test = "each_queue_of_a_device_has_its_own_qdisc_and_all_count";
+    let Some((near, far)) = pair(test) else { return };
+    near.shell(&format!("ip link add a0 numtxqueues 2 type veth peer name b0 netns {}", far.name()));
+    near.shell("ip link set a0 up");
+    far.shell("ip link set b0 up");
+    wait("carrier", || near.sysfs("a0", "operstate") == "up");
+    near.shell("ip addr add 198.18.9.1/24 dev a0");
+    let mac = far.sysfs("b0", "address");
+    near.shell(&format!("ip neigh replace 198.18.9.2 lladdr {mac} dev a0 nud permanent"));
+    if !shape(test, &near, "root handle 1: mq") {
+        return;
+    }
+    for queue in [1, 2] {
+        let words = format!("parent 1:{queue} handle 1{queue}: tbf rate 8mbit burst 3000 limit 6000");
+        if !shape(test, &near, &words) {
+            return;
+        }
+    }
+    let running = Fullcount::start(&near, "-i a0 --interval 0.3");
+    // A socket's datagrams keep to one queue; of so many sockets some take the other.
+    near.run(|| {
+        for _ in 0..40 {
+            let socket = UdpSocket::bind("198.18.9.1:0").expect("a socket");
+            for _ in 0..30 {
+                socket.send_to(&[0; 1000], "198.18.9.2:9").expect("sent, or dropped on its way");
+            }
+        }
+    });
+    running.wait_interval();
+    wait("an empty queue", || tc(&near).iter().all(|qdisc| qdisc["backlog"] == 0));
+    let truth = tc(&near);
+    let drops_of = |kind: &'static str| {
+        truth.iter().filter(move |one| one["kind"] == kind).map(|one| number(&one["drops"]))
+    };
+    let lines = running.stop().lines();
+    let lost = &total(&lines, "a0")["lost"]["qdisc"];
+    assert_eq!(number(&lost["drops"]), drops_of("mq").sum::<u64>(), "{lost} {truth:?}");
+    let by = lost["dropped_by"].as_array().expect("a list");
+    assert!(by.iter().all(|one| one["kind"] == "tbf"), "what queues dropped is not the root's too: {lost}");
+    let mut told: Vec<u64> = by.iter().map(|one| number(&one["drops"])).collect();
+    let mut expected: Vec<u64> = drops_of("tbf").filter(|drops| *drops > 0).collect();
+    told.sort_unstable();
+    expected.sort_unstable();
+    assert_eq!(told, expected, "{truth:?}");
+    assert_eq!(told.iter().sum::<u64>(), number(&lost["drops"]));
+    spans_hold(&lines, "a0");
+}
+
+#[test]
+fn a_qdisc_made_anew_takes_nothing_back() {
+    let test = "a_qdisc_made_anew_takes_nothing_back";
+    let Some((near, _far)) = link(test) else { return };
+    let running = Fullcount::start(&near, "-i a0 --interval 0.3");
+    let mut drops = Vec::new();
+    // The second drops fewer than the first, the third more.
+    for datagrams in [300, 100, 600] {
+        if !shape(test, &near, "root handle 1: tbf rate 8mbit burst 3000 limit 6000") {
+            return;
+        }
+        send(&near, datagrams, 1000);
+        wait("an empty queue", || tc(&near)[0]["backlog"] == 0);
+        drops.push(number(&tc(&near)[0]["drops"]));
+        // The last one goes between two readings, with all that it counted.
+        if datagrams < 600 {
+            running.wait_interval();
+        }
+        near.shell("tc qdisc del dev a0 root");
+    }
+    let lines = running.stop().lines();
+    let lost = &total(&lines, "a0")["lost"]["qdisc"];
+    assert_eq!(number(&lost["drops"]), drops.iter().sum::<u64>(), "{drops:?}");
+    assert_eq!(sum(&lines, "a0", "/lost/qdisc/drops"), drops.iter().sum::<u64>(), "{drops:?}");
+    assert_eq!(lost["dropped_by"].as_array().map(Vec::len), Some(1), "one name, one sum: {lost}");
+}

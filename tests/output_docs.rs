@@ -130,7 +130,8 @@ fn losses_are_documented() {
          - **`lost_meanwhile` of a burst** is what came between the last reading before it and the first one after it: \
          the whole span, which is told, not the burst alone. The ring is read at other moments (the workers' cuts), so it has its own span. \
          `null`: there was no such reading.\n\
-         - `null` could not be read; a counter that began anew (a driver's reset, a qdisc made again) takes nothing back.\n"
+         - `null` could not be read; a counter that began anew (a driver's reset, a qdisc made again) takes nothing back. \
+         Of a qdisc that is removed the kernel tells the last counters, those inside it in its own.\n"
     );
     same_as_file("/docs/LOSSES.md", &generated);
 }

@@ -5,20 +5,23 @@
 //! counted by CPU, for the machine and all its namespaces together. A qdisc's
 //! drops are in those of the qdisc that it stands in as well, so only the one
 //! at the root counts for an interface. Both are 32-bit counters that wrap
-//! round; a qdisc that was made anew begins with 0.
+//! round. Of a qdisc that is removed the kernel tells its last counters, so what
+//! it dropped is known, and one made anew in its place is not taken for it.
 //!
 //! Never fails: what cannot be read is `None`. Not for the packet path: a
 //! reading is some system calls. Sources: net/core/net-procfs.c
 //! (`softnet_seq_show`), include/uapi/linux/{pkt_sched,gen_stats,rtnetlink}.h,
 //! Documentation/admin-guide/sysctl/net.rst.
 
-use super::netlink::Route;
+use super::netlink::{Route, messages};
 use super::{Root, read_text, sysfs};
 use crate::capture::sys::ethtool;
 use netlink_packet_core::{NLM_F_DUMP, NlasIterator};
 use netlink_packet_route::RouteNetlinkMessage;
 use netlink_packet_route::tc::{TcHeader, TcMessage, TcStats2};
+use netlink_sys::{Socket, SocketAddr, protocols::NETLINK_ROUTE};
 use std::collections::BTreeMap;
+use std::io;
 
 /// `struct tcmsg`.
 const MESSAGE_HEADER: usize = 20;
@@ -27,6 +30,13 @@ const TCA_OPTIONS: u16 = 2;
 const TCA_STATS2: u16 = 7;
 /// Set in an attribute's type where others are inside it.
 const NESTED: u16 = 0x8000;
+
+/// As for events of interfaces: longer than any datagram of the kernel's.
+const DATAGRAM: usize = 64 << 10;
+/// Datagrams taken at once; the rest waits for the next reading.
+const AT_ONCE: usize = 1024;
+/// A reading that qdiscs were removed under is made again this often.
+const ATTEMPTS: usize = 5;
 
 /// Parent of the qdisc that an interface's frames enter first.
 pub const ROOT: u32 = 0xffff_ffff;
@@ -71,7 +81,7 @@ pub struct QdiscGrowth {
 
 impl Qdisc {
     /// Whether it stands in the same place under the same name.
-    fn is(&self, other: &Qdisc) -> bool {
+    pub fn is(&self, other: &Qdisc) -> bool {
         (self.parent, self.handle, &self.kind) == (other.parent, other.handle, &other.kind)
     }
 
@@ -220,6 +230,9 @@ fn take_stats(qdisc: &mut Qdisc, value: &[u8]) -> bool {
 pub struct Losses {
     /// Qdiscs by interface index, of this network namespace.
     pub qdiscs: Option<BTreeMap<u32, Vec<Qdisc>>>,
+    /// Those that were removed since the reading before, with their last counters and
+    /// interface indices, in order. What stood inside them is not told.
+    pub removed: Vec<(u32, Qdisc)>,
     /// Of the machine, a line a CPU.
     pub softnet: Option<Vec<SoftnetCpu>>,
 }
@@ -250,21 +263,66 @@ pub struct MachineSettings {
 pub struct LossReader {
     root: Root,
     route: Option<Route>,
+    removals: Option<Removals>,
+}
+
+/// Where the kernel tells of qdiscs that are removed.
+struct Removals {
+    socket: Socket,
+    buffer: Vec<u8>,
+}
+
+impl Removals {
+    fn open() -> io::Result<Removals> {
+        let mut socket = Socket::new(NETLINK_ROUTE)?;
+        socket.set_non_blocking(true)?;
+        socket.bind(&SocketAddr::new(0, libc::RTMGRP_TC.cast_unsigned()))?;
+        Ok(Removals { socket, buffer: Vec::with_capacity(DATAGRAM) })
+    }
+
+    /// Adds what has been told since; whether there was any.
+    fn take(&mut self, removed: &mut Vec<(u32, Qdisc)>) -> bool {
+        let before = removed.len();
+        for _ in 0..AT_ONCE {
+            self.buffer.clear();
+            self.buffer.reserve(DATAGRAM);
+            match self.socket.recv_from(&mut self.buffer, 0) {
+                // Port 0 is the kernel; a process may not be believed.
+                Ok((_, sender)) if sender.port_number() == 0 => {}
+                Ok(_) => continue,
+                // After an overflow too many were lost to be told; what is left is as good as ever.
+                Err(error) if error.raw_os_error() == Some(libc::ENOBUFS) => continue,
+                Err(_) => break,
+            }
+            let told = messages(&self.buffer).filter(|(header, _)| header.message_type == libc::RTM_DELQDISC);
+            removed.extend(told.filter_map(|(_, payload)| parse_qdisc(payload)));
+        }
+        removed.len() > before
+    }
 }
 
 impl LossReader {
     /// Of this system, or of a made tree, which has no qdiscs.
     pub fn open(root: &Root) -> LossReader {
-        LossReader { root: root.clone(), route: root.live.then(Route::open).and_then(Result::ok) }
+        let removals = root.live.then(Removals::open).and_then(Result::ok);
+        LossReader { root: root.clone(), route: root.live.then(Route::open).and_then(Result::ok), removals }
     }
 
     /// Both, now.
     pub fn read(&mut self) -> Losses {
         let softnet = read_text(&self.root.join("proc/net/softnet_stat"));
-        Losses {
-            qdiscs: self.route.as_mut().and_then(read_qdiscs),
-            softnet: softnet.as_deref().and_then(parse_softnet),
+        let mut removed = Vec::new();
+        let mut take = || self.removals.as_mut().is_some_and(|removals| removals.take(&mut removed));
+        let mut qdiscs = None;
+        for _ in 0..ATTEMPTS {
+            // What was removed before a reading is told before it.
+            take();
+            qdiscs = self.route.as_mut().and_then(read_qdiscs);
+            if !take() {
+                break;
+            }
         }
+        Losses { qdiscs, removed, softnet: softnet.as_deref().and_then(parse_softnet) }
     }
 
     /// Settings of the interface `name`, if that is still the one with this `index`.

@@ -135,7 +135,7 @@ impl Ledger {
 
     /// Reads all; `counters` are the interfaces' own, with their names, read after `from_ns`.
     pub fn read(&mut self, from_ns: u64, counters: &[Option<(&str, Counters)>], now_ns: impl Fn() -> u64) {
-        let Losses { mut qdiscs, softnet } = self.reader.read();
+        let Losses { mut qdiscs, removed, softnet } = self.reader.read();
         let span = Span { from_ns, until_ns: now_ns() };
         self.take_softnet(softnet);
         let mut links = Vec::with_capacity(self.links.len());
@@ -147,7 +147,10 @@ impl Ledger {
             // Of a device that is gone nothing is known, not that it has no qdiscs.
             let own = own.filter(|_| nic.is_some());
             had.push([nic.is_some(), own.is_some()]);
-            let lost = link.take(nic, own);
+            let index = link.index;
+            let gone = removed.iter().filter(|(of, _)| *of == index);
+            let lost = gone.fold(false, |lost, (_, gone)| link.lose(gone) || lost);
+            let lost = link.take(nic, own) || lost;
             if let Some(name) = name.filter(|_| lost) {
                 link.settings = settings_of(&self.reader.link_settings(name, link.index));
             }
@@ -247,6 +250,15 @@ impl Ledger {
 }
 
 impl LinkSums {
+    /// A qdisc was removed, with these last counters; whether it dropped since the reading before.
+    fn lose(&mut self, gone: &Qdisc) -> bool {
+        // Before the first reading it is nobody's.
+        let Some(before) = &mut self.qdiscs else { return false };
+        let dropped = add_qdisc(self.sums.qdisc.get_or_insert_default(), gone, before, &[]);
+        before.retain(|one| !one.is(gone));
+        dropped
+    }
+
     /// Adds what came since the reading before; whether anything was lost.
     fn take(&mut self, nic: Option<Counters>, qdiscs: Option<Vec<Qdisc>>) -> bool {
         let mut lost = Nic::default();
