@@ -301,6 +301,9 @@ pub(crate) struct Arguments {
     filter_words: Vec<String>,
 }
 
+/// The word that asks for a paragraph on what filled a link.
+const WHY: &str = "why";
+
 /// Reads a whole command line, the program's name first as in `args_os`.
 ///
 /// `file_exists` is asked about names of capture files only: where `5` is no
@@ -312,9 +315,14 @@ pub fn parse(
     args: impl IntoIterator<Item = OsString>,
     file_exists: &dyn Fn(&Path) -> bool,
 ) -> Result<Request, UsageError> {
-    let args: Vec<OsString> = args.into_iter().collect();
+    let mut args: Vec<OsString> = args.into_iter().collect();
     if args.get(1).is_some_and(|word| word == stat::WORD) {
         return stat::parse(args.get(1..).unwrap_or(&[]));
+    }
+    // The same options; only what is printed differs.
+    let why = args.get(1).is_some_and(|word| word == WHY);
+    if why {
+        args.remove(1);
     }
     let mut command = Arguments::command();
     command.build();
@@ -323,7 +331,7 @@ pub fn parse(
         .try_get_matches_from_mut(&args)
         .and_then(|mut matches| Arguments::from_arg_matches_mut(&mut matches));
     match typed {
-        Ok(arguments) => resolve::resolve(arguments, file_exists).map(|c| Request::Run(Box::new(c))),
+        Ok(arguments) => resolve::resolve(arguments, why, file_exists).map(|c| Request::Run(Box::new(c))),
         Err(error) if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) => {
             Ok(Request::Print(error.render().to_string()))
         }
@@ -406,6 +414,7 @@ mod tests {
             link_speeds: vec![],
             bursts: crate::config::Bursts::default(),
             classes: None,
+            why: false,
             local_networks: vec![],
             workers: None,
             cpus: vec![],

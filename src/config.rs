@@ -95,6 +95,8 @@ pub struct Config {
     pub bursts: Bursts,
     /// File that names networks and ports.
     pub classes: Option<PathBuf>,
+    /// One paragraph at the end on what filled a link, in place of text.
+    pub why: bool,
 }
 
 /// When a direction of a link is full.

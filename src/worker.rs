@@ -30,6 +30,9 @@ const NOTES_SLICE: usize = 8192;
 /// Milliseconds are handed over once a second at least: a window holds no more.
 pub const TICK_NS: u64 = 1_000_000_000;
 
+/// A jump ahead by this much, 12 days, leaves the journal's notes behind.
+const FAR_AHEAD_MS: u64 = 1 << 30;
+
 /// Empty intervals in a row that a file still has lines for.
 pub const EMPTY_INTERVALS_MAX: u64 = 60;
 
@@ -51,6 +54,8 @@ pub struct Worker {
     pending: Option<Box<Cut>>,
     /// Milliseconds for which the aggregator had no room yet, live.
     unsent: Option<Box<BinCut>>,
+    /// Where the last hand-over of milliseconds was.
+    handed_ms: Option<u64>,
     looks: Looks,
     /// An answer for which it had none.
     answer: Option<Box<Answer>>,
@@ -72,6 +77,7 @@ impl Worker {
             last_ns: 0,
             pending: None,
             unsent: None,
+            handed_ms: None,
             looks: Looks::default(),
             answer: None,
         }
@@ -147,6 +153,7 @@ impl Worker {
 
     fn hand_over_bins(&mut self, until_ms: u64, set_back: bool, last: bool) {
         let lanes = self.totals.hand_over_bins(until_ms);
+        let before_ms = self.handed_ms.replace(until_ms).unwrap_or(until_ms);
         if !self.outbox.is_asked() {
             return;
         }
@@ -161,15 +168,20 @@ impl Worker {
         if self.outbox.waits() {
             self.answer_until_told_to_go_on();
         }
+        if set_back || until_ms.saturating_sub(before_ms) >= FAR_AHEAD_MS {
+            self.table.begin_era(set_back);
+        }
     }
 
     /// Files, and the end: whatever is asked is answered before anything else.
     fn answer_until_told_to_go_on(&mut self) {
-        while let Some(Ask::Look { number, windows }) = self.outbox.asked() {
-            self.looks.ask(number, windows);
-            while !self.looks.is_idle() {
+        loop {
+            // Live there may be one of which some slices are done.
+            while !self.looks.is_idle() || self.answer.is_some() {
                 self.answer_some(usize::MAX);
             }
+            let Some(Ask::Look { number, windows }) = self.outbox.asked() else { return };
+            self.looks.ask(number, windows);
         }
     }
 

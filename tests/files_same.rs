@@ -111,8 +111,13 @@ fn without_rows(arguments: &[&str]) -> Vec<Value> {
     lines.retain(|line| line["type"] != "destination");
     for line in &mut lines {
         let line = line.as_object_mut().expect("an object");
-        line.remove("top");
-        line.remove("seq");
+        // Each as long as --top says.
+        for rows in ["top", "seq", "culprits", "hosts", "ports"] {
+            line.remove(rows);
+        }
+        for way in ["rx", "tx"] {
+            line.get_mut(way).and_then(Value::as_object_mut).map(|way| way.remove("to_move"));
+        }
     }
     lines
 }

@@ -11,7 +11,7 @@ use fullcount::output::columns::{Column, INTERFACE_COLUMNS, Measure, ROW_COLUMNS
 use fullcount::output::destinations::DESTINATION_COLUMNS;
 use fullcount::output::handshakes::HANDSHAKE_COLUMNS;
 use fullcount::output::incomplete::{COLUMNS as INCOMPLETE, SERVER_HEADING};
-use fullcount::output::losses::LOSSES;
+use fullcount::output::losses::{LOSSES, PLACES, Place};
 use golden::same_as_file;
 use serde_json::Value;
 use std::fmt::Write;
@@ -99,6 +99,13 @@ fn losses_are_documented() {
             cell(loss.meaning)
         );
     }
+    let mut places = String::from("| place | in JSON lines | meaning | what mends it |\n|---|---|---|---|\n");
+    for Place { loss, mends } in &PLACES {
+        let lines: Vec<String> = loss.lines.iter().map(|line| format!("`{line}`")).collect();
+        let of_stop = if loss.lines == ["machine"] { " (in `stop`: `machine`)" } else { "" };
+        let place = format!("{}{of_stop}: `{}`", lines.join(", "), loss.json);
+        let _ = writeln!(places, "| {} | {place} | {} | {} |", loss.name, cell(loss.meaning), cell(mends));
+    }
     let generated = format!(
         "# What can be missing, and where it is told\n\n\
          Written from the program's own tables by a test; do not edit.\n\n\
@@ -106,7 +113,24 @@ fn losses_are_documented() {
          Every packet that is counted is in exactly one flow or in `untracked`, by one of these reasons. Text \
          tells them in words under the table of interfaces; the share of bytes that flows have is its last \
          column.\n\n{reasons}\n\
-         ## Everything else\n\n{others}"
+         ## Everything else\n\n{others}\n\
+         ## Where it was lost\n\n\
+         Live, besides the ring (`capture.kernel_drops`, mended by `--ring-mib`): what NIC, driver, softnet and queueing \
+         disciplines counted by themselves, since the start and by interval; in text a sentence under the table where \
+         anything was lost, with the line that mends it.\n\n{places}\n\
+         - **A span, not a moment.** Counters are read when an interval ends. `since` and `until` say between which readings \
+         a figure came, rounded outwards; spans follow on each other, so intervals sum to `stop`. A driver that refreshes its counters by a \
+         timer (some do every second or two) may tell a loss a reading late.\n\
+         - **Places overlap, so do not add them up**: what softnet drops is in its interface's `rx_dropped` as well; a virtual \
+         link counts one loss at both its ends.\n\
+         - **Softnet is the machine's**, all interfaces, CPUs and network namespaces together: it has a line of its own, \
+         `machine`, in an interval in which there was anything, and stands once in `stop`.\n\
+         - **`qdisc.drops` is that of the root**, which has the drops of those inside it. `ingress` in `dropped_by` is a \
+         filter's doing, behind the capture, and not in `drops`.\n\
+         - **`lost_meanwhile` of a burst** is what came between the last reading before it and the first one after it: \
+         the whole span, which is told, not the burst alone. The ring is read at other moments (the workers' cuts), so it has its own span. \
+         `null`: there was no such reading.\n\
+         - `null` could not be read; a counter that began anew (a driver's reset, a qdisc made again) takes nothing back.\n"
     );
     same_as_file("/docs/LOSSES.md", &generated);
 }
@@ -126,7 +150,7 @@ fn resolve<'a>(schema: &'a Value, mut at: &'a Value) -> &'a Value {
 fn every_loss_has_its_place_in_the_schema() {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/schema/fullcount.schema.json");
     let schema: Value = serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
-    for loss in &LOSSES {
+    for loss in LOSSES.iter().chain(PLACES.iter().map(|place| &place.loss)) {
         for line in loss.lines {
             let definition = format!("/$defs/{}{}", line[..1].to_uppercase(), &line[1..]);
             let line = schema.pointer(&definition).expect("a line type");

@@ -187,7 +187,7 @@ fn every_loss_is_said_beside_the_figures() {
     let text = run(style(), &start(), &[(snapshot, coverage)], &context(), StopReason::Signal);
     for said in [
         "eth0: 0 dropped by the kernel, coverage 100.00 %",
-        "eth1: may be short: 1,204 frames (0.3 %) dropped by the kernel, the ring was full (1 time); coverage 99.70 %",
+        "eth1: may be short: 1,204 frames (0.3 %) dropped by the kernel, the ring was full (1 time): --ring-mib 512; coverage 99.70 %",
         "eth0: in no flow: not IP 12 packets (720 bytes)",
         "eth1: in no flow: malformed 1 packet (60 bytes), table full 1 packet (60 bytes)",
         "5 flows pushed out early, as the flow table was full (--max-flows)",

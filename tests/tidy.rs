@@ -110,7 +110,7 @@ const LONG_FILES: &[(&str, usize, &str)] = &[];
 const LONG_FUNCTIONS: &[(&str, &str, usize, &str)] = &[
     ("capture/file/error.rs", "fmt", 75, "one sentence for each error"),
     ("decode.rs", "transport", 71, "one arm for each protocol"),
-    ("run/files.rs", "run", 120, "all threads of a run, in one scope"),
+    ("run/files.rs", "run", 121, "all threads of a run, in one scope"),
     ("run/live.rs", "run", 168, "all threads of a run, in one scope"),
 ];
 

@@ -15,16 +15,16 @@
 use crate::meter::bins::Bin;
 
 /// From what on a bin is part of a burst.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Threshold {
-    /// Of the link's speed, 0 to 1; without a known speed there are no bursts.
-    Ratio(f64),
+    /// Of the link's speed, 1 to 1000; without a known speed there are no bursts.
+    Thousandths(u32),
     /// Bits on the line per second.
     Rate(u64),
 }
 
 /// What a burst is.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// See [`Threshold`].
     pub threshold: Threshold,
@@ -36,18 +36,19 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Limits {
-        Limits { threshold: Threshold::Ratio(0.8), least_ms: 1, gap_ms: 3 }
+        Limits { threshold: Threshold::Thousandths(800), least_ms: 1, gap_ms: 3 }
     }
 }
 
 impl Limits {
-    /// Line bits of a millisecond at the threshold; None without a speed that it needs.
-    pub fn bits(&self, speed: Option<u64>) -> Option<u64> {
-        let rate = match self.threshold {
-            Threshold::Rate(rate) => rate as f64,
-            Threshold::Ratio(ratio) => ratio * speed? as f64,
+    /// Millionths of a line bit that a millisecond at the threshold has: whole
+    /// numbers, as shares are no binary fractions. None without a speed that it needs.
+    fn micro_bits(&self, speed: Option<u64>) -> Option<u128> {
+        let micro_bits = match self.threshold {
+            Threshold::Rate(rate) => u128::from(rate) * 1000,
+            Threshold::Thousandths(share) => u128::from(share) * u128::from(speed?),
         };
-        Some(((rate / 1000.0).ceil() as u64).max(1))
+        Some(micro_bits.max(1))
     }
 }
 
@@ -117,8 +118,9 @@ impl Detector {
         let drained = speed.map_or(u64::MAX, |speed| speed / 1000);
         self.queue_bits = (self.queue_bits + bits).saturating_sub(drained);
         self.next_ms = ms + 1;
-        let threshold = limits.bits(speed)?;
-        let belongs = bits.saturating_mul(8) >= threshold.saturating_mul(7);
+        let Some(threshold) = limits.micro_bits(speed) else { return ended };
+        let micro_bits = u128::from(bits) * 1_000_000;
+        let belongs = micro_bits * 8 >= threshold * 7;
         match &mut self.burst {
             Some(burst) if belongs => {
                 burst.sums.add(&std::mem::take(&mut self.since));
@@ -126,7 +128,7 @@ impl Detector {
                 burst.until_ms = ms + 1;
             }
             Some(_) => self.since.add_bin(bin, self.queue_bits),
-            None if bits >= threshold => {
+            None if micro_bits >= threshold => {
                 let mut burst = Span { from_ms: ms, until_ms: ms + 1, sums: Sums::default() };
                 burst.sums.add_bin(bin, self.queue_bits);
                 self.since = Sums::default();

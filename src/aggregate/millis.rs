@@ -24,10 +24,13 @@ use crate::worker::look::{Answer, Ask, Window};
 use crate::worker::outbox::BinCut;
 use crate::worker::{LargeVec, Reading};
 use crossbeam_channel::Sender;
+use std::cmp::Reverse;
 use std::sync::Arc;
 
 /// Milliseconds of a lane that are kept: a minute, and some that have not closed.
 const KEPT: usize = 1 << 16;
+/// Bursts that are told of in one interval; of more the largest.
+const TOLD_MAX: usize = 4096;
 /// Bursts that wait for answers; beyond that they are told with what is known.
 const WAITING_MAX: usize = 1024;
 
@@ -154,6 +157,8 @@ pub struct Millis {
     bursts_lost: u64,
     /// Times that the clock was set back.
     set_backs: u64,
+    /// Milliseconds of the interval and of the run before it was.
+    gone_ms: [u64; 2],
 }
 
 /// Both directions of a link: of the interval, since the start.
@@ -185,6 +190,7 @@ impl Millis {
             bursts: Vec::new(),
             bursts_lost: 0,
             set_backs: 0,
+            gone_ms: [0; 2],
         }
     }
 
@@ -201,22 +207,30 @@ impl Millis {
         worker.until_ms = cut.until_ms;
         worker.last = cut.last;
         worker.waits = cut.last || self.wanted.workers_wait;
-        worker.set_backs += u64::from(cut.set_back);
         // Of a time that ended when another worker's clock was set back there is
         // nothing to add to any more.
-        let old = cut.set_back && worker.set_backs <= self.set_backs;
+        let old = worker.set_backs < self.set_backs;
+        worker.set_backs += u64::from(cut.set_back);
         for lane in cut.lanes.iter().filter(|_| !old) {
             self.add(lane);
         }
         if cut.set_back && !old {
-            self.set_backs += 1;
-            let ends = self.lanes.iter().flatten().map(|millis| millis.until_ms);
-            self.close(ends.max().unwrap_or(self.closed_ms));
-            self.end_all(false);
-            self.closed_ms = cut.until_ms;
-            self.interval_ms = cut.until_ms;
+            self.begin_anew(cut.until_ms);
         }
         self.go_on();
+    }
+
+    /// The clock was set back to this millisecond.
+    fn begin_anew(&mut self, ms: u64) {
+        let ends = self.lanes.iter().flatten().map(|millis| millis.until_ms);
+        self.close(ends.max().unwrap_or(self.closed_ms).max(self.closed_ms));
+        self.end_all(false);
+        self.set_backs += 1;
+        let begun_ms = self.begun_ms.replace(ms).unwrap_or(self.closed_ms);
+        self.gone_ms[0] += self.closed_ms.saturating_sub(self.interval_ms.max(begun_ms));
+        self.gone_ms[1] += self.closed_ms.saturating_sub(begun_ms);
+        self.closed_ms = ms;
+        self.interval_ms = ms;
     }
 
     fn add(&mut self, told: &LaneBins) {
@@ -272,9 +286,15 @@ impl Millis {
     /// Looks at what has closed, asks, tells of bursts that are whole, and lets
     /// workers go on that need not wait any more.
     fn go_on(&mut self) {
-        let going = self.workers.iter().filter(|worker| !worker.last).map(|worker| worker.until_ms);
+        // One whose clock has not been set back yet is behind all that begin anew.
+        let set_backs = self.set_backs;
+        let until = |worker: &Worker| if worker.set_backs < set_backs { 0 } else { worker.until_ms };
+        let going = self.workers.iter().filter(|worker| !worker.last).map(until);
         let all_last = self.workers.iter().all(|worker| worker.last);
-        let closed = if all_last {
+        let closed = if all_last && self.wanted.workers_wait {
+            // A file ends with the last thing that began in it, not where an interval would have ended.
+            self.lanes.iter().flatten().map(|millis| millis.until_ms).max()
+        } else if all_last {
             self.workers.iter().filter(|worker| !worker.gone).map(|worker| worker.until_ms).max()
         } else {
             going.min()
@@ -399,7 +419,10 @@ impl Millis {
         if burst.until_ms - burst.from_ms >= self.wanted.limits.least_ms {
             self.ask_for(lane, millis, &burst, first_ms, windows);
         }
-        let Some(number) = millis.asked.take() else { return };
+        let Some(number) = millis.asked.take() else {
+            self.bursts_lost += u64::from(burst.until_ms - burst.from_ms >= self.wanted.limits.least_ms);
+            return;
+        };
         if burst.until_ms - burst.from_ms < self.wanted.limits.least_ms {
             self.waiting.retain(|waiting| waiting.number != number);
         } else if let Some(waiting) = self.waiting.iter_mut().find(|waiting| waiting.number == number) {
@@ -420,7 +443,6 @@ impl Millis {
             Some(number) => (number, millis.asked_until_ms, None),
             None => {
                 if self.waiting.len() >= WAITING_MAX {
-                    self.bursts_lost += 1;
                     return;
                 }
                 self.numbers += 1;
@@ -440,7 +462,8 @@ impl Millis {
         millis.asked_until_ms = burst.until_ms;
         if from_ms < burst.until_ms {
             let before_ms = from_ms - before_ms.unwrap_or(0);
-            let window = Window { lane, before_ms, from_ms, until_ms: burst.until_ms };
+            let era = self.set_backs;
+            let window = Window { lane, before_ms, from_ms, until_ms: burst.until_ms, era };
             windows.push((number, before_ms < from_ms, window));
         }
     }
@@ -490,6 +513,9 @@ impl Millis {
             let speed = self.wanted.speeds.of(lane.link());
             let others = self.others(lane, &span);
             self.bursts.push(Burst { speed, open, others, ..burst });
+            if self.bursts.len() >= 2 * TOLD_MAX {
+                self.keep_largest();
+            }
         }
     }
 
@@ -501,6 +527,14 @@ impl Millis {
         let from_ms = span.from_ms.max(span.until_ms.saturating_sub(KEPT as u64));
         let bits = |millis: &LaneMillis| (from_ms..span.until_ms).map(|ms| millis.bin(ms).line_bits()).sum();
         others.map(|(other, millis)| (other.link(), bits(millis))).collect()
+    }
+
+    /// Bursts of one interval are bounded: the largest stay.
+    #[cold]
+    fn keep_largest(&mut self) {
+        self.bursts.sort_by_key(|burst| (Reverse(burst.sums.line_bits), burst.from_ms, burst.lane));
+        self.bursts_lost += (self.bursts.len() - TOLD_MAX) as u64;
+        self.bursts.truncate(TOLD_MAX);
     }
 
     /// Bursts that have become whole since, in the order of their beginning.
@@ -515,13 +549,20 @@ impl Millis {
         self.bursts_lost
     }
 
+    /// So many milliseconds behind the interval that was told of last are left
+    /// out, as it is where time jumps: the next one begins later.
+    pub fn skip(&mut self, milliseconds: u64) {
+        self.interval_ms = self.interval_ms.saturating_add(milliseconds);
+    }
+
     /// Spreads of each link's directions, of the interval that ends here and
-    /// since the start. `end_ms`: end of the run, once it is known.
+    /// since the start. `end_ms`: end of the run, where it ended by the clock.
     pub fn spreads(&mut self, links: usize, end_ms: Option<u64>) -> Vec<LinkSpreads> {
         let begun_ms = self.begun_ms.unwrap_or(self.closed_ms);
         let end_ms = end_ms.unwrap_or(self.closed_ms).max(begun_ms);
-        let interval = end_ms.saturating_sub(self.interval_ms.max(begun_ms));
-        let run = end_ms - begun_ms;
+        let interval = end_ms.saturating_sub(self.interval_ms.max(begun_ms)) + self.gone_ms[0];
+        let run = end_ms - begun_ms + self.gone_ms[1];
+        self.gone_ms[0] = 0;
         self.interval_ms = self.closed_ms;
         let speeds = self.wanted.speeds.clone();
         let mut of = |link: usize, direction: usize| {

@@ -39,6 +39,7 @@ use crate::capture::LINKS_MAX;
 use crate::flow::entry::mark;
 use crate::flow::record::{Account, Buffer, EndReason};
 use crate::flow::table::TableStats;
+use crate::meter::bins::BIN_NS;
 use crate::meter::totals::{Count, LaneTotals};
 use crate::worker::outbox::{Cut, Inbox, LaneMark, Message, RingFigures};
 use arc_swap::ArcSwapOption;
@@ -372,8 +373,7 @@ impl Aggregator {
         let table = self.table_totals();
         // Of all workers: where one only has left them out, another has counted in them.
         let going_on = self.sources.iter_mut().filter(|source| !source.ended);
-        let skipped = going_on.map(|source| std::mem::take(&mut source.cut.skipped)).min();
-        let skipped = skipped.unwrap_or(0);
+        let skipped = going_on.map(|source| std::mem::take(&mut source.cut.skipped)).min().unwrap_or(0);
         self.keep_averages(&totals, interval_ns, skipped);
         if last {
             self.calendar.close();
@@ -384,7 +384,9 @@ impl Aggregator {
         let latest = self.sources.iter().map(|source| source.cut.last_ns).max().unwrap_or(0);
         // A file ends with its last packet.
         let end_ns = if self.config.patience.is_some() { self.boundary_ns } else { latest };
-        let links = self.side_by_side(&totals, interfaces.len(), last.then_some(end_ns));
+        let end_ms = (last && self.config.patience.is_some()).then_some(end_ns / BIN_NS + 1);
+        let left_out_ms = skipped.saturating_mul(interval_ns) / BIN_NS;
+        let links = self.side_by_side(&totals, interfaces.len(), end_ms, left_out_ms);
         if self.start_ns.is_none() {
             self.start_ns = first;
         }

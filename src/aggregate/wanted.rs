@@ -71,18 +71,20 @@ impl Aggregator {
         self.sources.iter_mut().for_each(|source| source.rows.hidden = HiddenSums::wanted());
     }
 
-    /// Links by the millisecond and side by side; `end_ns`: end of the run, once
-    /// it is known.
+    /// Links by the millisecond and side by side. `end_ms`: end of a live run, once
+    /// it is known; `left_out_ms`: empty intervals that follow and are left out.
     pub(super) fn side_by_side(
         &mut self,
         totals: &[LaneTotals],
         links: usize,
-        end_ns: Option<u64>,
+        end_ms: Option<u64>,
+        left_out_ms: u64,
     ) -> LinkFigures {
         let mut figures = LinkFigures::default();
         let mut asymmetries = Vec::new();
         if let Some(millis) = &mut self.millis {
-            figures.spreads = millis.spreads(links, end_ns.map(|end_ns| end_ns / BIN_NS + 1));
+            figures.spreads = millis.spreads(links, end_ms);
+            millis.skip(left_out_ms);
             figures.bursts = millis.take_bursts();
             figures.bursts_lost = millis.bursts_lost();
             asymmetries = millis.take_asymmetries();

@@ -18,6 +18,7 @@
 mod churn;
 mod counters;
 mod events;
+pub mod losses;
 mod netlink;
 mod select;
 mod sizing;

@@ -365,7 +365,6 @@ mod tests {
             ("--fast", "--fast is not in this version: type --interval 0.1 for ten reports a second"),
             ("-o tui", "-o tui is not in this version: type -o text for a table at every interval"),
             ("--sort=latency", "--sort latency is not in this version: type --sort rate, bytes or packets"),
-            ("why", "fullcount why is not in this version: type --duration 30 to see what fills the link"),
             (
                 "-i eth0 demo",
                 "fullcount demo is not in this version: type -r FILE, which needs no privileges",

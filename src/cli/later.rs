@@ -63,7 +63,6 @@ pub(super) const VALUES: &[(&str, &str, &str)] = &[
 
 /// First words that will be subcommands.
 pub(super) const SUBCOMMANDS: &[(&str, &str)] = &[
-    ("why", "type --duration 30 to see what fills the link"),
     ("attach", "start a second fullcount, which does not disturb the first"),
     ("check", "type -o json --duration 10 and test the figures of the last line"),
     ("doctor", "type -o json --duration 1, whose first line says what was opened"),

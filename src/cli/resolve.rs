@@ -14,6 +14,8 @@ use crate::config::{
     Report, SECOND_NS, Sort, Unit,
 };
 
+/// How long `why` looks at interfaces.
+const WHY_NS: u64 = 30 * SECOND_NS;
 /// Shortest time between two reports.
 const MIN_INTERVAL_NS: u64 = SECOND_NS / 10;
 /// Longest time that any option takes: a year of 366 days.
@@ -30,8 +32,15 @@ const MAX_RING_MIB: u64 = 1 << 20;
 const MAX_ENTRIES: u64 = u32::MAX as u64 - 1;
 
 /// Checks all options and fills in defaults.
-pub(super) fn resolve(typed: Arguments, file_exists: &dyn Fn(&Path) -> bool) -> Result<Config, UsageError> {
+pub(super) fn resolve(
+    typed: Arguments,
+    why: bool,
+    file_exists: &dyn Fn(&Path) -> bool,
+) -> Result<Config, UsageError> {
     contradictions(&typed)?;
+    if why {
+        only_a_paragraph(&typed)?;
+    }
     let seconds = |option, text: &Option<String>| {
         text.as_deref()
             .map(|text| time(option, text, 1, "seconds above 0 up to 31622400 (366 days), such as 60 or 0.5"))
@@ -39,7 +48,7 @@ pub(super) fn resolve(typed: Arguments, file_exists: &dyn Fn(&Path) -> bool) -> 
     };
     let output = match (typed.output, typed.text) {
         (Some(mode), _) => mode,
-        (None, false) if typed.log_file.is_some() => OutputMode::Json,
+        (None, false) if typed.log_file.is_some() && !why => OutputMode::Json,
         (None, _) => OutputMode::Text,
     };
     let workers = optional("--workers", &typed.workers, 1, MAX_WORKERS, "a number from 1 to 256")?;
@@ -58,16 +67,11 @@ pub(super) fn resolve(typed: Arguments, file_exists: &dyn Fn(&Path) -> bool) -> 
         snaplen: snaplen.and_then(|n| u32::try_from(n).ok()).unwrap_or(DEFAULT_SNAPLEN),
         max_flows: max_flows.and_then(|n| usize::try_from(n).ok()).unwrap_or(DEFAULT_MAX_FLOWS),
         output,
-        interval_ns: match &typed.interval {
-            Some(text) => time(
-                "--interval",
-                text,
-                MIN_INTERVAL_NS,
-                "seconds from 0.1 up to 31622400 (366 days), such as 1 or 0.5",
-            )?,
-            None => SECOND_NS,
+        interval_ns: interval(typed.interval.as_deref())?,
+        duration_ns: match seconds("--duration", &typed.duration)? {
+            None if why && typed.read.is_empty() => Some(WHY_NS),
+            asked => asked,
         },
-        duration_ns: seconds("--duration", &typed.duration)?,
         count: optional("--count", &typed.count, 1, u64::MAX, "a number of packets from 1")?,
         top: top.and_then(|n| usize::try_from(n).ok()).unwrap_or(DEFAULT_TOP),
         by: typed.by.unwrap_or(By::Connection),
@@ -81,22 +85,28 @@ pub(super) fn resolve(typed: Arguments, file_exists: &dyn Fn(&Path) -> bool) -> 
         icmp: !typed.no_icmp,
         bursts: bursts(&typed)?,
         sessions: typed.sessions && !typed.quiet,
-        watches: watch::watches(
-            typed
-                .watch
-                .iter()
-                .chain(expression(&typed).filter(|part| watch::is_watch(part)))
-                .map(String::as_str),
-        )?,
+        watches: watch::watches(typed.watch.iter().chain(words_of_watches(&typed)).map(String::as_str))?,
         input: input(typed.interface, &typed.read, file_exists)?,
         report: report(typed.report, typed.log_file.as_deref())?,
         log_file: typed.log_file,
         classes: typed.classes,
+        why,
         names: typed.names,
         highlights: highlights(&typed.highlight)?,
         no_color: typed.no_color,
         socket: typed.socket,
     })
+}
+
+/// Time between two reports.
+fn interval(text: Option<&str>) -> Result<u64, UsageError> {
+    let wants = "seconds from 0.1 up to 31622400 (366 days), such as 1 or 0.5";
+    text.map_or(Ok(SECOND_NS), |text| time("--interval", text, MIN_INTERVAL_NS, wants))
+}
+
+/// Parts of the expression that are tcpeek's.
+fn words_of_watches(typed: &Arguments) -> impl Iterator<Item = &String> {
+    expression(typed).filter(|part| watch::is_watch(part))
 }
 
 /// What a burst is.
@@ -116,6 +126,21 @@ fn bursts(typed: &Arguments) -> Result<Bursts, UsageError> {
         threshold,
         least_ms: optional("--burst-min", &typed.burst_min, 1, 60_000, MS)?.unwrap_or(default.least_ms),
         gap_ms: optional("--burst-gap", &typed.burst_gap, 1, 60_000, MS)?.unwrap_or(default.gap_ms),
+    })
+}
+
+/// `why` prints nothing else.
+fn only_a_paragraph(typed: &Arguments) -> Result<(), UsageError> {
+    let other = match typed {
+        Arguments { output: Some(OutputMode::Json), .. } => "-o json",
+        Arguments { output: Some(OutputMode::Text), .. } => "-o text",
+        Arguments { text: true, .. } => "-t",
+        _ => return Ok(()),
+    };
+    Err(UsageError::Contradiction {
+        first: "why".into(),
+        second: other.into(),
+        advice: "why prints a paragraph, so leave one out; --log-file FILE has JSON lines beside it",
     })
 }
 

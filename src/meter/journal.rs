@@ -7,6 +7,9 @@
 //! beside ([`Departed`]), with the place in the ring from which on the slot
 //! means another.
 //!
+//! Where time begins anew (the clock was set back, a file jumped by years) an
+//! *era* begins: the same millisecond may come again, and is another one then.
+//!
 //! Knows slots and keys; does not know what a flow is. Writing is one store of
 //! 16 bytes: no allocation, no branch but for a mark every 64 milliseconds.
 
@@ -14,6 +17,7 @@ use crate::capture::Lane;
 use crate::capture::sys::memory::{LargeVec, Reading};
 use crate::decode::Packet;
 use crate::flow::key::FlowKey;
+use std::ops::Range;
 
 /// Notes that a journal holds: 32 MiB, 3.5 s of 600,000 packets/s.
 pub const NOTES: usize = 1 << 21;
@@ -107,15 +111,20 @@ pub struct Journal {
     /// Names that were given up before the ring came past: notes before this
     /// place may be of a flow that nobody can name.
     unnamed_until: u64,
+    /// Eras that are over, and where the one before this and this one began.
+    eras: u64,
+    before_begin: u64,
+    era_begin: u64,
 }
 
 impl Journal {
-    /// Room for this many notes, a power of two; they take memory as they come.
+    /// Room for this many notes, a power of two; they take memory as they come. With 0
+    /// nothing is kept, where nobody will ask.
     pub fn new(notes: usize) -> Journal {
-        let notes = notes.next_power_of_two().max(64);
+        let notes = if notes == 0 { 0 } else { notes.next_power_of_two().max(64) };
         Journal {
-            notes: LargeVec::zeroed(notes, Reading::InOrder),
-            mask: notes as u64 - 1,
+            notes: LargeVec::zeroed(notes, Reading::AtRandom),
+            mask: (notes as u64).saturating_sub(1),
             place: 0,
             marks: [(0, 0); MARKS],
             marked: 0,
@@ -123,6 +132,32 @@ impl Journal {
             departed: LargeVec::new(DEPARTED_MAX, Reading::InOrder),
             departed_next: 0,
             unnamed_until: 0,
+            eras: 0,
+            before_begin: 0,
+            era_begin: 0,
+        }
+    }
+
+    /// The clock was set back: what follows is of another era.
+    pub fn begin_era(&mut self) {
+        self.eras += 1;
+        self.before_begin = self.era_begin;
+        self.era_begin = self.place;
+    }
+
+    /// Time jumped so far ahead that a note's 32 bits of milliseconds come round:
+    /// what came before is asked for no more.
+    pub fn forget(&mut self) {
+        self.era_begin = self.place;
+    }
+
+    /// Places of an era, this one or the one before, whether overwritten or not;
+    /// none of any other.
+    pub fn places(&self, era: u64) -> Range<u64> {
+        match self.eras.checked_sub(era) {
+            Some(0) => self.era_begin..self.place,
+            Some(1) => self.before_begin..self.era_begin,
+            _ => self.place..self.place,
         }
     }
 
@@ -169,22 +204,25 @@ impl Journal {
 
     /// The oldest place that has not been overwritten.
     pub fn begin(&self) -> u64 {
-        self.place.saturating_sub(self.mask + 1)
+        self.place.saturating_sub(self.notes.len() as u64)
     }
 
-    /// A place before which there is no note of millisecond `ms` or later, given
-    /// that super-frames reach ahead by some, and that stamps are in order but
-    /// for that. None where the ring does not reach back so far.
-    pub fn since(&self, ms: u64) -> Option<u64> {
+    /// A place before which there is no note of millisecond `ms` or later of this
+    /// era, given that super-frames reach ahead by some, and that stamps are in
+    /// order but for that. None where the ring does not reach back so far.
+    pub fn since(&self, ms: u64, era: u64) -> Option<u64> {
         // The last mark at or before it; what was marked later began later.
         let ms = ms as u32;
-        let oldest = self.marked.saturating_sub(MARKS - 1);
-        let marks = (oldest..=self.marked).rev().map(|number| (number, self.marks[number % MARKS]));
-        let mut before = marks.filter(|&(number, (at, _))| number > 0 && (ms.wrapping_sub(at) as i32) >= 0);
+        let places = self.places(era);
+        let oldest = self.marked.saturating_sub(MARKS - 1).max(1);
+        let marks = (oldest..=self.marked).rev().map(|number| self.marks[number % MARKS]);
+        let mut before = marks
+            .filter(|(_, place)| places.contains(place))
+            .filter(|&(at, _)| (ms.wrapping_sub(at) as i32) >= 0);
         let place = match before.next() {
-            Some((_, (_, place))) => place,
-            // The first note of all may be later than what is asked for.
-            None if oldest == 0 => 0,
+            Some((_, place)) => place,
+            // The first note of the era may be later than what is asked for.
+            None if oldest == 1 || self.marks[oldest % MARKS].1 < places.start => places.start,
             None => return None,
         };
         (place >= self.begin()).then_some(place)
@@ -257,16 +295,16 @@ mod tests {
         for number in 0..10_000u64 {
             journal.note(&packet(0, false), 1, (first + number) as u32, 60, 1);
         }
-        assert_eq!(journal.since(first), None);
+        assert_eq!(journal.since(first, 0), None);
         for asked in [6_100, 8_000, 9_998] {
-            let place = journal.since(first + asked).expect("within the ring");
+            let place = journal.since(first + asked, 0).expect("within the ring");
             assert!(place <= asked && place + 2 * u64::from(MARK_MS) > asked, "{place} for {asked}");
         }
         // One that has not turned over reaches back to its first note.
         let mut journal = Journal::new(1 << 12);
         journal.note(&packet(0, false), 1, 70_000, 60, 1);
-        assert_eq!(journal.since(60_000), Some(0));
-        assert_eq!(journal.since(70_000), Some(0));
+        assert_eq!(journal.since(60_000, 0), Some(0));
+        assert_eq!(journal.since(70_000, 0), Some(0));
     }
 
     #[test]

@@ -5,9 +5,10 @@
 use super::Context;
 use super::columns::end;
 use super::figures::{protocol_name, share};
+use super::lost::Meanwhile;
 use super::units::{duration, grouped, moment, number_of, percent_of, plain, rate};
 use crate::aggregate::culprit::{Burst, Culprit};
-use crate::capture::Direction;
+use crate::capture::{Direction, Lane};
 use crate::config::Unit;
 use crate::meter::bins::BIN_NS;
 use crate::meter::journal::FlowName;
@@ -17,8 +18,8 @@ use std::fmt::Write as _;
 const NAMED: usize = 3;
 
 /// `rx` or `tx`.
-pub fn direction(burst: &Burst) -> &'static str {
-    match burst.lane.direction() {
+pub fn word(lane: Lane) -> &'static str {
+    match lane.direction() {
         Direction::Rx => "rx",
         Direction::Tx => "tx",
     }
@@ -48,15 +49,16 @@ fn ends(flow: &FlowName, context: &Context) -> String {
     format!("{} {client} → {server}", protocol_name(flow.key.protocol()))
 }
 
-/// The burst and who filled it, in two lines.
-pub fn told(burst: &Burst, context: &Context, unit: Unit) -> String {
+/// The burst and who filled it, in two lines; in a third what was lost meanwhile, if
+/// anything. `place`: its place among the snapshot's.
+pub fn told(burst: &Burst, place: usize, context: &Context, unit: Unit) -> String {
     let length_ms = burst.until_ms - burst.from_ms;
     let full = utilisation(burst.sums.line_bits, length_ms, burst.speed)
         .map_or(String::new(), |ratio| format!(", {:.0} % of the link", ratio * 100.0));
     let mut text = format!(
         "Burst on {} {} at {}: {}, {}{full}",
         plain(context.link_name(burst.lane.link())),
-        direction(burst),
+        word(burst.lane),
         moment(burst.from_ms.saturating_mul(BIN_NS)),
         duration(length_ms.saturating_mul(BIN_NS)),
         rate(mean_bits_per_second(burst), unit),
@@ -84,6 +86,8 @@ pub fn told(burst: &Burst, context: &Context, unit: Unit) -> String {
         let _ = write!(text, "; of {} bytes nobody knows whose they were", grouped(missing));
     }
     text.push('\n');
+    let meanwhile = context.losses.bursts.get(place).and_then(Meanwhile::told);
+    meanwhile.iter().for_each(|meanwhile| text += &format!("  {meanwhile}\n"));
     text
 }
 

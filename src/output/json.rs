@@ -4,7 +4,7 @@
 //! line, so a reader that sees a line sees all of it. No line depends on the
 //! clock, on the order of a hash map, or on the number of workers (but `start`,
 //! which names them). Types and their meaning: [`lines`],
-//! [`rows`], [`handshakes`], [`destinations`] and [`bursts`].
+//! [`rows`], [`handshakes`], [`destinations`], [`lost`] and [`bursts`].
 
 pub mod balances;
 pub mod bursts;
@@ -13,6 +13,7 @@ mod connection;
 pub mod destinations;
 pub mod handshakes;
 pub mod lines;
+pub mod lost;
 mod make;
 pub mod rows;
 
@@ -72,6 +73,10 @@ impl<W: Write> JsonLines<W> {
                 Line::Interface(make::interface(head, link, snapshot, span_ns, coverage, context))
             })?;
         }
+        let machine = lost::machine(&context.losses, 0);
+        if let Some(machine) = machine.filter(|one| one.softnet.is_some_and(|softnet| !softnet.is_empty())) {
+            self.line(time, context, |head| Line::Machine(lost::line(head, machine)))?;
+        }
         for figures in &snapshot.balances {
             self.line(time, context, |head| Line::Balance(balances::line(head, figures, context)))?;
         }
@@ -90,9 +95,9 @@ impl<W: Write> JsonLines<W> {
     }
 
     fn bursts(&mut self, snapshot: &Snapshot, context: &Context) -> io::Result<()> {
-        for burst in &snapshot.bursts {
+        for (place, burst) in snapshot.bursts.iter().enumerate() {
             self.line(Some(snapshot.time_ns), context, |head| {
-                Line::Burst(bursts::line(head, burst, context))
+                Line::Burst(bursts::line(head, place, burst, context))
             })?;
         }
         Ok(())

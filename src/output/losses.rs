@@ -17,6 +17,102 @@ pub struct Loss {
     pub meaning: &'static str,
 }
 
+/// Where packets were lost besides the ring, and what mends it.
+pub struct Place {
+    /// The figure.
+    pub loss: Loss,
+    /// What text says beside it, and what to do.
+    pub mends: &'static str,
+}
+
+const BOTH: &[&str] = &["interface", "stop"];
+const MACHINE: &[&str] = &["machine"];
+
+const fn packets(
+    name: &'static str,
+    json: &'static str,
+    meaning: &'static str,
+    mends: &'static str,
+) -> Place {
+    Place { loss: Loss { name, lines: BOTH, json, unit: "packets", meaning }, mends }
+}
+
+const fn of_machine(
+    name: &'static str,
+    json: &'static str,
+    meaning: &'static str,
+    mends: &'static str,
+) -> Place {
+    let unit = "packets, times";
+    Place { loss: Loss { name, lines: MACHINE, json, unit, meaning }, mends }
+}
+
+/// In the order in which a received packet comes by them, then a sent one.
+pub static PLACES: [Place; 11] = [
+    packets(
+        "NIC, received",
+        "lost.nic.rx_missed_errors",
+        "The NIC's receive ring was full: the driver did not take packets out fast enough. Before any capture.",
+        "`ethtool -G IF rx N`, N the most that the driver allows (text names it); more queues where it is that long already",
+    ),
+    packets(
+        "NIC, its FIFO",
+        "lost.nic.rx_fifo_errors",
+        "Overruns inside the NIC; some drivers count a full ring here.",
+        "as above; flow control, fewer interrupts held back",
+    ),
+    packets("NIC, its buffer", "lost.nic.rx_over_errors", "Overflows of the NIC's buffer.", "as above"),
+    packets(
+        "damaged",
+        "lost.nic.rx_crc_errors",
+        "A wrong frame check sequence; `lost.nic.rx_errors` has all that came damaged.",
+        "cable, transceiver, port",
+    ),
+    packets(
+        "driver or stack, received",
+        "lost.nic.rx_dropped",
+        "No buffer, no room in softnet's queue (then softnet counts it too), or nobody who wanted it.",
+        "`ethtool -S IF` says which, where the driver tells",
+    ),
+    of_machine(
+        "softnet, no room",
+        "softnet.dropped",
+        "A CPU's queue between driver and stack was full (RPS, tunnels, virtual links).",
+        "`sysctl -w net.core.netdev_max_backlog=N`",
+    ),
+    of_machine(
+        "softnet, flow limit",
+        "softnet.flow_limit",
+        "Of `dropped`: the queue was half full and most of it of one flow. `null` for kernels before 3.11.",
+        "`sysctl -w net.core.flow_limit_cpu_bitmap=0`",
+    ),
+    of_machine(
+        "softnet, budget",
+        "softnet.time_squeeze",
+        "A round ended with packets left. No loss by itself, but the NIC's ring fills meanwhile: text tells it where a ring was full or softnet dropped.",
+        "`sysctl -w net.core.netdev_budget=N net.core.netdev_budget_usecs=N`",
+    ),
+    packets(
+        "qdisc, sent",
+        "lost.qdisc.drops",
+        "Queueing disciplines dropped it on its way out: by their limit, or because they are to keep queues short. It was \
+         never sent and is in no figure of `tx`; `dropped_by` says which one it was. One that was made anew counts from 0.",
+        "`tc qdisc change … limit N` or `ip link set IF txqueuelen N`; a faster link or less sent where the kind is one that keeps its queue short",
+    ),
+    packets(
+        "driver, sent",
+        "lost.nic.tx_dropped",
+        "Dropped behind the qdiscs; `tx` has it, as the capture is before it.",
+        "`ethtool -S IF`",
+    ),
+    packets(
+        "NIC, sent",
+        "lost.nic.tx_errors",
+        "Could not be sent; `tx_fifo_errors` and `tx_carrier_errors` say why, where the driver tells.",
+        "cable, transceiver, port; `ethtool -S IF`",
+    ),
+];
+
 /// See the module's description.
 pub static LOSSES: [Loss; 11] = [
     Loss {

@@ -14,12 +14,14 @@ pub mod highlight;
 pub mod incomplete;
 pub mod json;
 pub mod losses;
+pub mod lost;
 pub mod names;
 pub mod report;
 pub mod socket;
 pub mod stat;
 pub mod text;
 pub mod units;
+pub mod why;
 
 use crate::aggregate::classes::ClassId;
 use crate::aggregate::snapshot::Snapshot;
@@ -27,6 +29,7 @@ use crate::capture::{LinkId, LinkType};
 use crate::config::{By, Sort, Unit};
 use crate::decode::VlanStacks;
 use highlight::Highlights;
+use lost::Losses;
 use names::Names;
 use std::io;
 use std::sync::Arc;
@@ -48,6 +51,8 @@ pub struct Context {
     pub names: Arc<Names>,
     /// Figures that stand out.
     pub highlights: Arc<Highlights>,
+    /// What was lost besides the rings, as of the snapshot (live).
+    pub losses: Arc<Losses>,
 }
 
 static NO_FACTS: LinkFacts = LinkFacts {

@@ -72,7 +72,8 @@ impl Report {
         let whole = whole_run(snapshot);
         let coverage: Coverages = coverage.iter().map(|&[_, run]| [run, run]).collect();
         // Its own lines are numbered, and none of them is lost.
-        let context = &Context { lines_lost: 0, ..context.clone() };
+        let losses = context.losses.whole_run().into();
+        let context = &Context { lines_lost: 0, losses, ..context.clone() };
         match self.mode {
             OutputMode::Json => {
                 let mut lines = JsonLines::new(to, self.style);

@@ -14,6 +14,7 @@ use super::figures::{
 use super::units::{between, duration, grouped, moment, number_of, percent_floor, percent_lost, plain, rate};
 use super::{Context, Coverage, Coverages, Notice, Output, Start, StopReason, Style};
 use crate::aggregate::balance::{SetFigures, Spread};
+use crate::aggregate::culprit::Burst;
 use crate::aggregate::openings::Openings;
 use crate::aggregate::snapshot::{CaptureFigures, InterfaceFigures, Snapshot};
 use crate::aggregate::watch::Latency;
@@ -61,8 +62,20 @@ impl<W: Write> Text<W> {
 
     /// Bursts that ended in the interval.
     fn bursts(&self, snapshot: &Snapshot, context: &Context) -> String {
-        let told = |burst| super::bursts::told(burst, context, self.style.unit);
-        snapshot.bursts.iter().map(told).collect()
+        let told =
+            |(place, burst): &(usize, &Burst)| super::bursts::told(burst, *place, context, self.style.unit);
+        let mut bursts: Vec<(usize, &Burst)> = snapshot.bursts.iter().enumerate().collect();
+        let (found, most) = (bursts.len() as u64, self.style.top);
+        if !self.style.whole || bursts.len() <= most {
+            return bursts.iter().map(told).collect();
+        }
+        // Of a whole file the largest; equal ones by time, as they stand.
+        bursts.sort_by_key(|(_, burst)| std::cmp::Reverse(burst.sums.line_bits));
+        bursts.truncate(most);
+        let mut text: String = bursts.iter().map(told).collect();
+        let shown = grouped(most as u64);
+        line(&mut text, &format!("{shown} of {} bursts shown, the largest first", grouped(found)));
+        text
     }
 
     /// Writes a block whole; blocks stand apart by an empty line.
@@ -234,13 +247,15 @@ fn interfaces(
             lanes.push(LaneSight { link, direction, now, total, windows, peak });
         }
         let name = plain(sight.context.link_name(link));
-        let said = said_of(&figures, &coverage_of(coverage, link, 1), sight);
+        let mut said = said_of(&figures, &coverage_of(coverage, link, 1), sight);
+        said.extend(sight.context.losses.told(link, sight.context.link(link)));
         let apart = if links.len() > 1 { format!("{name}: ") } else { String::new() };
         let opened = Some(figures.handshakes[1]).filter(|_| compared && !sight.going_on);
         for sentence in said.into_iter().chain(opened.and_then(|opened| opened_by(&opened))) {
             line(&mut words, &format!("{apart}{sentence}"));
         }
     }
+    sight.context.losses.told_of_machine().iter().for_each(|sentence| line(&mut words, sentence));
     if lanes.is_empty() { words } else { table(&INTERFACE_COLUMNS, &lanes, sight, 2) + &words }
 }
 
@@ -253,7 +268,7 @@ fn said_of(figures: &InterfaceFigures, coverage: &Coverage, sight: &Sight) -> Ve
         let known = known.unwrap_or_else(|| String::from("coverage not known"));
         said.push(match figures.capture.kernel_drops {
             0 => format!("0 dropped by the kernel, {known}"),
-            _ => format!("{}; {known}", dropped(&figures.capture)),
+            _ => format!("{}{}; {known}", dropped(&figures.capture), larger_rings(sight.context)),
         });
     }
     if let Some([received, sent]) = coverage.nic_bits_per_second {
@@ -294,6 +309,13 @@ fn opened_by(openings: &Openings) -> Option<String> {
     });
     let of = number_of(*attempts, "handshake");
     (*attempts > 0).then(|| format!("{} of {of} that began here succeeded{took}", grouped(*success)))
+}
+
+/// What mends a ring that was full: twice of what all have together.
+fn larger_rings(context: &Context) -> String {
+    let bytes = context.links.iter().filter_map(|facts| facts.ring).map(|ring| ring.bytes);
+    let mib = bytes.fold(0, u64::saturating_add).div_ceil(1 << 20).saturating_mul(2);
+    if mib == 0 { String::new() } else { format!(": --ring-mib {mib}") }
 }
 
 fn dropped(capture: &CaptureFigures) -> String {

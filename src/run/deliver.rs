@@ -11,6 +11,7 @@ use crate::config::{Config, OutputMode};
 use crate::output::handshakes::SessionLines;
 use crate::output::json::JsonLines;
 use crate::output::text::Text;
+use crate::output::why::Why;
 use crate::output::{Context, Coverages, Notice, Output, Start, StopReason, Style};
 use std::io::{self, BufWriter, Write};
 use std::sync::{Arc, PoisonError};
@@ -29,6 +30,7 @@ pub(super) struct Deliver {
     report: Option<Report>,
     late_packets: u64,
     unreported: u64,
+    bursts_lost: u64,
 }
 
 impl Deliver {
@@ -38,7 +40,9 @@ impl Deliver {
         let mut outputs: Vec<Box<dyn Output>> = Vec::new();
         let style = style(config, whole);
         let trouble = Trouble::default();
-        if config.output == OutputMode::Text {
+        if config.why {
+            outputs.push(Box::new(Why::new(BufWriter::new(io::stdout()), style, &config.bursts)));
+        } else if config.output == OutputMode::Text {
             let style = Style { color: shows_color(config, &io::stdout()), ..style };
             outputs.push(Box::new(Text::new(BufWriter::new(io::stdout()), style)));
         }
@@ -77,6 +81,7 @@ impl Deliver {
             report: config.report.as_ref().map(|report| Report::new(report, style)),
             late_packets: 0,
             unreported: 0,
+            bursts_lost: 0,
         })
     }
 
@@ -220,6 +225,12 @@ impl Deliver {
         if lost > 0 {
             let message = format!("{lost} handshakes have no line, there were too many; sums have them");
             tell("sessions_lost", None, lost, message);
+        }
+        if snapshot.bursts_lost > self.bursts_lost {
+            let count = snapshot.bursts_lost - self.bursts_lost;
+            let message = format!("{count} bursts have no line, there were too many at once");
+            tell("bursts_lost", None, count, message);
+            self.bursts_lost = snapshot.bursts_lost;
         }
         for worker in &snapshot.late_workers {
             let message = format!(

@@ -1,7 +1,7 @@
 //! A run over capture files.
 
 use super::deliver::Deliver;
-use super::sets::Sharing;
+use super::sets::{Sharing, may_burst};
 use super::{RunError, Signals, is_set, table_config};
 use crate::aggregate::snapshot::Snapshot;
 use crate::capture::fileset::{FileLink, FileSet, STANDARD_INPUT};
@@ -57,6 +57,7 @@ pub(super) fn run(config: &Config, groups: &[Vec<PathBuf>], signals: &Signals) -
     // Told before the first frame, so that no answer depends on who was how far.
     let sets = super::sets::files(groups.len(), context.links.len());
     let shares_load = !sets.is_empty();
+    let bursts = may_burst(config, &context.links);
     let sharing = Sharing::default();
     sharing.sets.store(Arc::new(sets));
     sharing.begin(config, classes, true, &mut aggregator);
@@ -98,7 +99,7 @@ pub(super) fn run(config: &Config, groups: &[Vec<PathBuf>], signals: &Signals) -
                 duration_ns: config.duration_ns,
                 stop,
             };
-            let workers = outboxes.into_iter().map(|outbox| sharing.worker(tables, outbox)).collect();
+            let workers = outboxes.into_iter().map(|outbox| sharing.worker(tables, outbox, bursts)).collect();
             files::run(job, workers)
         });
         for snapshot in to_deliver.iter() {

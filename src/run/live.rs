@@ -7,6 +7,7 @@
 mod bonds;
 mod control;
 mod coverage;
+mod lost;
 mod machine;
 mod rings;
 mod threads;
@@ -78,6 +79,7 @@ pub(super) fn run(config: &Config, named: &[String], signals: &Signals) -> Resul
         filter: config.filter.clone(),
         snaplen: Some(config.snaplen),
     };
+    let meter = meter_of(config, &root, &selection, start_ns);
     deliver.start(&start, &context)?;
     begin_with(&mut deliver, &context, &selection.warnings, notices, start_ns)?;
 
@@ -96,7 +98,7 @@ pub(super) fn run(config: &Config, named: &[String], signals: &Signals) -> Resul
     let lines_lost = Arc::new(AtomicU64::new(0));
     let (passage, snapshots) = write::passage(&lines_lost);
     let links = Arc::new(Mutex::new(context.links.clone()));
-    let meter = Arc::new(Mutex::new(Meter::new(config.filter.is_some())));
+    let meter = Arc::new(Mutex::new(meter));
     let (mut aggregator, here) =
         super::aggregator(config, interval_ns, &tables, Some(PATIENCE), classes.clone(), inboxes);
     sharing.begin(config, classes, false, &mut aggregator);
@@ -107,9 +109,6 @@ pub(super) fn run(config: &Config, named: &[String], signals: &Signals) -> Resul
 
     for (number, one) in opened.into_iter().enumerate() {
         let watch = &selection.watched[number];
-        if let Ok(reader) = CounterReader::open(&root, &watch.link) {
-            lock(&meter).add(number, reader, &watch.link);
-        }
         deal_out(one.rings, &lines, &context_of(watch));
     }
     let counted: Vec<Arc<AtomicU64>> = (0..workers).map(|_| Arc::default()).collect();
@@ -145,7 +144,7 @@ pub(super) fn run(config: &Config, named: &[String], signals: &Signals) -> Resul
             };
             let stacks = stacks.clone();
             let decoder = sharing.decoder(config, stacks);
-            let worker = sharing.worker(tables, outbox);
+            let worker = sharing.worker(tables, outbox, true);
             threads.spawn(format!("worker {number}"), move || {
                 Live::new(worker, decoder, setup).run();
             });
@@ -195,6 +194,20 @@ pub(super) fn run(config: &Config, named: &[String], signals: &Signals) -> Resul
     let reason = if defects.is_empty() { reason } else { StopReason::Error };
     let ended = writing.stop(ended, &reason, &notices);
     super::both(ended, super::failed(defects))
+}
+
+/// The interfaces' own counters. What is lost from now on is told, so this comes
+/// before anybody hears that the run began.
+fn meter_of(config: &Config, root: &Root, selection: &Selection, start_ns: u64) -> Meter {
+    let mut meter = Meter::new(config.filter.is_some(), root);
+    for (number, watch) in selection.watched.iter().enumerate() {
+        if let Ok(reader) = CounterReader::open(root, &watch.link) {
+            meter.add(number, reader, &watch.link);
+        }
+    }
+    meter.ledger.note_rings(start_ns, start_ns, vec![Default::default(); selection.watched.len()]);
+    meter.read_losses(now_ns);
+    meter
 }
 
 /// What a reader has to know before the first figure.

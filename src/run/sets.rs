@@ -11,9 +11,13 @@ use crate::decode::pairs::LinkPairs;
 use crate::decode::{Decoder, VlanStacks};
 use crate::flow::table::TableConfig;
 use crate::meter::bins::Speeds;
+use crate::output::LinkFacts;
 use crate::worker::Worker;
 use crate::worker::outbox::Outbox;
 use std::sync::Arc;
+
+/// Culprits of each burst that `why` sums.
+const CULPRITS: usize = 1000;
 
 /// What links are and do together, shared by all who have to know.
 #[derive(Clone, Default)]
@@ -36,19 +40,24 @@ impl Sharing {
         let balancer = Balancer::new(sets.clone(), self.pairs.clone(), speeds.clone(), config.top);
         aggregator.put_side_by_side(balancer);
         let threshold = match config.bursts.threshold {
-            BurstThreshold::Thousandths(thousandths) => Threshold::Ratio(f64::from(thousandths) / 1000.0),
+            BurstThreshold::Thousandths(share) => Threshold::Thousandths(share),
             BurstThreshold::Rate(rate) => Threshold::Rate(rate),
         };
         let limits = Limits { threshold, least_ms: config.bursts.least_ms, gap_ms: config.bursts.gap_ms };
-        let culprits = config.top;
+        // A paragraph sums them over all bursts.
+        let culprits = if config.why { CULPRITS } else { config.top };
         let wanted = millis::Wanted { limits, speeds, sets, classes, culprits, workers_wait };
         aggregator.look_at_milliseconds(wanted);
     }
 
     /// A worker that has to do with links' speeds, and answers who filled them.
-    pub fn worker(&self, tables: TableConfig, outbox: Outbox) -> Worker {
+    /// `bursts`: there may be any, so that who filled them will be asked.
+    pub fn worker(&self, tables: TableConfig, outbox: Outbox, bursts: bool) -> Worker {
         let mut worker = Worker::new(tables, outbox.answers(true));
         worker.set_speeds(self.speeds.clone());
+        if !bursts {
+            worker.keep_notes(0);
+        }
         worker
     }
 
@@ -59,6 +68,14 @@ impl Sharing {
         decoder.set_pairs(self.pairs.clone());
         decoder
     }
+}
+
+/// Whether files with these interfaces may have bursts: without a speed there are
+/// none by a share of it, and nobody asks who filled them.
+pub(super) fn may_burst(config: &Config, links: &[LinkFacts]) -> bool {
+    let by_rate = matches!(config.bursts.threshold, BurstThreshold::Rate(_));
+    let told = links.iter().any(|link| link.speed_bits_per_second.is_some());
+    by_rate || told || !config.link_speeds.is_empty()
 }
 
 /// Of live interfaces: each bond's slaves, what the user joined with `+`, or,

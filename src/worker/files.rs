@@ -199,6 +199,8 @@ impl Pace {
         let first = self.calm_until_ns == 0;
         if first {
             self.latest_ns = time_ns;
+            // The first window of all workers begins with the first packet of any.
+            target.tick(time_ns);
             self.ends_ns = self.duration_ns.map_or(u64::MAX, |duration| time_ns.saturating_add(duration));
         }
         // The last moment that there is stands for any later one, too.

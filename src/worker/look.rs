@@ -28,6 +28,8 @@ pub struct Window {
     pub from_ms: u64,
     /// One behind its last.
     pub until_ms: u64,
+    /// How often the clock had been set back before it.
+    pub era: u64,
 }
 
 /// What a flow had.
@@ -87,8 +89,9 @@ struct Share {
     whose: Whose,
     sent: [Count; 2],
     before: u64,
-    /// Lower 32 bits of its first note's millisecond.
+    /// Its first note: lower 32 bits of the millisecond, and where it stands.
     first_ms: u32,
+    first_at: u64,
 }
 
 /// One question under way.
@@ -102,6 +105,8 @@ struct Look {
     begin: u64,
     /// Notes from here on came after the question.
     end: u64,
+    /// Notes of the window's era end here.
+    until: u64,
     shares: Vec<Share>,
     /// Slots that changed hands between the first note and the question.
     departed: HashMap<u32, Vec<Departed>>,
@@ -168,6 +173,7 @@ impl Look {
             place: None,
             begin: 0,
             end: journal.end(),
+            until: 0,
             shares: Vec::new(),
             departed: HashMap::new(),
             seen: Seen::default(),
@@ -193,7 +199,7 @@ impl Look {
         self.seen.whole &= whole;
         self.seen.before_whole &= whole;
         let place = place.max(journal.begin());
-        let most = (*left).min(self.end.saturating_sub(place) as usize);
+        let most = (*left).min(self.until.saturating_sub(place) as usize);
         for (at, note) in journal.notes(place, most) {
             if note.lane == window.lane {
                 self.sum(&window, at, &note, places);
@@ -201,7 +207,7 @@ impl Look {
         }
         *left -= most;
         let reached = place + most as u64;
-        if reached < self.end {
+        if reached < self.until {
             self.place = Some(reached);
             return false;
         }
@@ -214,10 +220,11 @@ impl Look {
 
     /// Where the first note of a window may stand.
     fn begin(&mut self, window: &Window, reach_ms: u64, journal: &Journal) -> u64 {
-        let whole = journal.since(window.from_ms.saturating_sub(reach_ms));
-        let before = journal.since(window.before_ms.saturating_sub(reach_ms));
+        let whole = journal.since(window.from_ms.saturating_sub(reach_ms), window.era);
+        let before = journal.since(window.before_ms.saturating_sub(reach_ms), window.era);
+        self.until = self.end.min(journal.places(window.era).end);
         self.seen = Seen { whole: whole.is_some(), before_whole: before.is_some(), ..Seen::default() };
-        let place = before.or(whole).unwrap_or(journal.begin());
+        let place = before.or(whole).unwrap_or(journal.begin()).max(journal.places(window.era).start);
         self.begin = place;
         self.departed.clear();
         for departed in journal.departed(place).filter(|departed| departed.until <= self.end) {
@@ -257,24 +264,22 @@ impl Look {
 
     /// The sums of a note's flow.
     fn share_of(&mut self, at: u64, note: &Note, places: &mut LargeVec<[u32; 1]>) -> Option<&mut Share> {
-        // How many had given up the slot by then.
+        // How many had given up the slot by then; they are in order.
         let earlier = self
             .departed
             .get(&note.slot)
-            .map_or(0, |all| all.iter().filter(|departed| departed.until <= at).count() as u32);
-        let whose = (note.slot, earlier);
-        // A slot's flows follow each other: the latest stands in `places`.
+            .map_or(0, |all| all.partition_point(|departed| departed.until <= at));
+        let whose = (note.slot, earlier as u32);
         let latest = places.get_mut(note.slot as usize)?;
-        let mut found = (latest[0] as usize).checked_sub(1);
-        if found.is_some_and(|found| self.shares[found].whose != whose) {
-            found = self.shares.iter().position(|share| share.whose == whose);
-        }
-        let place = match found {
+        let found = (latest[0] as usize).checked_sub(1);
+        // A slot's flows follow each other, as notes do: another than the latest is a new one.
+        let place = match found.filter(|&found| self.shares.get(found).is_some_and(|one| one.whose == whose))
+        {
             Some(place) => place,
             None if self.shares.len() >= FLOWS_MAX => return None,
             None => {
-                let first_ms = note.ms;
-                self.shares.push(Share { whose, sent: [Count::default(); 2], before: 0, first_ms });
+                let sent = [Count::default(); 2];
+                self.shares.push(Share { whose, sent, before: 0, first_ms: note.ms, first_at: at });
                 self.shares.len() - 1
             }
         };
@@ -289,7 +294,7 @@ impl Look {
             // The first that gave the slot up had it when the question came.
             since.entry(departed.slot).or_insert(departed.name);
         }
-        let names_lost = table.journal().unnamed_until() > self.begin;
+        let unnamed_until = table.journal().unnamed_until();
         seen.flows.reserve(self.shares.len());
         for share in self.shares.drain(..) {
             let (slot, earlier) = share.whose;
@@ -299,10 +304,11 @@ impl Look {
             let known = self.departed.get(&slot).and_then(|all| all.get(earlier as usize));
             let known = known.map(|departed| departed.name);
             let name = known.or_else(|| since.get(&slot).copied()).or_else(|| table.name(slot));
-            // Where names were given up, a flow that began after its first note is another one.
+            // Where names were given up, only a flow that began before its first note
+            // is surely the one: in the same millisecond there may have been two.
             let fits = |name: &FlowName| {
                 let began_ms = (name.start_ns / BIN_NS) as u32;
-                !names_lost || share.first_ms.wrapping_sub(began_ms) as i32 >= 0
+                share.first_at >= unnamed_until || share.first_ms.wrapping_sub(began_ms) as i32 > 0
             };
             match name.filter(fits) {
                 Some(flow) => {

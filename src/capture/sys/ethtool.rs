@@ -1,7 +1,8 @@
-//! The ethtool ioctl, as far as this program asks it: speed and duplex of a link.
+//! The ethtool ioctl, as far as this program asks it: speed and duplex of a link,
+//! and how long its rings are.
 //!
 //! Unlike sysfs it answers for the network namespace that the caller is in.
-//! Needs no privilege (`dev_ethtool` lets anyone ask for link settings).
+//! Needs no privilege (`dev_ethtool` lets anyone ask for these).
 //! Sources: include/uapi/linux/ethtool.h, net/ethtool/ioctl.c.
 
 use rustix::net::{AddressFamily, SocketType};
@@ -52,6 +53,54 @@ pub struct Line {
     pub full_duplex: Option<bool>,
 }
 
+/// ETHTOOL_GRINGPARAM.
+const GRINGPARAM: u32 = 0x10;
+
+/// `struct ethtool_ringparam`.
+#[repr(C)]
+#[derive(Default)]
+struct RingParameters {
+    cmd: u32,
+    rx_max_pending: u32,
+    rx_mini_max_pending: u32,
+    rx_jumbo_max_pending: u32,
+    tx_max_pending: u32,
+    rx_pending: u32,
+    rx_mini_pending: u32,
+    rx_jumbo_pending: u32,
+    tx_pending: u32,
+}
+
+const _: () = assert!(size_of::<RingParameters>() == 36);
+
+/// Entries of a NIC's rings (of each queue): now, and the most that the driver allows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Rings {
+    /// For receiving.
+    pub rx: [u32; 2],
+    /// For sending.
+    pub tx: [u32; 2],
+}
+
+/// Length of the rings of the interface `name`.
+///
+/// # Errors
+/// As [`line`].
+pub fn rings(name: &str) -> io::Result<Rings> {
+    let socket = rustix::net::socket(AddressFamily::INET, SocketType::DGRAM, None)?;
+    let mut asked = RingParameters { cmd: GRINGPARAM, ..RingParameters::default() };
+    let mut request = request(name)?;
+    request.ifr_ifru = libc::__c_anonymous_ifr_ifru { ifru_data: std::ptr::from_mut(&mut asked).cast() };
+    // SAFETY: `request` is a whole `ifreq`, and its data points at `asked`, alive and
+    // used by nobody else during the call, kept by nobody after it. For this command
+    // the kernel writes one `struct ethtool_ringparam`, 36 bytes as asserted above.
+    let result = unsafe { libc::ioctl(socket.as_raw_fd(), libc::SIOCETHTOOL as _, &raw mut request) };
+    if result < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(Rings { rx: [asked.rx_pending, asked.rx_max_pending], tx: [asked.tx_pending, asked.tx_max_pending] })
+}
+
 /// Speed and duplex of the interface `name`, as its driver tells them.
 ///
 /// # Errors
@@ -93,10 +142,11 @@ pub fn line(name: &str) -> io::Result<Line> {
     Ok(Line { speed: known.then(|| u64::from(settings.speed) * 1_000_000), full_duplex })
 }
 
-fn ask(socket: i32, name: &str, settings: &mut LinkSettings) -> io::Result<()> {
+/// A question about `name`, whose data is still to be set.
+fn request(name: &str) -> io::Result<libc::ifreq> {
     let mut request = libc::ifreq {
         ifr_name: [0; libc::IFNAMSIZ],
-        ifr_ifru: libc::__c_anonymous_ifr_ifru { ifru_data: std::ptr::from_mut(settings).cast() },
+        ifr_ifru: libc::__c_anonymous_ifr_ifru { ifru_data: std::ptr::null_mut() },
     };
     // One place stays 0: the kernel wants the name ended.
     if name.len() >= libc::IFNAMSIZ {
@@ -105,6 +155,12 @@ fn ask(socket: i32, name: &str, settings: &mut LinkSettings) -> io::Result<()> {
     for (to, from) in request.ifr_name.iter_mut().zip(name.bytes()) {
         *to = libc::c_char::from_ne_bytes([from]);
     }
+    Ok(request)
+}
+
+fn ask(socket: i32, name: &str, settings: &mut LinkSettings) -> io::Result<()> {
+    let mut request = request(name)?;
+    request.ifr_ifru = libc::__c_anonymous_ifr_ifru { ifru_data: std::ptr::from_mut(settings).cast() };
     // SAFETY: `request` is a whole `ifreq`, and its data points at `settings`,
     // borrowed mutably for the call and kept by nobody after it. The kernel
     // writes the 48-byte struct and then three masks of `mask_words` words; it
@@ -122,5 +178,8 @@ mod tests {
     fn an_interface_that_is_not_there_is_an_error_and_a_long_name_is_one_too() {
         assert_eq!(line("nosuchif0").map_err(|error| error.raw_os_error()), Err(Some(libc::ENODEV)));
         assert_eq!(line("a-name-of-17-byte").map_err(|error| error.kind()), Err(io::ErrorKind::InvalidInput));
+        assert_eq!(rings("nosuchif0").map_err(|error| error.raw_os_error()), Err(Some(libc::ENODEV)));
+        // The loopback interface has none.
+        assert_eq!(rings("lo").map_err(|error| error.raw_os_error()), Err(Some(libc::EOPNOTSUPP)));
     }
 }

@@ -52,6 +52,12 @@ impl FlowTable {
         &self.journal
     }
 
+    /// The clock was set back, or jumped far ahead (see [`Journal::begin_era`],
+    /// [`Journal::forget`]).
+    pub fn begin_era(&mut self, set_back: bool) {
+        if set_back { self.journal.begin_era() } else { self.journal.forget() }
+    }
+
     /// Keeps so many notes from here on, instead of [`crate::meter::journal::NOTES`].
     pub fn keep_notes(&mut self, notes: usize) {
         self.journal = Journal::new(notes);

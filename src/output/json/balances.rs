@@ -15,18 +15,19 @@ use std::borrow::Cow;
 
 /// Interfaces that share a load, in one interval.
 #[derive(Serialize, JsonSchema)]
-pub struct Line<'a> {
+#[schemars(rename = "Balance")]
+pub struct BalanceLine<'a> {
     /// What every line begins with.
     #[serde(flatten)]
     head: Head<'a>,
     /// Same as the object itself.
     #[serde(flatten)]
-    set: Set<'a>,
+    set: SideBySide<'a>,
 }
 
 /// How interfaces share a load.
 #[derive(Serialize, JsonSchema)]
-pub struct Set<'a> {
+pub struct SideBySide<'a> {
     /// The bond, or names joined with `+`; absent where interfaces are only watched together.
     #[serde(skip_serializing_if = "Option::is_none")]
     bond: Option<&'a str>,
@@ -133,23 +134,28 @@ struct Policy<'a> {
 }
 
 /// The line of a set.
-pub fn line<'a>(head: Head<'a>, figures: &'a SetFigures, context: &'a Context) -> Line<'a> {
+pub fn line<'a>(head: Head<'a>, figures: &'a SetFigures, context: &'a Context) -> BalanceLine<'a> {
     let [rx, tx] = [0, 1].map(|direction| {
         let (spread, flows) = (&figures.interval[direction], &figures.flows[direction]);
         of_direction(&figures.set, spread, Some(flows), context)
     });
-    Line { head, set: set(figures, rx, tx, context) }
+    BalanceLine { head, set: set(figures, rx, tx, context) }
 }
 
 /// Since the start.
-pub fn total<'a>(figures: &'a SetFigures, context: &'a Context) -> Set<'a> {
+pub fn total<'a>(figures: &'a SetFigures, context: &'a Context) -> SideBySide<'a> {
     let [rx, tx] =
         [0, 1].map(|direction| of_direction(&figures.set, &figures.total[direction], None, context));
     set(figures, rx, tx, context)
 }
 
-fn set<'a>(figures: &'a SetFigures, rx: Direction<'a>, tx: Direction<'a>, context: &'a Context) -> Set<'a> {
-    Set {
+fn set<'a>(
+    figures: &'a SetFigures,
+    rx: Direction<'a>,
+    tx: Direction<'a>,
+    context: &'a Context,
+) -> SideBySide<'a> {
+    SideBySide {
         bond: figures.set.name.as_deref(),
         interfaces: figures.set.links.iter().map(|&link| context.link_name(link)).collect(),
         rx,

@@ -7,7 +7,7 @@ use crate::aggregate::culprit::{self, Burst};
 use crate::meter::bins::BIN_NS;
 use crate::meter::journal::FlowName;
 use crate::output::Context;
-use crate::output::bursts::{direction, mean_bits_per_second, queue_seconds, utilisation};
+use crate::output::bursts::{mean_bits_per_second, queue_seconds, utilisation, word};
 use crate::output::figures::{has_ports, protocol_name, seconds, share};
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -16,7 +16,8 @@ use std::net::IpAddr;
 
 /// A time in which one direction of a link was full.
 #[derive(Serialize, JsonSchema)]
-pub struct Line<'a> {
+#[schemars(rename = "Burst")]
+pub struct BurstLine<'a> {
     /// What every line begins with.
     #[serde(flatten)]
     head: Head<'a>,
@@ -51,6 +52,9 @@ pub struct Line<'a> {
     queue_peak_seconds: Option<f64>,
     /// What other interfaces did in the same direction and time.
     other_interfaces: Map<'a, Other>,
+    /// What was lost around it; absent for files.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    lost_meanwhile: Option<super::lost::Meanwhile<'a>>,
     /// Connections (flows) that had a packet in it.
     connections: u64,
     /// Of them, those that began in it.
@@ -189,8 +193,8 @@ impl Share {
     }
 }
 
-/// The line of a burst.
-pub fn line<'a>(head: Head<'a>, burst: &Burst, context: &'a Context) -> Line<'a> {
+/// The line of the burst that stands in this place among the snapshot's.
+pub fn line<'a>(head: Head<'a>, place: usize, burst: &Burst, context: &'a Context) -> BurstLine<'a> {
     let facts = context.link(burst.lane.link());
     let length_ms = burst.until_ms - burst.from_ms;
     let known = burst.journal_bytes.saturating_sub(burst.unnamed.bytes);
@@ -209,11 +213,11 @@ pub fn line<'a>(head: Head<'a>, burst: &Burst, context: &'a Context) -> Line<'a>
             others.push((Cow::Borrowed(name), other));
         }
     }
-    Line {
+    BurstLine {
         head,
         interface: context.link_name(burst.lane.link()),
         bond: facts.bond.as_deref(),
-        direction: direction(burst),
+        direction: word(burst.lane),
         start: Time(burst.from_ms.saturating_mul(BIN_NS)),
         duration_seconds: seconds(length_ms.saturating_mul(BIN_NS)),
         open: burst.open,
@@ -225,6 +229,7 @@ pub fn line<'a>(head: Head<'a>, burst: &Burst, context: &'a Context) -> Line<'a>
         queue_peak_bytes: burst.speed.map(|_| burst.sums.queue_bits / 8),
         queue_peak_seconds: queue_seconds(burst),
         other_interfaces: Map(others),
+        lost_meanwhile: context.losses.bursts.get(place).map(super::lost::meanwhile),
         connections: burst.connections,
         connections_begun: burst.began,
         senders: burst.senders,

@@ -26,8 +26,10 @@ pub enum Line<'a> {
     Start(Start<'a>),
     /// One interface in one interval; in a report in the whole run.
     Interface(Interface<'a>),
+    /// What the machine lost, whichever interface it came by, in one interval in which it did.
+    Machine(super::lost::MachineLine<'a>),
     /// Interfaces that share a load (or are watched together), in one interval.
-    Balance(super::balances::Line<'a>),
+    Balance(super::balances::BalanceLine<'a>),
     /// What came of the handshakes of one watch, in one interval in which there were any; in a report in the
     /// whole run.
     Handshake(Handshake<'a>),
@@ -36,7 +38,7 @@ pub enum Line<'a> {
     /// whole run.
     Destination(Destination<'a>),
     /// A time in which one direction of a link was full (`--burst-threshold`), once it is over.
-    Burst(super::bursts::Line<'a>),
+    Burst(super::bursts::BurstLine<'a>),
     /// A handshake that ended.
     Session(Session<'a>),
     /// The whole account of one connection (flow), since its start.
@@ -171,6 +173,9 @@ pub struct Figures<'a> {
     pub hidden: Option<Count>,
     /// How complete the figures are.
     pub capture: Capture<'a>,
+    /// What was lost besides the ring; absent for files, and where no reading fell into the interval.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lost: Option<super::lost::Lost<'a>>,
     /// The flow table.
     pub flows: Flows,
     /// Handshakes whose SYN passed it, where there were any.
@@ -385,7 +390,10 @@ pub struct Stop<'a> {
     pub interfaces: Vec<Figures<'a>>,
     /// Interfaces that share a load, since the start.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub balances: Vec<super::balances::Set<'a>>,
+    pub balances: Vec<super::balances::SideBySide<'a>>,
+    /// What the machine lost, whichever interface it came by; absent for files.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub machine: Option<super::lost::Machine>,
     /// What was not IP, all interfaces together, most bytes first.
     pub ethertypes: Vec<Ethertype>,
     /// Packets with a time before that of an interval that had ended; counted in the one under way.

@@ -7,6 +7,7 @@ use super::lines::{
     Bond, Capture, Count, Ethertype, Figures, FlowScope, Flows, Head, Interface, Lane, Map, Ring, Start,
     Stop, Time, Unknown, Unreported, Untracked, Watched, Worker,
 };
+use super::lost::Lost;
 use super::rows::{End, Row, Vlan};
 use crate::aggregate::group::role_source;
 use crate::aggregate::openings::Openings;
@@ -86,6 +87,7 @@ pub fn interface<'a>(
         missing_bytes: figures.missing_bytes[0],
         capture: figures.capture_interval,
         coverage: coverage_of(coverage, link, 0),
+        lost: context.losses.of(link, 0).map(super::lost::of),
         table: &snapshot.table_interval,
         hidden: hidden(snapshot, link, 0),
         handshakes: figures.handshakes[0],
@@ -119,6 +121,7 @@ pub fn stop<'a>(
             missing_bytes: figures.missing_bytes[1],
             capture: figures.capture,
             coverage: coverage_of(coverage, link, 1),
+            lost: context.losses.of(link, 1).map(super::lost::of),
             table: &snapshot.table,
             hidden: hidden(snapshot, link, 1),
             handshakes: figures.handshakes[1],
@@ -142,6 +145,7 @@ pub fn stop<'a>(
         seconds: seconds(span_ns),
         interfaces: crate::output::figures::links(snapshot, context).map(total).collect(),
         balances: snapshot.balances.iter().map(|set| super::balances::total(set, context)).collect(),
+        machine: super::lost::machine(&context.losses, 1),
         ethertypes: snapshot.ethertypes.iter().map(ethertype).collect(),
         late_packets: snapshot.late_packets,
         handshakes: handshakes.watches.iter().map(|watch| sums(watch, &watch.total, context)).collect(),
@@ -161,6 +165,7 @@ struct Measured<'s, 'a> {
     missing_bytes: u64,
     capture: CaptureFigures,
     coverage: Coverage,
+    lost: Option<Lost<'a>>,
     table: &'s TableStats,
     /// Connections of all interfaces, and what they had on this one.
     hidden: Option<(u64, totals::Count)>,
@@ -171,7 +176,7 @@ struct Measured<'s, 'a> {
 }
 
 impl<'a> Measured<'_, 'a> {
-    fn figures(&self, context: &'a Context) -> Figures<'a> {
+    fn figures(mut self, context: &'a Context) -> Figures<'a> {
         let facts = context.link(self.link);
         Figures {
             interface: context.link_name(self.link),
@@ -183,6 +188,7 @@ impl<'a> Measured<'_, 'a> {
             untracked: untracked(self.lanes),
             hidden: self.hidden.map(|(_, sum)| count(sum)),
             capture: self.capture(facts),
+            lost: self.lost.take(),
             flows: Flows { hidden: self.hidden.map(|(connections, _)| connections), ..flows(self.table) },
             handshakes: by_interface(&self.handshakes),
         }

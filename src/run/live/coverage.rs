@@ -5,7 +5,8 @@
 //! watermark is behind the clock. So both figures are of the same span, to the
 //! reading's own length.
 
-use crate::capture::link::{CounterReader, Counters, Link};
+use super::lost::Ledger;
+use crate::capture::link::{CounterReader, Counters, Link, Root};
 use crate::meter::totals::LaneTotals;
 use crate::output::{Coverage, Coverages};
 
@@ -21,10 +22,13 @@ pub(super) struct Meter {
     readings: Vec<Reading>,
     filtered: bool,
     latest: Coverages,
+    /// What was lost, read together with the counters.
+    pub ledger: Ledger,
 }
 
 struct Watched {
     reader: CounterReader,
+    name: String,
     physical: bool,
     loopback: bool,
     /// Counters and totals of the first and the previous comparison.
@@ -49,8 +53,9 @@ struct Reading {
 }
 
 impl Meter {
-    pub fn new(filtered: bool) -> Meter {
-        Meter { links: Vec::new(), readings: Vec::new(), filtered, latest: Vec::new() }
+    pub fn new(filtered: bool, root: &Root) -> Meter {
+        let ledger = Ledger::new(root);
+        Meter { links: Vec::new(), readings: Vec::new(), filtered, latest: Vec::new(), ledger }
     }
 
     /// An interface's counters; in the place of those of a device that is gone.
@@ -64,8 +69,16 @@ impl Meter {
         if let Some(latest) = self.latest.get_mut(number) {
             *latest = Default::default();
         }
-        let (physical, loopback) = (link.physical, link.is_loopback());
-        self.links[number] = Some(Watched { reader, physical, loopback, first: None, previous: None });
+        self.ledger.add(number, link.index);
+        let (physical, loopback, name) = (link.physical, link.is_loopback(), link.name.clone());
+        self.links[number] = Some(Watched { reader, name, physical, loopback, first: None, previous: None });
+    }
+
+    /// The device is called otherwise now.
+    pub fn rename(&mut self, number: usize, name: &str) {
+        if let Some(watched) = self.links.get_mut(number).and_then(Option::as_mut) {
+            watched.name = name.to_owned();
+        }
     }
 
     /// An interface that is there but not watched any more.
@@ -77,14 +90,25 @@ impl Meter {
 
     /// Reads all counters; the answer is the moment that workers have to note.
     pub fn read(&mut self, now_ns: impl Fn() -> u64) -> u64 {
-        let read = |watched: &mut Option<Watched>| watched.as_mut().and_then(Watched::read);
-        let counters = self.links.iter_mut().map(read).collect();
-        let at_ns = now_ns();
+        let (counters, at_ns) = self.read_losses(&now_ns);
         if self.readings.len() == WAITING {
             self.readings.remove(0);
         }
         self.readings.push(Reading { at_ns, counters });
         at_ns
+    }
+
+    /// Reads all counters for what was lost alone: the answer is what they say, and when they were whole.
+    pub fn read_losses(&mut self, now_ns: impl Fn() -> u64) -> (Vec<Option<Counters>>, u64) {
+        let from_ns = now_ns();
+        let read = |watched: &mut Option<Watched>| watched.as_mut().and_then(Watched::read);
+        let counters: Vec<Option<Counters>> = self.links.iter_mut().map(read).collect();
+        let at_ns = now_ns();
+        let named = self.links.iter().zip(&counters);
+        let named: Vec<_> =
+            named.map(|(watched, read)| Some((watched.as_ref()?.name.as_str(), (*read)?))).collect();
+        self.ledger.read(from_ns, &named, now_ns);
+        (counters, at_ns)
     }
 
     /// Coverage as of a snapshot (its marks, the number of its interfaces): of the span between its last reading and the
@@ -154,7 +178,7 @@ impl Meter {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::capture::link::{Root, read_links};
+    use crate::capture::link::read_links;
     use std::fs;
     use std::path::Path;
 
@@ -196,7 +220,7 @@ mod tests {
     }
 
     fn meter(tree: &Path, link: &Link, filtered: bool) -> Meter {
-        let mut meter = Meter::new(filtered);
+        let mut meter = Meter::new(filtered, &Root::at(tree));
         meter.add(0, CounterReader::open(&Root::at(tree), link).expect("counters"), link);
         meter
     }

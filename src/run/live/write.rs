@@ -3,10 +3,14 @@
 
 use super::coverage::Meter;
 use super::lock;
+use super::lost::Wanted;
 use crate::aggregate::snapshot::Snapshot;
+use crate::meter::bins::BIN_NS;
+use crate::output::lost::RingLost;
 use crate::output::{Context, Coverages, LinkFacts, Notice, StopReason};
 use crate::run::RunError;
 use crate::run::deliver::Deliver;
+use crate::worker::clock::now_ns;
 use crossbeam_channel::{Receiver, Sender, bounded, never};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -148,6 +152,7 @@ impl Writing<'_> {
     fn snapshot(&mut self, snapshot: Arc<Snapshot>, writes: bool) -> Result<(), RunError> {
         self.learn();
         let coverage = lock(&self.meter).coverage(&snapshot.marks, snapshot.interfaces.len());
+        self.learn_losses(&snapshot);
         let mut written = Ok(());
         if writes {
             written = self.deliver.snapshot(&snapshot, &coverage, &self.context);
@@ -157,6 +162,30 @@ impl Writing<'_> {
             written = self.summary(writes);
         }
         written
+    }
+
+    /// What was lost besides the rings, and around the bursts.
+    fn learn_losses(&mut self, snapshot: &Snapshot) {
+        let bursts = snapshot.bursts.iter().map(|burst| Wanted {
+            link: usize::from(burst.lane.link()),
+            from_ns: burst.from_ms.saturating_mul(BIN_NS),
+            until_ns: burst.until_ms.saturating_mul(BIN_NS),
+        });
+        let bursts: Vec<Wanted> = bursts.collect();
+        let until_ns = bursts.iter().map(|burst| burst.until_ns).fold(snapshot.time_ns, u64::max);
+        let mut meter = lock(&self.meter);
+        // Control reads at each interval's end; here it may not have come to it yet.
+        if meter.ledger.lacks(until_ns) {
+            meter.read_losses(now_ns);
+        }
+        if snapshot.late_workers.is_empty() {
+            let rings = snapshot
+                .interfaces
+                .iter()
+                .map(|one| RingLost { kernel_drops: one.capture.kernel_drops, freezes: one.capture.freezes });
+            meter.ledger.note_rings(snapshot.time_ns, now_ns(), rings.collect());
+        }
+        self.context.losses = Arc::new(meter.ledger.losses(snapshot.time_ns, &bursts));
     }
 
     fn summary(&mut self, writes: bool) -> Result<(), RunError> {

@@ -1,0 +1,291 @@
+//! Who filled a burst, where it is hard to know: a journal too short, slots that
+//! change hands while it lasts, a clock that is set back.
+//!
+//! Workers and the aggregator's milliseconds without threads: what one says is
+//! handed to the other here, in an order that the test chooses. Truth is the list
+//! of packets that went in. Nobody may ever be given what was another's.
+
+#[allow(dead_code)]
+mod table_run;
+
+use fullcount::aggregate::burst::{Limits, Threshold};
+use fullcount::aggregate::culprit::Burst;
+use fullcount::aggregate::millis::{Millis, Wanted};
+use fullcount::decode::{Packet, protocol};
+use fullcount::flow::key::FlowKey;
+use fullcount::meter::bins::Speeds;
+use fullcount::worker::Worker;
+use fullcount::worker::look::{Ask, FlowShare, Window};
+use fullcount::worker::outbox::{Inbox, Message, outbox};
+use std::collections::HashMap;
+use std::sync::Arc;
+use table_run::{MS, S, config, end, packet};
+
+/// A whole second.
+const AT: u64 = 1_700_000_000 * S;
+const SIZE: u32 = 1514;
+
+struct Rig {
+    workers: Vec<Worker>,
+    inboxes: Vec<Inbox>,
+    millis: Millis,
+}
+
+impl Rig {
+    fn new(workers: usize, flows_max: usize, notes: Option<usize>) -> Rig {
+        let (outboxes, inboxes): (Vec<_>, Vec<_>) = (0..workers).map(|_| outbox(128, false, false)).unzip();
+        let worker = |outbox: fullcount::worker::outbox::Outbox| {
+            let mut worker = Worker::new(config(flows_max), outbox.answers(true));
+            notes.into_iter().for_each(|notes| worker.keep_notes(notes));
+            worker
+        };
+        let limits = Limits { threshold: Threshold::Rate(80_000_000), ..Limits::default() };
+        let speeds = Arc::<Speeds>::default();
+        let (sets, classes) = Default::default();
+        let wanted = Wanted { limits, speeds, sets, classes, culprits: 1 << 20, workers_wait: false };
+        let asks = inboxes.iter().map(|inbox: &Inbox| inbox.asks.clone()).collect();
+        let mut millis = Millis::new(wanted, asks);
+        millis.begin_at(AT / MS);
+        Rig { workers: outboxes.into_iter().map(worker).collect(), inboxes, millis }
+    }
+
+    /// Hands on what one says to the other until nobody says anything.
+    fn talk(&mut self) {
+        let mut quiet = 0;
+        while quiet < 3 {
+            quiet += 1;
+            for (number, worker) in self.workers.iter_mut().enumerate() {
+                if worker.between_batches(AT) {
+                    quiet = 0;
+                }
+                for message in self.inboxes[number].messages.try_iter() {
+                    quiet = 0;
+                    match message {
+                        Message::Bins(bins) => self.millis.take(number, *bins),
+                        Message::Answer(answer) => self.millis.answer(number, &answer),
+                        Message::Records(mut buffer) => {
+                            buffer.clear();
+                            let _ = self.inboxes[number].empties.try_send(buffer);
+                        }
+                        Message::Cut(_) => {}
+                    }
+                }
+            }
+        }
+    }
+
+    fn take(&mut self, packets: &[Packet]) {
+        for chunk in packets.chunks(1000) {
+            self.workers[0].take(&mut chunk.to_vec());
+            self.talk();
+        }
+    }
+
+    fn tick(&mut self, time_ns: u64) {
+        self.workers.iter_mut().for_each(|worker| worker.tick(time_ns));
+        self.talk();
+    }
+}
+
+/// A frame of a connection, of 1,514 bytes.
+fn frame(flow: u32, at: u64) -> Packet {
+    let (client, server) = (end(2 * flow, 40_000), end(1, 5000));
+    Packet { line_bytes: SIZE + 24, segments: 1, ..packet(protocol::UDP, client, server, at, SIZE) }
+}
+
+/// Bytes by connection.
+fn truth(packets: &[Packet]) -> HashMap<FlowKey, u64> {
+    let mut sums = HashMap::new();
+    packets.iter().for_each(|packet| *sums.entry(packet.key).or_default() += u64::from(packet.bytes));
+    sums
+}
+
+fn named(burst: &Burst) -> HashMap<FlowKey, u64> {
+    burst.culprits.iter().map(|culprit| (culprit.who.key, culprit.count().bytes)).collect()
+}
+
+/// Nobody has more than was its own, and all that the journal had is somewhere.
+fn nobody_is_blamed(burst: &Burst, packets: &[Packet]) -> u64 {
+    let (truth, named) = (truth(packets), named(burst));
+    for (key, bytes) in &named {
+        let own = truth.get(key).copied().unwrap_or(0);
+        assert!(*bytes <= own, "{key:?} is given {bytes} bytes of {own}");
+    }
+    assert_eq!(burst.sums.bytes, packets.len() as u64 * u64::from(SIZE));
+    let known: u64 = named.values().sum();
+    assert_eq!(known + burst.untracked.bytes + burst.unnamed.bytes, burst.journal_bytes);
+    known
+}
+
+/// Packets of one burst of 20 ms from `from` on, `flow` says whose each is.
+fn burst_of(from: u64, packets: u64, flow: impl Fn(u64) -> u32) -> Vec<Packet> {
+    (0..packets).map(|number| frame(flow(number), from + number * 20 * MS / packets)).collect()
+}
+
+fn one(rig: &mut Rig) -> Burst {
+    let bursts = rig.millis.take_bursts();
+    assert_eq!(bursts.len(), 1, "{bursts:?}");
+    bursts.into_iter().next().expect("one")
+}
+
+#[test]
+fn a_journal_that_is_too_short_says_so_and_blames_nobody() {
+    for (notes, reaches) in [(64, false), (4096, false), (1 << 14, true)] {
+        let mut rig = Rig::new(1, 1 << 10, Some(notes));
+        let packets = burst_of(AT + 500 * MS, 10_000, |number| 10 + (number % 7) as u32);
+        rig.take(&packets);
+        rig.tick(AT + S);
+        let burst = one(&mut rig);
+        let known = nobody_is_blamed(&burst, &packets);
+        let had = notes.min(packets.len()) as u64 * u64::from(SIZE);
+        assert_eq!((known, burst.journal_bytes), (had, had), "{notes} notes");
+        assert_eq!(burst.before_ms, if reaches { 500 } else { 0 }, "what it is compared with");
+        if reaches {
+            assert_eq!(named(&burst), truth(&packets));
+        }
+    }
+}
+
+/// The journal reaches back to the burst, not to the second before it.
+#[test]
+fn without_the_time_before_all_is_excess() {
+    let mut rig = Rig::new(1, 1 << 10, Some(1 << 12));
+    let before: Vec<Packet> = (0..9000).map(|number| frame(1, AT + number * 50_000)).collect();
+    let packets = burst_of(AT + 500 * MS, 2000, |number| 1 + (number % 2) as u32);
+    rig.take(&before);
+    rig.take(&packets);
+    rig.tick(AT + S);
+    let burst = rig.millis.take_bursts().pop().expect("one");
+    assert_eq!((burst.before_ms, burst.journal_bytes), (0, burst.sums.bytes));
+    assert!(burst.culprits.iter().all(|culprit| culprit.excess_bytes == culprit.count().bytes));
+}
+
+/// A small table: every new connection takes the slot of another while the burst lasts.
+#[test]
+fn slots_that_change_hands_keep_their_names() {
+    for (flows, count) in [(100, 3000), (3000, 3000), (500, 20_000)] {
+        let mut rig = Rig::new(1, 64, None);
+        // One that is there all the time, among many that push each other out.
+        let whose = |number: u64| if number.is_multiple_of(5) { 1 } else { 10 + (number % flows) as u32 };
+        let packets = burst_of(AT + 500 * MS, count, whose);
+        rig.take(&packets);
+        rig.tick(AT + S);
+        let burst = one(&mut rig);
+        nobody_is_blamed(&burst, &packets);
+        assert_eq!(burst.unnamed.bytes, 0);
+        let mut expected = truth(&packets);
+        if burst.untracked.bytes == 0 {
+            assert_eq!(named(&burst), expected, "{flows} flows");
+        }
+        expected.retain(|key, _| named(&burst).contains_key(key));
+        assert!(!expected.is_empty());
+    }
+}
+
+/// More names than are kept: the rest is told to be nobody's, in whatever millisecond.
+#[test]
+fn names_that_were_given_up_are_given_to_nobody_else() {
+    for (per_flow, in_one_ms) in [(1, false), (3, false), (1, true)] {
+        let mut rig = Rig::new(1, 64, None);
+        let mut packets =
+            burst_of(AT + 500 * MS, 120_000 * per_flow, |number| 10 + (number / per_flow) as u32);
+        if in_one_ms {
+            packets.iter_mut().for_each(|packet| packet.time_ns = AT + 500 * MS);
+        }
+        rig.take(&packets);
+        rig.tick(AT + S);
+        let burst = one(&mut rig);
+        let known = nobody_is_blamed(&burst, &packets);
+        assert!(burst.unnamed.bytes > 0 && known > 0, "{per_flow}: {:?}", burst.unnamed);
+        assert_eq!(burst.journal_bytes, burst.sums.bytes);
+    }
+}
+
+/// The same milliseconds come again: each time they are other ones.
+#[test]
+fn a_clock_that_is_set_back_gives_nobody_the_bytes_of_before() {
+    for back in [600 * MS, 2 * S, 70 * S] {
+        for late in [false, true] {
+            let mut rig = Rig::new(2, 1 << 10, None);
+            let first = burst_of(AT + 80 * S, 400, |_| 1);
+            rig.tick(AT + 80 * S);
+            rig.take(&first);
+            // The same time again, once the clock is back, and somebody else.
+            let to = AT + 80 * S + 200 * MS - back;
+            rig.tick(AT + 80 * S + 200 * MS);
+            assert_eq!(named(&one(&mut rig)), truth(&first));
+            rig.workers[0].restart_bins(to);
+            if late {
+                rig.talk();
+            }
+            rig.workers[1].restart_bins(to);
+            rig.talk();
+            let mut now = to / S * S + S;
+            while now < AT + 80 * S {
+                rig.tick(now);
+                now += S;
+            }
+            let second = burst_of((AT + 80 * S).max(to), 400, |_| 2);
+            rig.tick(AT + 80 * S);
+            rig.take(&second);
+            rig.tick(AT + 81 * S);
+            let burst = one(&mut rig);
+            assert_eq!(named(&burst), truth(&second), "{back} ns, {late}");
+            assert_eq!(burst.journal_bytes, burst.sums.bytes);
+        }
+    }
+}
+
+/// The end comes while a question is half answered: it is answered, and the worker goes.
+#[test]
+fn a_question_under_way_at_the_end_is_answered() {
+    let (outbox, inbox) = outbox(128, false, false);
+    let mut worker = Worker::new(config(1 << 10), outbox.answers(true));
+    let packets = burst_of(AT, 50_000, |number| 1 + (number % 3) as u32);
+    worker.take(&mut packets.clone());
+    worker.tick(AT + S);
+    let window = Window {
+        lane: packets[0].lane,
+        before_ms: AT / MS,
+        from_ms: AT / MS,
+        until_ms: AT / MS + 20,
+        era: 0,
+    };
+    inbox.asks.send(Ask::Look { number: 7, windows: Arc::new([window]) }).expect("it runs");
+    assert!(worker.between_batches(AT + S), "more than a slice");
+    let ending = std::thread::spawn(move || worker.finish(AT + S, 0, false));
+    let patience = std::time::Duration::from_secs(30);
+    loop {
+        match inbox.messages.recv_timeout(patience).expect("the answer, though nothing more is asked") {
+            Message::Answer(answer) => {
+                let bytes = |share: &FlowShare| share.sent.iter().map(|count| count.bytes).sum::<u64>();
+                assert_eq!(answer.seen[0].flows.iter().map(bytes).sum::<u64>(), 50_000 * u64::from(SIZE));
+                break;
+            }
+            Message::Records(buffer) => drop(inbox.empties.try_send(buffer)),
+            Message::Bins(_) | Message::Cut(_) => {}
+        }
+    }
+    inbox.asks.send(Ask::GoOn).expect("it waits");
+    drop(inbox);
+    ending.join().expect("it goes");
+}
+
+/// What was under way when the clock was set back ends there, with its names.
+#[test]
+fn a_burst_is_cut_where_the_clock_is_set_back() {
+    let mut rig = Rig::new(1, 1 << 10, None);
+    rig.tick(AT + 80 * S);
+    let first = burst_of(AT + 80 * S + 100 * MS, 400, |_| 1);
+    rig.take(&first);
+    rig.workers[0].restart_bins(AT + 80 * S - 900 * MS);
+    let second = burst_of(AT + 80 * S - 890 * MS, 400, |_| 2);
+    rig.take(&second);
+    rig.tick(AT + 80 * S);
+    let mut bursts = rig.millis.take_bursts();
+    bursts.sort_by_key(|burst| std::cmp::Reverse(burst.from_ms));
+    assert_eq!(bursts.iter().map(named).collect::<Vec<_>>(), [truth(&first), truth(&second)]);
+    for burst in &bursts {
+        assert!(!burst.open && burst.journal_bytes == burst.sums.bytes);
+    }
+}

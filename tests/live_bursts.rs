@@ -1,0 +1,381 @@
+//! Bursts on live interfaces: two pairs that stand for two slaves, a sender that
+//! paces frame by frame, tcpdump beside the program on the same interfaces.
+//!
+//! Truth: the Python program of `burst_truth` on tcpdump's files. What the sender
+//! meant is not: a busy machine bunches frames, and both see the same bunch. What
+//! may differ are the stamps of two taps; so a burst is held against what the
+//! files say for thresholds a twentieth higher and lower, and its bytes against
+//! the very same milliseconds.
+//!
+//! `FULLCOUNT_BURST_SECONDS=60` sends for longer.
+
+#[path = "burst_truth/mod.rs"]
+mod burst_truth;
+#[path = "common/frames.rs"]
+mod frames;
+#[path = "common/live.rs"]
+mod live;
+#[path = "common/tcp.rs"]
+mod tcp;
+
+use burst_truth::{Asked, Truth, bursts_of, compare_whole_intervals, lines_of, start_ms};
+use frames::{Ends, UDP, ethernet, ip, udp};
+use live::netns::{Injector, Netns, wait};
+use live::schema;
+use live::{Fullcount, number, skipped};
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
+use std::collections::HashMap;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::sync::{Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+const SPEED: &str = "200M";
+const BITS: u64 = 200_000_000;
+const SLAVES: [&str; 2] = ["a0", "a1"];
+/// Source port of the last frame that a tap has to see.
+const LAST: u16 = 9;
+
+fn seconds() -> u64 {
+    std::env::var("FULLCOUNT_BURST_SECONDS").ok().and_then(|text| text.parse().ok()).unwrap_or(10)
+}
+
+fn has(test: &str, program: &str) -> bool {
+    let there = Command::new(program).arg("--version").output().is_ok();
+    if !there {
+        skipped(test, &format!("no {program}"));
+    }
+    there
+}
+
+// --- tcpdump ------------------------------------------------------------------
+
+/// tcpdump on one interface, writing into a file of the interface's name.
+struct Tap {
+    child: Child,
+    errors: Option<JoinHandle<String>>,
+    file: PathBuf,
+}
+
+impl Tap {
+    fn start(netns: &Netns, interface: &str, folder: &std::path::Path) -> Tap {
+        let file = folder.join(interface);
+        let words = format!(
+            "exec tcpdump -Z root -n -i {interface} -s 96 -B 65536 -U --time-stamp-precision=nano -w {}",
+            file.display()
+        );
+        let mut command = netns.command(&words);
+        let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("tcpdump starts");
+        let mut errors = BufReader::new(child.stderr.take().expect("piped"));
+        let mut said = String::new();
+        while !said.contains("listening on") {
+            assert!(errors.read_line(&mut said).is_ok_and(|length| length > 0), "{said}");
+        }
+        let errors = std::thread::spawn(move || {
+            let mut rest = String::new();
+            let _ = errors.read_to_string(&mut rest);
+            rest
+        });
+        Tap { child, errors: Some(errors), file }
+    }
+
+    /// Ends it, once the last frame of all is in its file.
+    fn stop(mut self) -> PathBuf {
+        let last = |file: &[u8]| {
+            file.len() > 120 && file[file.len() - 128..].windows(2).any(|two| two == [0, LAST as u8])
+        };
+        let marker = last_frame();
+        wait("the last frame in tcpdump's file", || {
+            let file = std::fs::read(&self.file).unwrap_or_default();
+            last(&file) && file.windows(marker.len()).last().is_some_and(|end| end == marker)
+        });
+        kill_process(Pid::from_raw(self.child.id() as i32).expect("a pid"), Signal::INT).expect("it runs");
+        self.child.wait().expect("a child");
+        let said = self.errors.take().expect("once").join().expect("no panic");
+        assert!(said.contains("\n0 packets dropped by kernel"), "tcpdump lost some: {said}");
+        self.file.clone()
+    }
+}
+
+impl Drop for Tap {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+// --- The sender -----------------------------------------------------------------
+
+/// Connection `number` from behind the far end.
+fn ends(number: u16) -> Ends {
+    Ends::v4(([198, 18, 9, number as u8], 40_000 + number), ([198, 18, 8, 1], 5_000 + number))
+}
+
+fn frame(number: u16, bytes: usize) -> Vec<u8> {
+    ethernet(&[], 0x0800, &ip(ends(number), UDP, &udp(ends(number), bytes - 42)))
+}
+
+fn last_frame() -> Vec<u8> {
+    let ends = Ends::v4(([198, 18, 9, 255], LAST), ([198, 18, 8, 1], LAST));
+    ethernet(&[], 0x0800, &ip(ends, UDP, &udp(ends, 18)))
+}
+
+/// When each frame is sent, which way, of whom.
+fn plan(bursts: bool) -> Vec<(Duration, usize, u16)> {
+    let mut plan = Vec::new();
+    let mut put = |from_us: u64, length_us: u64, slave: usize, connection: u16, rate: u64| {
+        let each = 1538 * 8 * 1_000_000_000 / rate;
+        let times = (0..length_us * 1000 / each).map(|number| from_us * 1000 + number * each);
+        plan.extend(times.map(|at| (Duration::from_nanos(at), slave, connection)));
+    };
+    for slave in 0..2u16 {
+        put(u64::from(slave) * 37, seconds() * 1_000_000, slave.into(), 1 + slave, 50_000_000);
+    }
+    for second in (1..seconds()).filter(|_| bursts) {
+        // A known connection, on one of them, in turns; now and then on both at once.
+        let begin = second * 1_000_000 + 300_000;
+        put(begin, 20_000, second as usize % 2, 10 + second as u16 % 2, 180_000_000);
+        if second % 3 == 0 {
+            (0..2).for_each(|slave| put(begin + 300_000, 15_000, slave, 20 + slave as u16, 180_000_000));
+        }
+        if second % 4 == 0 {
+            (0..50).for_each(|sender| {
+                put(begin + 500_000 + u64::from(sender) * 15, 90, 1, 100 + sender, 150_000_000)
+            });
+        }
+    }
+    plan.sort();
+    plan
+}
+
+/// Sends by plan, frame by frame, busy between two; then the frame that is the last.
+fn send(plan: &[(Duration, usize, u16)], ways: &mut [Injector; 2], mut meanwhile: impl FnMut(Duration)) {
+    let mut frames: HashMap<u16, Vec<u8>> = HashMap::new();
+    let begin = Instant::now();
+    for &(at, slave, connection) in plan {
+        while begin.elapsed() < at {
+            meanwhile(begin.elapsed());
+        }
+        ways[slave].send(frames.entry(connection).or_insert_with(|| frame(connection, 1514)));
+    }
+    ways.iter_mut().for_each(|way| way.send(&last_frame()));
+}
+
+// --- The comparison ---------------------------------------------------------------
+
+/// A burst: interface and direction, first millisecond, one behind the last.
+type Extent = (String, String, u64, u64);
+
+fn of_truth(burst: &Value) -> Extent {
+    let [from, length] = ["start_ms", "length_ms"].map(|key| number(&burst[key]));
+    let name = |key: &str| burst[key].as_str().expect("a name").to_owned();
+    (name("interface"), name("direction"), from, from + length)
+}
+
+fn of_program(burst: &Value) -> Extent {
+    let length = (burst["duration_seconds"].as_f64().expect("a length") * 1000.0).round() as u64;
+    let name = |key: &str| burst[key].as_str().expect("a name").to_owned();
+    (name("interface"), name("direction"), start_ms(burst), start_ms(burst) + length)
+}
+
+/// In the same place, with at most a millisecond between them.
+fn touch(a: &Extent, b: &Extent) -> bool {
+    (&a.0, &a.1) == (&b.0, &b.1) && a.2 <= b.3 && b.2 <= a.3
+}
+
+/// What the program said of a run, and what tcpdump's files say.
+struct Seen {
+    lines: Vec<Value>,
+    files: Vec<PathBuf>,
+    local: Vec<&'static str>,
+    _folder: tempfile::TempDir,
+}
+
+impl Seen {
+    fn asked<'a>(&'a self, threshold: &'a str) -> Asked<'a> {
+        let speeds = &[("a0", SPEED), ("a1", SPEED)];
+        Asked { speeds, threshold, local: &self.local, ..Asked::default() }
+    }
+
+    /// Every burst found, none invented, where and as long as the files say, with the
+    /// bytes of those milliseconds, and the same connection in front.
+    fn check(&self) -> usize {
+        let told = bursts_of(&self.lines);
+        let truth = Truth::with(&self.files, &self.asked("80%"), &["--bins"]);
+        let [surely, maybe] =
+            ["85%", "75%"].map(|threshold| Truth::with(&self.files, &self.asked(threshold), &["--brief"]));
+        let extents: Vec<Extent> = told.iter().map(|burst| of_program(burst)).collect();
+        for burst in surely.bursts().iter().map(of_truth) {
+            assert!(extents.iter().any(|told| touch(told, &burst)), "not found: {burst:?} in {extents:?}");
+        }
+        let maybe: Vec<Extent> = maybe.bursts().iter().map(of_truth).collect();
+        let bins = bins_of(&truth);
+        let mut same = 0;
+        for (burst, extent) in told.iter().zip(&extents) {
+            let widest = maybe.iter().find(|wide| touch(wide, extent));
+            let widest = widest.unwrap_or_else(|| panic!("invented: {burst}"));
+            assert!(extent.2 + 1 >= widest.2 && extent.3 <= widest.3 + 1, "{extent:?} not in {widest:?}");
+            for sure in surely.bursts().iter().map(of_truth).filter(|sure| touch(sure, extent)) {
+                assert!(extent.2 <= sure.2 + 1 && extent.3 + 1 >= sure.3, "{extent:?} without {sure:?}");
+            }
+            let bytes =
+                (extent.2..extent.3).filter_map(|ms| bins.get(&(extent.0.clone(), extent.1.clone(), ms)));
+            let (bytes, given) = (bytes.sum::<u64>(), number(&burst["bytes"]));
+            assert!(bytes.abs_diff(given) <= 2 * 1514 + bytes / 1000, "{bytes} bytes in the file: {burst}");
+            let twin = truth.bursts().iter().find(|twin| of_truth(twin) == *extent);
+            if let Some(twin) = twin {
+                let client = |one: &Value| one["client"]["port"].clone();
+                assert_eq!(twin["culprits"][0]["who"][1][1], client(&burst["culprits"][0]), "{burst}");
+                same += usize::from(twin["bytes"] == burst["bytes"] && twin["packets"] == burst["packets"]);
+            }
+        }
+        println!("{} bursts, {same} of them to the byte and millisecond", told.len());
+        // Where both taps have the same stamps, so have all milliseconds.
+        if same == told.len() && same > 0 {
+            let compared = compare_whole_intervals(&truth, &self.lines);
+            assert!(compared as u64 >= 2 * (seconds() - 2), "{compared} intervals");
+        }
+        told.len()
+    }
+
+    /// The program over tcpdump's files says the same, as far as the stamps are the same.
+    fn check_files(&self) {
+        let mut again = lines_of(&self.files, &self.asked("80%"), "2");
+        let mut told = self.lines.clone();
+        for lines in [&mut again, &mut told] {
+            lines.retain(|line| line["type"] == "burst");
+            for line in lines.iter_mut().filter_map(Value::as_object_mut) {
+                // When it was told, and from where on there was anything to compare with.
+                ["time", "seq", "compared_with_seconds"].iter().for_each(|key| drop(line.remove(*key)));
+            }
+        }
+        let (again, told) = (bursts_of(&again), bursts_of(&told));
+        let alike = |a: &Value, b: &Value| of_program(a) == of_program(b) && a["bytes"] == b["bytes"];
+        for burst in &told {
+            if let Some(twin) = again.iter().find(|twin| alike(twin, burst)) {
+                for (key, value) in burst.as_object().expect("an object") {
+                    assert_eq!(twin[key], *value, "{key} of {}", burst["start"]);
+                }
+            }
+        }
+    }
+}
+
+fn bins_of(truth: &Truth) -> HashMap<(String, String, u64), u64> {
+    let mut bins = HashMap::new();
+    for lane in truth.0["bins"].as_array().expect("a list") {
+        let name = |key: &str| lane[key].as_str().expect("a name").to_owned();
+        for bin in lane["bins"].as_array().expect("a list") {
+            bins.insert((name("interface"), name("direction"), number(&bin[0])), number(&bin[1]));
+        }
+    }
+    bins
+}
+
+/// The program and tcpdump on both slaves while `work` sends.
+fn observe(near: &Netns, far: &Netns, local: &[&'static str], work: impl FnOnce(&mut [Injector; 2])) -> Seen {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let taps = SLAVES.map(|slave| Tap::start(near, slave, folder.path()));
+    let speeds = SLAVES.map(|slave| format!("--link-speed {slave}={SPEED}")).join(" ");
+    let running = Fullcount::start(near, &format!("-i a0+a1 {speeds} --connections --top 10 --workers 2"));
+    let mut ways = ["b0", "b1"].map(|name| far.injector(name));
+    work(&mut ways);
+    let files = taps.map(Tap::stop);
+    running.wait_interval();
+    let lines = running.stop().lines();
+    Seen { lines, files: files.into(), local: local.to_vec(), _folder: folder }
+}
+
+/// Two senders that keep two cores busy would see nothing but their own stalls.
+static ALONE: Mutex<()> = Mutex::new(());
+
+fn two_slaves(test: &str) -> Option<(Netns, Netns)> {
+    if !["tcpdump", "python3", "ethtool"].iter().all(|program| has(test, program)) {
+        return None;
+    }
+    let (near, far) = tcp::link(test)?;
+    near.veth("a1", &far, "b1");
+    Some((near, far))
+}
+
+fn offloads(near: &Netns, far: &Netns, state: &str) {
+    for (netns, names) in [(near, ["a0", "a1"]), (far, ["b0", "b1"])] {
+        for name in names {
+            netns.shell(&format!("ethtool -K {name} tso {state} gso {state} gro {state}"));
+        }
+    }
+}
+
+/// The known bursts are there: the sender meant them, and nothing shortens one.
+fn all_that_were_sent(seen: &Seen) {
+    let mut of: HashMap<u64, usize> = HashMap::new();
+    for burst in bursts_of(&seen.lines) {
+        let culprits = burst["culprits"].as_array().expect("a list");
+        culprits.iter().for_each(|one| *of.entry(number(&one["server"]["port"])).or_default() += 1);
+    }
+    for second in 1..seconds() {
+        let port = 5010 + second % 2;
+        assert!(of.contains_key(&port), "{port}: {of:?}");
+    }
+}
+
+#[test]
+fn bursts_of_single_frames() {
+    let test = "bursts_of_single_frames";
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let Some((near, far)) = two_slaves(test) else { return };
+    offloads(&near, &far, "off");
+    let seen = observe(&near, &far, &[], |ways| send(&plan(true), ways, |_| {}));
+    all_that_were_sent(&seen);
+    assert!(seen.check() as u64 >= (seconds() - 1) / 2);
+    seen.check_files();
+}
+
+/// TCP of the kernel's own, in super-frames, out of one slave.
+#[test]
+fn bursts_of_super_frames() {
+    let test = "bursts_of_super_frames";
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let Some((near, far)) = two_slaves(test) else { return };
+    offloads(&near, &far, "on");
+    let listening = tcp::listen(&far, 8080);
+    let [client, server] = tcp::connect(&near, &listening);
+    client.set_nodelay(true).expect("a socket");
+    let reading = tcp::drain(server);
+    let seen = observe(&near, &far, &["198.18.1.1/32"], |ways| {
+        let plan = plan(false);
+        let mut next = Duration::from_millis(1500);
+        send(&plan, ways, |now| {
+            // 22 KB each millisecond for 20 ms: 180 Mbit/s and more.
+            let within = now.as_millis() as u64 % 1000;
+            if now >= next {
+                write_all(&client, 22_000);
+                next += if (519..1000).contains(&within) {
+                    Duration::from_millis(1000 - (within - 500))
+                } else {
+                    Duration::from_millis(1)
+                };
+            }
+        });
+        ways[0].send(&last_frame());
+    });
+    tcp::finish(client);
+    reading.join().expect("all came");
+    let sent: Vec<&Value> =
+        bursts_of(&seen.lines).into_iter().filter(|burst| burst["direction"] == "tx").collect();
+    assert!(!sent.is_empty());
+    for burst in sent {
+        assert_eq!(burst["culprits"][0]["server"]["port"], 8080, "{burst}");
+        assert!(burst["peak_1ms_bits_per_second"].as_u64() > Some(BITS * 8 / 10), "{burst}");
+    }
+    seen.check();
+    seen.check_files();
+}
+
+fn write_all(mut stream: &TcpStream, length: usize) {
+    stream.write_all(&vec![7; length]).expect("sent");
+}
