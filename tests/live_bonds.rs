@@ -64,6 +64,13 @@ fn wait_usable(near: &Netns, slaves: usize) {
     });
 }
 
+/// Until the driver has so many slaves up, and the program had time to see that.
+fn settle(running: &Fullcount, near: &Netns, slaves: usize) {
+    wait_usable(near, slaves);
+    running.wait_interval();
+    running.wait_interval();
+}
+
 fn sent(near: &Netns, slaves: &[&str]) -> Vec<u64> {
     slaves.iter().map(|slave| near.counter(slave, "tx_bytes")).collect()
 }
@@ -169,14 +176,14 @@ fn slaves_that_join_leave_and_fail_are_followed() {
     far.shell("ip link set ps2 arp off multicast off up");
     let mut injector = near.injector("bond0");
     let frames = traffic();
-    let running = Fullcount::start(&near, "-i bond0 --interval 0.5 --workers 2");
+    // What is said of a bond's slaves holds for one that joins.
+    let running = Fullcount::start(&near, "-i bond0 --link-speed bond0=1G --interval 0.5 --workers 2");
     let all = send(&mut injector, &frames);
     wait_judged(&running, "layer3+4", all);
     for turn in 0..2 {
         near.shell("ip link set s2 master bond0");
         running.wait_notice("slave_joined", "s2", turn);
-        wait_usable(&near, 3);
-        // It may have been up when it was seen first.
+        settle(&running, &near, 3);
         let line = running.wait_for("three that can be used", |lines| {
             let joined = notices(lines, "slave_joined").nth(turn)?;
             let three = |line: &&Value| {
@@ -219,6 +226,8 @@ fn slaves_that_join_leave_and_fail_are_followed() {
         let strays = if *slave == "s2" { strays } else { 0 };
         assert_eq!(number(&total(&lines, slave)["tx"]["bytes"]), counted - strays, "{slave}");
     }
+    let speeds = live::intervals(&lines, "s2").map(|line| line["tx"]["line_utilisation_ratio"].is_number());
+    assert!(speeds.last().is_some_and(|known| known), "{}", lines.last().expect("stop"));
     let interfaces = lines.last().expect("stop")["interfaces"].as_array().map(Vec::len);
     assert_eq!(interfaces, Some(3), "one that comes back has its old number");
 }
@@ -269,7 +278,7 @@ fn another_active_slave_and_another_mode_are_told() {
         running.wait_notice("slave_joined", slave, 0);
     }
     near.shell("ip link set bond0 up");
-    wait_usable(&near, 2);
+    settle(&running, &near, 2);
     let both = running.wait_line("both in the driver's order", |line| {
         line["type"] == "balance"
             && line["interfaces"] == json!(["s1", "s0"])

@@ -194,7 +194,7 @@ impl Balancer {
     fn look(&mut self, end_ns: u64) {
         let sets = self.sets.load_full();
         let settled = sets.iter().all(|set| set.since_ns <= end_ns);
-        if !settled || self.sums.iter().map(|sums| &sums.set).eq(sets.iter()) {
+        if !settled || self.is_latest() {
             return;
         }
         let mut old = std::mem::take(&mut self.sums);
@@ -218,6 +218,11 @@ impl Balancer {
                 }
             }
         }
+    }
+
+    /// Whether the sets are those that are summed.
+    fn is_latest(&self) -> bool {
+        self.sums.iter().map(|sums| &sums.set).eq(self.sets.load().iter())
     }
 
     /// Whether there is any set.
@@ -268,6 +273,10 @@ impl Balancer {
     /// In so many milliseconds that have been looked at, one link of a set was
     /// full and another was not.
     pub(super) fn add_asymmetry(&mut self, asymmetries: &[(usize, usize, u64)]) {
+        // While sets change, their numbers there may be others than here.
+        if !self.is_latest() {
+            return;
+        }
         for &(set, direction, milliseconds) in asymmetries {
             if let Some(sums) = self.sums.get_mut(set) {
                 let told = &mut sums.directions[direction & 1].asymmetry_ms;
@@ -409,5 +418,52 @@ impl DirectionSums {
             }
         }
         movers
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn set(policy: &str, since_ns: u64) -> LinkSet {
+        LinkSet {
+            name: Some("bond0".into()),
+            links: vec![0, 1],
+            usable: vec![0, 1],
+            placing: Placing::Policy(policy.into()),
+            in_order: true,
+            version: None,
+            met_only: false,
+            since_ns,
+        }
+    }
+
+    /// Placing, the time from which it is judged, and why nothing is said.
+    fn tell(balancer: &mut Balancer, end_ns: u64) -> (Placing, u64, Option<Withheld>) {
+        let mut told = balancer.tell(&[], &[], end_ns);
+        assert_eq!(told.len(), 1);
+        let one = told.remove(0);
+        (one.set.placing, one.verdict_since_ns, one.verdict.and_then(|verdict| verdict.withheld))
+    }
+
+    #[test]
+    fn what_changed_is_judged_from_the_first_boundary_behind_the_change() {
+        let sets: LinkSets = Arc::new(ArcSwap::from_pointee(vec![set("layer2", 0)]));
+        let mut balancer = Balancer::new(sets.clone(), LinkPairs::default(), Arc::default(), 10);
+        let [old, new] = ["layer2", "layer3+4"].map(|name| Placing::Policy(name.into()));
+        assert_eq!(tell(&mut balancer, 1000), (old.clone(), 0, Some(Withheld::NothingSent)));
+        sets.store(Arc::new(vec![set("layer3+4", 2500)]));
+        // An interval that ended before the change, told after it; then the one in which it was.
+        assert_eq!(tell(&mut balancer, 2000), (old.clone(), 0, Some(Withheld::Changed)));
+        balancer.add_asymmetry(&[(0, 1, 7)]);
+        assert_eq!(tell(&mut balancer, 3000), (old, 0, Some(Withheld::Changed)));
+        assert_eq!(tell(&mut balancer, 4000), (new.clone(), 3000, Some(Withheld::NothingSent)));
+        // What is as it was is not begun anew.
+        sets.store(Arc::new(vec![set("layer3+4", 2500)]));
+        assert_eq!(tell(&mut balancer, 5000), (new.clone(), 3000, Some(Withheld::NothingSent)));
+        // There and back again is a change too: something else was in between.
+        sets.store(Arc::new(vec![set("layer3+4", 5500)]));
+        tell(&mut balancer, 6000);
+        assert_eq!(tell(&mut balancer, 7000), (new, 6000, Some(Withheld::NothingSent)));
     }
 }

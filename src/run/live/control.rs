@@ -316,16 +316,13 @@ impl Controller<'_> {
         let link = u8::try_from(number).map_err(|error| error.to_string())?;
         let opened = self.opener.open(&watch, link).map_err(|error| error.to_string())?;
         let facts = link_facts(&watch, &opened, self.config, self.opener);
-        let (mut links, mut meter) = (lock(&self.links), lock(&self.meter));
-        match links.get_mut(number) {
-            Some(known) => *known = facts,
-            None => links.push(facts),
+        match lock(&self.links) {
+            mut links if number < links.len() => links[number] = facts,
+            mut links => links.push(facts),
         }
-        drop(links);
         if let Ok(reader) = CounterReader::open(self.root, &watch.link) {
-            meter.add(number, reader, &watch.link);
+            lock(&self.meter).add(number, reader, &watch.link);
         }
-        drop(meter);
         self.sharing.speeds.set(link, watch.line_speed());
         self.here.set_directed(link);
         for notice in self.opener.notices(&watch, link, &opened) {
