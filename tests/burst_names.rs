@@ -51,6 +51,7 @@ impl Rig {
             in_order: true,
             version: None,
             met_only: false,
+            since_ns: 0,
         };
         let (sets, classes) = (Arc::new(ArcSwap::from_pointee(vec![set])), Default::default());
         let wanted = Wanted { limits, speeds, sets, classes, culprits: 1 << 20, workers_wait: false };
