@@ -273,7 +273,7 @@ impl Decoder {
         packet.maybe_super = context.is_some_and(|context| context.from_file);
         let special = context.is_some_and(|context| {
             context.second_copy
-                || context.shares_load
+                || context.shares_load && frame.direction != Some(Direction::Rx)
                 || frame.direction.is_none() && !matches!(context.rule, DirectionRule::AsTold)
         });
         if !plain(frame, packet, group) {

@@ -18,6 +18,8 @@ pub const PAIRS_MAX: u32 = 4096;
 pub const UNKNOWN: u16 = 0;
 /// Pairs that a decoder remembers: those of a few gateways and neighbours.
 const REMEMBERED: usize = 16;
+/// Bytes of a header without a tag.
+const ETHERNET: usize = 14;
 
 /// See the module's description. Clones share their numbers.
 #[derive(Clone, Default)]
@@ -25,20 +27,51 @@ pub struct LinkPairs {
     shared: Arc<DashMap<LinkPair, u16>>,
     given: Arc<AtomicU32>,
     /// By the last bits of the destination's address.
-    last: [(LinkPair, u16); REMEMBERED],
+    last: [Remembered; REMEMBERED],
 }
+
+/// An Ethernet header without a tag in it, and its number.
+#[derive(Clone, Copy, Default)]
+struct Remembered {
+    /// The first eight bytes, and the last eight of the fourteen.
+    halves: [u64; 2],
+    /// Word of the tag that was taken out, [`NO_TAG`] for none.
+    tci: u32,
+    number: u16,
+}
+
+const NO_TAG: u32 = u32::MAX;
 
 impl LinkPairs {
     /// The number of a sent frame's pair.
+    #[inline]
     pub(super) fn number(&mut self, frame: &Frame<'_>) -> u16 {
-        let tag = frame.stripped_tag.map(|tag| tag.tci);
-        let pair = LinkPair::of_frame(frame.data, tag).filter(|_| frame.link_type == LinkType::Ethernet);
-        let Some((pair, _)) = pair else { return UNKNOWN };
-        let place = usize::from(pair.destination[5]) % REMEMBERED;
-        if self.last[place].0 != pair {
-            self.last[place] = (pair, self.shared_number(pair));
+        let Some(&[a, b, c, d, e, f, g, h, i, j, k, l, m, n]) = frame.data.first_chunk() else {
+            return UNKNOWN;
+        };
+        if frame.link_type != LinkType::Ethernet {
+            return UNKNOWN;
         }
-        self.last[place].1
+        let halves = [[a, b, c, d, e, f, g, h], [g, h, i, j, k, l, m, n]].map(u64::from_ne_bytes);
+        let tci = frame.stripped_tag.map_or(NO_TAG, |tag| u32::from(tag.tci));
+        let last = &self.last[usize::from(f) % REMEMBERED];
+        if last.halves == halves && last.tci == tci {
+            return last.number;
+        }
+        self.look_up(frame, halves, tci)
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn look_up(&mut self, frame: &Frame<'_>, halves: [u64; 2], tci: u32) -> u16 {
+        let tag = frame.stripped_tag.map(|tag| tag.tci);
+        let Some((pair, at)) = LinkPair::of_frame(frame.data, tag) else { return UNKNOWN };
+        let number = self.shared_number(pair);
+        // What a tag in the frame says stands behind the bytes that are remembered.
+        if at == ETHERNET {
+            self.last[usize::from(pair.destination[5]) % REMEMBERED] = Remembered { halves, tci, number };
+        }
+        number
     }
 
     #[cold]

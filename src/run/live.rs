@@ -109,7 +109,8 @@ pub(super) fn run(config: &Config, named: &[String], signals: &Signals) -> Resul
 
     for (number, one) in opened.into_iter().enumerate() {
         let watch = &selection.watched[number];
-        deal_out(one.rings, &lines, &context_of(watch));
+        let groups = selection.watched.iter().map(|watch| watch.group);
+        deal_out(one.rings, &lines, &context_of(watch, groups));
     }
     let counted: Vec<Arc<AtomicU64>> = (0..workers).map(|_| Arc::default()).collect();
     let (summary_out, summaries) = bounded(1);
@@ -252,14 +253,16 @@ fn deal_out(
     }
 }
 
-fn context_of(watch: &Watch) -> LinkContext {
+/// `groups`: those of all that are watched.
+fn context_of(watch: &Watch, groups: impl Iterator<Item = u8>) -> LinkContext {
+    let joined = groups.filter(|&group| group == watch.group).count() > 1;
     LinkContext {
         group: watch.group,
         // On rings the kernel tells the direction of every frame.
         rule: DirectionRule::AsTold,
         from_file: false,
         second_copy: watch.second_copy,
-        shares_load: true,
+        shares_load: joined || watch.link.bond.is_some(),
     }
 }
 

@@ -329,7 +329,8 @@ impl Controller<'_> {
             self.tell(notice.event, notice.interface, notice.count, notice.message);
         }
         let lines: Vec<Sender<Control>> = self.lines.iter().map(|line| line.0.clone()).collect();
-        deal_out(opened.rings, &lines, &context_of(&watch));
+        let groups = states.iter().map(|state| state.watch.group);
+        deal_out(opened.rings, &lines, &context_of(&watch, groups));
         let state = State { index: Some(watch.link.index), watch };
         match states.get_mut(number) {
             Some(known) => *known = state,
