@@ -25,8 +25,10 @@ use std::sync::Arc;
 /// Flows written or looked at between two batches: about 0.1 ms.
 pub const SLICE: usize = 1024;
 
-/// Notes of the journal looked at between two batches: about 0.05 ms.
+/// Notes of the journal looked at between two batches: about 0.05 ms where there
+/// is time, a third of what a batch takes where packets wait.
 const NOTES_SLICE: usize = 8192;
+const NOTES_SLICE_BUSY: usize = 256;
 /// Milliseconds are handed over once a second at least: a window holds no more.
 pub const TICK_NS: u64 = 1_000_000_000;
 
@@ -198,8 +200,9 @@ impl Worker {
         }
     }
 
-    /// Live: looks for a question, and at a slice of the journal for its answer.
-    fn answer_slice(&mut self) -> bool {
+    /// Live: looks for a question, and at a slice of the journal for its answer; a
+    /// small one where packets are waiting. True if something is left to do.
+    pub fn answer(&mut self, busy: bool) -> bool {
         if !self.outbox.is_asked() {
             return false;
         }
@@ -207,7 +210,7 @@ impl Worker {
             self.looks.ask(number, windows);
         }
         if !self.looks.is_idle() || self.answer.is_some() {
-            self.answer_some(NOTES_SLICE);
+            self.answer_some(if busy { NOTES_SLICE_BUSY } else { NOTES_SLICE });
         }
         !self.looks.is_idle()
     }
@@ -255,8 +258,7 @@ impl Worker {
 
     /// Live: a slice of what is not urgent. True if something is left to do.
     pub fn between_batches(&mut self, watermark_ns: u64) -> bool {
-        let looks = self.answer_slice();
-        let swept = self.table.sweep(watermark_ns, SLICE, &mut self.outbox) && !looks;
+        let swept = self.table.sweep(watermark_ns, SLICE, &mut self.outbox);
         let Some(mut cut) = self.pending.take() else { return !swept };
         if !self.table.write_cut(SLICE, &mut self.outbox) {
             self.pending = Some(cut);

@@ -209,7 +209,8 @@ impl Live {
             self.read_rings();
         }
         // Until a clock that was set back is told of, flows must not be idle by the old one.
-        (took, self.worker.between_batches(watermark.min(now)))
+        let asked = self.worker.answer(took >= BATCH);
+        (took, self.worker.between_batches(watermark.min(now)) || asked)
     }
 
     /// Takes frames and handed-over packets until the batch is full, nothing is
