@@ -249,8 +249,11 @@ impl Seen {
         for lines in [&mut again, &mut told] {
             lines.retain(|line| line["type"] == "burst");
             for line in lines.iter_mut().filter_map(Value::as_object_mut) {
-                // When it was told, and from where on there was anything to compare with.
-                ["time", "seq", "compared_with_seconds"].iter().for_each(|key| drop(line.remove(*key)));
+                // When it was told, from where on there was anything to compare with, and what
+                // no file knows.
+                ["time", "seq", "compared_with_seconds", "lost_meanwhile"]
+                    .iter()
+                    .for_each(|key| drop(line.remove(*key)));
                 // A file does not know of an interface that never had a packet that way.
                 let others = line.get_mut("other_interfaces").and_then(Value::as_object_mut);
                 others

@@ -64,7 +64,8 @@ impl Passage<Arc<Snapshot>> {
         let accounts = (snapshot.accounts.len() + handshakes.sessions.len()) as u64;
         let told = handshakes.watches.iter().filter(|watch| !watch.interval.is_empty()).count();
         let told = told + snapshot.destinations.as_ref().map_or(0, |all| all.of_interval.len());
-        let lines = (snapshot.interfaces.len() + told) as u64 + accounts;
+        let of_links = snapshot.interfaces.len() + snapshot.balances.len() + snapshot.bursts.len();
+        let lines = (of_links + told) as u64 + accounts;
         let size = Size { accounts, lines, last: snapshot.last };
         self.pass(snapshot, size);
     }
