@@ -294,3 +294,67 @@ fn another_active_slave_and_another_mode_are_told() {
     let told: u64 = ["s0", "s1"].iter().map(|slave| number(&total(&lines, slave)["tx"]["bytes"])).sum();
     assert_eq!(told, counted);
 }
+
+/// Two bonds that speak LACP with each other, over three lines.
+#[test]
+fn an_aggregator_is_followed() {
+    const TEST: &str = "an_aggregator_is_followed";
+    if !bonding(TEST) {
+        return;
+    }
+    let Some((near, far)) = pair(TEST) else { return };
+    make(&near, &far, &SLAVES, "mode 802.3ad lacp_rate fast xmit_hash_policy layer3+4");
+    let running = Fullcount::start(&near, "-i bond0 --interval 0.5 --workers 2");
+    // Without a partner each slave is an aggregator by itself, and one is in use.
+    far.shell("ip link add bond1 type bond mode 802.3ad lacp_rate fast miimon 20");
+    for slave in SLAVES {
+        far.shell(&format!("ip link set p{slave} down && ip link set p{slave} master bond1"));
+    }
+    far.shell("ip link set bond1 arp off multicast off up");
+    let ports = || near.shell("cat /sys/class/net/bond0/bonding/ad_num_ports");
+    live::netns::wait("one aggregator of three", || ports().trim() == "3");
+    let active = |slave: &str| near.sysfs(slave, "bonding_slave/state") == "active";
+    live::netns::wait("three slaves send", || SLAVES.into_iter().all(active));
+    let mut injector = near.injector("bond0");
+    let frames = traffic();
+    let line = send_until_judged(&running, &mut injector, &frames, 3);
+    assert_eq!(line["what_if"]["policy_in_force"], "layer3+4", "{line}");
+    assert!(predicted(&line, "layer2", &SLAVES).iter().all(|bytes| *bytes > 0), "{line}");
+    // Its line stays up, but nobody answers there: the switch's side was taken out.
+    far.shell("ip link set ps2 nomaster && ip link set ps2 up");
+    live::netns::wait("one aggregator of two", || ports().trim() == "2");
+    send_until_judged(&running, &mut injector, &frames, 2);
+    running.stop().lines();
+}
+
+/// Sends all until it is in one model of so many slaves: another aggregator in use is seen when
+/// the bond is read next, and what was sent until then is in none.
+fn send_until_judged(
+    running: &Fullcount,
+    injector: &mut Injector,
+    frames: &[Vec<u8>],
+    slaves: usize,
+) -> Value {
+    for _ in 0..10 {
+        let begun = jiff::Timestamp::now();
+        let all = send(injector, frames);
+        let judged = running.wait_for("all judged, or a model that begins anew", |lines| {
+            let line =
+                lines.iter().rfind(|line| line["type"] == "balance").filter(|line| time_of(line) > begun)?;
+            let what_if = &line["what_if"];
+            let since = what_if["since"].as_str().and_then(|since| since.parse::<jiff::Timestamp>().ok());
+            if what_if["withheld"].is_string() || since.is_some_and(|since| since > begun) {
+                // Nothing more comes into this one by itself.
+                return (time_of(line).duration_since(begun).as_secs() >= 3).then_some(None);
+            }
+            let bytes = what_if["policies"][0]["bytes"].as_object()?;
+            let sum: u64 = bytes.values().map(number).sum();
+            (bytes.len() == slaves && sum >= all && what_if["model_accuracy_ratio"] == 1.0)
+                .then(|| Some(line.clone()))
+        });
+        if let Some(line) = judged {
+            return line;
+        }
+    }
+    panic!("the bond does not come to rest");
+}

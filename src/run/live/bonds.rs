@@ -3,7 +3,7 @@
 //!
 //! An event says that something may have changed; what did is found by reading
 //! all anew and comparing, so that no order of events matters and what was lost
-//! costs nothing. Read again every few seconds too: not every kernel tells all.
+//! costs nothing. Read again every second too: no kernel tells all.
 //! A reading that takes long (a thousand interfaces) is made less often.
 //!
 //! Knows no ring and no channel: it says what has to be done, control does it.
@@ -13,8 +13,9 @@ use crate::capture::link::{Bond, Interfaces, Link, LinkEvent, Selection};
 use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
-/// How often bonds are read though nothing was told.
-const EVERY: Duration = Duration::from_secs(3);
+/// How often bonds are read though nothing was told: that another aggregator is
+/// in use no kernel tells.
+const EVERY: Duration = Duration::from_secs(1);
 /// Least time between two readings, however much happens.
 const LEAST: Duration = Duration::from_millis(50);
 /// A reading may take this part of the time, or is made less often.
@@ -431,7 +432,7 @@ mod tests {
         assert!(follower.is_due(start), "what happened since the interfaces were chosen");
         let second = Duration::from_secs(1);
         follower.was_read(start, start + Duration::from_millis(1));
-        assert!(!follower.is_due(start + second) && follower.is_due(start + 4 * second));
+        assert!(!follower.is_due(start + second / 2) && follower.is_due(start + 2 * second));
         let end = start + Duration::from_millis(100);
         follower.was_read(start, end);
         assert!(!follower.is_due(end + 99 * second) && follower.is_due(end + 101 * second));
