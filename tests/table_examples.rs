@@ -10,6 +10,7 @@ mod table_run;
 
 use fullcount::decode::tcp_flag::{ACK, FIN, RST, SYN};
 use fullcount::flow::entry::mark;
+use fullcount::flow::entry::shake;
 use fullcount::flow::record::{Account, EndReason};
 use fullcount::flow::table::FlowTable;
 use fullcount::flow::tcp::{TcpState, state_of};
@@ -435,4 +436,32 @@ fn a_syn_ack_may_begin_a_new_connection() {
     // One of the two fits: a late copy.
     play(&after_opening(&[(500.0, Srv, SYN | ACK, 500, 9001, 0, Some(TcpState::Established))]));
     play(&after_opening(&[(500.0, Srv, SYN | ACK, 7000, 101, 0, Some(TcpState::Established))]));
+}
+
+/// An ACK whose attempt was pushed out: picked up, and marked so
+/// only while half-open ones fill their share.
+#[test]
+fn an_answer_to_what_was_pushed_out_is_marked() {
+    let mut table = FlowTable::new(config(64));
+    let (mut totals, mut sink) = (Totals::default(), Collector::default());
+    let mut pick_up = |attempts: u16, port: u16| {
+        let mut packets: Vec<_> = (0..attempts)
+            .map(|number| segment(end(1, 1000 + number), end(2, 80), T0, SYN, (1, 0), 0))
+            .collect();
+        packets.push(segment(end(1, port), end(2, 80), T0, ACK, (101, 501), 0));
+        for batch in packets.chunks_mut(fullcount::flow::table::BATCH) {
+            table.process(batch, &mut totals, &mut sink);
+        }
+    };
+    pick_up(15, 40_000);
+    pick_up(17, 40_001);
+    table.end_all(T0, &mut sink);
+    sink.take_in();
+    let marked = |port: u16| {
+        let account =
+            sink.accounts.iter().find(|account| (0..2).any(|side| account.entry.key.end(side).port == port));
+        let byte = account.expect("picked up").entry.handshake[0];
+        byte & shake::EVICTED_POSSIBLE == shake::EVICTED_POSSIBLE
+    };
+    assert_eq!([marked(40_000), marked(40_001)], [false, true]);
 }

@@ -143,6 +143,9 @@ pub mod shake {
     pub const TFO_ACCEPTED: u8 = 1 << 4;
     /// It was not.
     pub const TFO_REFUSED: u8 = 1 << 5;
+    /// Both: no handshake was seen, and half-open entries were being pushed out
+    /// then, so it may have been (a flow that was picked up has no TFO to tell).
+    pub const EVICTED_POSSIBLE: u8 = TFO_ACCEPTED | TFO_REFUSED;
     /// Connected after an ICMP error said that it would not.
     pub const AFTER_UNREACH: u8 = 1 << 6;
     /// The client's first payload byte is that of a TLS record.

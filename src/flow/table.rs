@@ -407,6 +407,7 @@ impl FlowTable {
         let mut entry = Entry::new(packet.key, packet.time_ns);
         if packet.kind == Kind::Tcp {
             tcp::begin(&mut entry, packet, self.loss_epoch, &self.listeners);
+            self.mark_evicted_possible(&mut entry);
         } else {
             tcp::guess_roles(&mut entry, packet.reversed as usize);
         }

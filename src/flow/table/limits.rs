@@ -5,6 +5,7 @@
 
 use super::{EVICTION_LOOKS, FlowTable, SECOND};
 use crate::flow::class::{class_of, reason_of};
+use crate::flow::entry::{Entry, mark, shake};
 use crate::flow::idle::Class;
 use crate::flow::record::{EndReason, Sink};
 
@@ -13,6 +14,15 @@ impl FlowTable {
     pub(super) fn make_half_open_room<S: Sink>(&mut self, now_ns: u64, sink: &mut S) {
         if self.idle.count(Class::HalfOpen) >= self.config.flows_max / 4 {
             self.evict(Class::HalfOpen, now_ns, sink);
+        }
+    }
+
+    /// A connection is picked up while half-open ones are being pushed out: it may
+    /// have been one of them (tcp: an ACK for what was forgotten).
+    pub(super) fn mark_evicted_possible(&self, entry: &mut Entry) {
+        if entry.marks & mark::MIDSTREAM != 0 && self.idle.count(Class::HalfOpen) >= self.config.flows_max / 4
+        {
+            entry.handshake[0] |= shake::EVICTED_POSSIBLE;
         }
     }
 

@@ -59,6 +59,10 @@ pub struct Connection<'a> {
     /// TCP Fast Open: whether the server took the SYN's payload; `accepted` or `refused`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tfo: Option<&'static str>,
+    /// True where it was picked up while half-open entries were being pushed out: its handshake may have been
+    /// seen and forgotten.
+    #[serde(skip_serializing_if = "is_false")]
+    pub evicted_possible: bool,
     /// True where it connected after an ICMP error said that it would not.
     #[serde(skip_serializing_if = "is_false")]
     pub after_unreach: bool,

@@ -324,10 +324,12 @@ pub fn connection<'a>(head: Head<'a>, account: &Account, context: &'a Context) -
         conn_state: is_tcp.then(|| conn_state(entry)),
         reset_by: reset_by(entry).filter(|_| is_tcp),
         tfo: match entry.handshake[0] {
+            byte if byte & shake::EVICTED_POSSIBLE == shake::EVICTED_POSSIBLE => None,
             byte if byte & shake::TFO_ACCEPTED != 0 => Some("accepted"),
             byte if byte & shake::TFO_REFUSED != 0 => Some("refused"),
             _ => None,
         },
+        evicted_possible: entry.handshake[0] & shake::EVICTED_POSSIBLE == shake::EVICTED_POSSIBLE,
         after_unreach: entry.handshake[0] & shake::AFTER_UNREACH != 0,
         tls: entry.handshake[0] & shake::TLS != 0,
         holes_merged: entry.marks & mark::HOLES_MERGED != 0,
