@@ -49,6 +49,8 @@ pub struct Config {
     /// What is printed on standard output. `Json` with a `log_file` prints
     /// nothing there: the lines go to the file.
     pub output: OutputMode,
+    /// Nobody asked for a form: a terminal has the screen instead.
+    pub output_is_open: bool,
     /// Time between two reports in nanoseconds, 0.1 s to a day.
     pub interval_ns: u64,
     /// Time after which the run stops by itself, in nanoseconds, above 0.
@@ -240,6 +242,8 @@ pub enum Input {
 /// Form of the output.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum OutputMode {
+    /// A screen on the terminal, with keys.
+    Tui,
     /// A table at every interval.
     Text,
     /// One JSON object a line.

@@ -59,7 +59,8 @@ impl Only {
         Only(Arc::new(fits))
     }
 
-    pub(super) fn fits(&self, name: &RowName) -> bool {
+    /// Whether a row is shown.
+    pub fn fits(&self, name: &RowName) -> bool {
         (self.0)(name)
     }
 }

@@ -363,7 +363,6 @@ mod tests {
                 "--checksum 2 is not in this version: leave it out, for every frame counts whatever its checksums",
             ),
             ("--fast", "--fast is not in this version: type --interval 0.1 for ten reports a second"),
-            ("-o tui", "-o tui is not in this version: type -o text for a table at every interval"),
             ("--sort=latency", "--sort latency is not in this version: type --sort rate, bytes or packets"),
             (
                 "-i eth0 demo",

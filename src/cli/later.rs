@@ -56,7 +56,6 @@ pub(super) fn find(long: &str) -> Option<&'static Later> {
 
 /// Values of options that are there: option, value, what to do now.
 pub(super) const VALUES: &[(&str, &str, &str)] = &[
-    ("output", "tui", "type -o text for a table at every interval"),
     ("sort", "latency", "type --sort rate, bytes or packets"),
     ("sort", "failures", "type --sort rate, bytes or packets"),
 ];

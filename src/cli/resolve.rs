@@ -67,6 +67,7 @@ pub(super) fn resolve(
         snaplen: snaplen.and_then(|n| u32::try_from(n).ok()).unwrap_or(DEFAULT_SNAPLEN),
         max_flows: max_flows.and_then(|n| usize::try_from(n).ok()).unwrap_or(DEFAULT_MAX_FLOWS),
         output,
+        output_is_open: is_open(&typed, why),
         interval_ns: match &typed.interval {
             Some(text) => time(
                 "--interval",
@@ -112,6 +113,12 @@ pub(super) fn resolve(
     })
 }
 
+/// Whether a terminal may have the screen: interfaces, and no form asked for.
+fn is_open(typed: &Arguments, why: bool) -> bool {
+    let asked = typed.output.is_some() || typed.text || typed.log_file.is_some() || why;
+    !asked && typed.read.is_empty()
+}
+
 /// What a burst is.
 fn bursts(typed: &Arguments) -> Result<Bursts, UsageError> {
     const MS: &str = "milliseconds from 1 to 60000";
@@ -135,6 +142,7 @@ fn bursts(typed: &Arguments) -> Result<Bursts, UsageError> {
 /// `why` prints nothing else.
 fn only_a_paragraph(typed: &Arguments) -> Result<(), UsageError> {
     let other = match typed {
+        Arguments { output: Some(OutputMode::Tui), .. } => "-o tui",
         Arguments { output: Some(OutputMode::Json), .. } => "-o json",
         Arguments { output: Some(OutputMode::Text), .. } => "-o text",
         Arguments { text: true, .. } => "-t",
@@ -159,8 +167,13 @@ fn contradictions(typed: &Arguments) -> Result<(), UsageError> {
             "packets come from interfaces or from files, so leave one out",
         );
     }
-    if typed.text && typed.output == Some(OutputMode::Json) {
-        return refuse("-t", "-o json", "-t is -o text, so leave one out");
+    let other = match typed.output {
+        Some(OutputMode::Json) => Some("-o json"),
+        Some(OutputMode::Tui) => Some("-o tui"),
+        Some(OutputMode::Text) | None => None,
+    };
+    if let (true, Some(other)) = (typed.text, other) {
+        return refuse("-t", other, "-t is -o text, so leave one out");
     }
     let without_ports = match typed.by {
         Some(By::Pair) => Some("--by pair"),

@@ -19,6 +19,7 @@ pub mod report;
 pub mod socket;
 pub mod stat;
 pub mod text;
+pub mod tui;
 pub mod units;
 pub mod why;
 

@@ -15,9 +15,12 @@ use crate::worker::{Intervals, files};
 use crossbeam_channel::bounded;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 /// Snapshots on their way to the outputs.
 const SNAPSHOTS: usize = 16;
+/// How long a screen's wish is waited for at a time.
+const ASK_PATIENCE: Duration = Duration::from_millis(100);
 
 pub(super) fn run(config: &Config, groups: &[Vec<PathBuf>], signals: &Signals) -> Result<(), RunError> {
     let stop = &signals.stop;
@@ -30,8 +33,7 @@ pub(super) fn run(config: &Config, groups: &[Vec<PathBuf>], signals: &Signals) -
     }
     set.compile()?;
     let streams = groups.iter().flatten().any(|path| path.as_os_str() == STANDARD_INPUT);
-    let text_only = config.output == OutputMode::Text && config.log_file.is_none();
-    let whole = text_only && !streams;
+    let whole = !super::has_json(config) && !streams;
     let interval_ns = if whole { 0 } else { config.interval_ns };
     let workers = config.workers.unwrap_or(1);
     let tables = table_config(config, workers);
@@ -61,18 +63,22 @@ pub(super) fn run(config: &Config, groups: &[Vec<PathBuf>], signals: &Signals) -
     sharing.sets.store(Arc::new(sets));
     sharing.begin(config, classes, true, &mut aggregator);
     deliver.count_from(aggregator.handle());
+    if config.output == OutputMode::Tui {
+        aggregator.stay();
+    }
     let links: Arc<Mutex<Vec<LinkFacts>>> = Arc::default();
     let rules = Rules::new(config, groups);
     let mut ended = Ok(());
     let mut last: Option<(Arc<Snapshot>, Coverages)> = None;
     let walked = std::thread::scope(|scope| {
-        scope.spawn(move || {
+        let telling = scope.spawn(move || {
             while let Some(snapshot) = aggregator.next_snapshot() {
                 if snapshots.send(snapshot).is_err() {
                     // Nobody reads any more: workers are let go all the same.
                     while aggregator.next_snapshot().is_some() {}
                 }
             }
+            aggregator
         });
         let reader = scope.spawn(|| {
             let mut decoder = sharing.decoder(config, stacks);
@@ -121,12 +127,17 @@ pub(super) fn run(config: &Config, groups: &[Vec<PathBuf>], signals: &Signals) -
             }
         }
         drop(to_deliver);
-        reader.join()
+        let walked = reader.join();
+        let stopped = is_set(stop);
+        if let (Ok(mut aggregator), Some((_, coverage))) = (telling.join(), &last) {
+            deliver.stay(|| aggregator.again(ASK_PATIENCE), coverage, &context, stop);
+        }
+        walked.map(|walked| (walked, stopped))
     });
-    let Ok(walked) = walked else {
+    let Ok((walked, stopped)) = walked else {
         return Err(RunError::Failed(vec!["the reader ended by a defect: please report this".into()]));
     };
-    let faults = if is_set(stop) { Vec::new() } else { faults(&mut set) };
+    let faults = if stopped { Vec::new() } else { faults(&mut set) };
     let reason = match walked {
         _ if !faults.is_empty() => StopReason::Error,
         Walked::ToTheEnd => StopReason::EndOfFile,

@@ -1,0 +1,116 @@
+//! The screen on live interfaces, on a real terminal: traffic of namespaces, keys,
+//! a pause while counting goes on, and the totals that are printed at the end.
+
+#[path = "common/frames.rs"]
+mod frames;
+#[path = "common/live.rs"]
+mod live;
+#[path = "common/terminal.rs"]
+mod terminal;
+
+use frames::*;
+use live::netns::Netns;
+use live::{PROGRAM, pair};
+use rustix::process::Signal;
+use terminal::OnTerminal;
+
+/// Frames of so many UDP flows, each with `port` on one end.
+fn send(near: &Netns, flows: u8, frames: u32, port: u16) {
+    let mut injector = near.injector("v0");
+    for n in 0..frames {
+        let ends = Ends::v4(([198, 18, 0, (n % u32::from(flows)) as u8 + 1], port), ([198, 19, 0, 1], 53));
+        injector.send(&ethernet(&[], 0x0800, &ip(ends, UDP, &udp(ends, 100))));
+    }
+}
+
+fn start(near: &Netns, arguments: &str, columns: u16, lines: u16) -> OnTerminal {
+    OnTerminal::start(near.command(&format!("exec {PROGRAM} {arguments}")), columns, lines)
+}
+
+#[test]
+fn a_terminal_has_the_screen_of_its_own_accord() {
+    let Some((near, far)) = pair("a_terminal_has_the_screen_of_its_own_accord") else { return };
+    near.veth("v0", &far, "w0");
+    // Nothing but tcptrack's words.
+    let mut screen = start(&near, "-i v0", 80, 24);
+    let text = screen.wait("figures", |text| text.contains(" Connections by rate"));
+    assert!(text.lines().any(|line| line.starts_with("v0 ")), "{text}");
+    assert!(text.contains("Coverage") && text.contains("Count"), "{text}");
+    // Rows of the last second: sent until they are seen.
+    let mut rows = String::new();
+    for _ in 0..100 {
+        send(&near, 3, 30, 4000);
+        rows = screen.text();
+        if rows.contains("198.18.0.3:4000 → 198.19.0.1:53") {
+            break;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(100));
+    }
+    assert!(rows.contains("198.18.0.3:4000 → 198.19.0.1:53"), "{rows}");
+    screen.keys("q");
+    let (status, text) = screen.end();
+    assert_eq!(status.code(), Some(0), "{text}");
+    assert!(text.contains("Stopped after"), "{text}");
+}
+
+#[test]
+fn a_pause_keeps_rows_and_counting_goes_on() {
+    let Some((near, far)) = pair("a_pause_keeps_rows_and_counting_goes_on") else { return };
+    near.veth("v0", &far, "w0");
+    let mut screen = start(&near, "-i v0 --sort bytes --interval 0.2", 120, 40);
+    screen.wait("the screen", |text| text.contains(" Connections by bytes"));
+    send(&near, 2, 40, 4000);
+    screen.wait("two flows", |text| text.contains("198.18.0.2:4000") && text.contains("1-2 of 2"));
+    screen.keys("p");
+    let paused = screen.wait("the pause", |text| text.contains("PAUSED"));
+    let row = |text: &str| -> Vec<String> {
+        text.lines().filter(|line| line.contains("198.18.")).map(str::to_owned).collect()
+    };
+    send(&near, 5, 500, 5000);
+    // The header goes on: five flows more are there, and none of them in a row.
+    let later = screen.wait("flows in the header", |text| text.contains("7 flows"));
+    assert_eq!(row(&later), row(&paused));
+    screen.keys(" ");
+    screen.wait("the new rows", |text| text.contains("1-7 of 7") && text.contains("198.18.0.5:5000"));
+    screen.signal(Signal::TERM);
+    let (status, text) = screen.end();
+    assert_eq!(status.code(), Some(0), "{text}");
+    let sent = text.lines().find(|line| line.trim_start().starts_with("tx")).expect("a table");
+    assert!(sent.contains(" 540 "), "every packet is counted: {text}");
+}
+
+#[test]
+fn views_show_what_passes_and_a_resize_keeps_it() {
+    let Some((near, far)) = pair("views_show_what_passes_and_a_resize_keeps_it") else { return };
+    near.veth("v0", &far, "w0");
+    let mut screen = start(&near, "-i v0 --sort bytes --interval 0.5", 120, 40);
+    screen.wait("the screen", |text| text.contains(" Connections by bytes"));
+    send(&near, 4, 400, 4000);
+    screen.wait("four flows", |text| text.contains("1-4 of 4"));
+    screen.keys("\x1bOQ");
+    let text = screen.wait("pairs with averages", |text| {
+        text.contains(" Hosts") && text.contains("198.18.0.4") && text.contains("40s bit/s")
+    });
+    assert!(text.contains("=>") && text.contains("<="), "{text}");
+    // Sums since the start, though the view was asked for later: 100 packets of 142 bytes.
+    screen.keys("T");
+    screen.wait("sums", |text| text.lines().filter(|line| line.contains("14.2k")).count() == 4);
+    screen.keys("S");
+    screen.wait("ports", |text| text.contains("198.18.0.4:4000") && !text.contains("198.19.0.1:53"));
+    screen.keys("D");
+    screen.wait("both ports", |text| text.contains("198.18.0.4:4000") && text.contains("198.19.0.1:53"));
+    screen.keys("/0\\.4:\r");
+    screen.wait("one row", |text| text.contains("1-1 of 1 that match") && !text.contains("198.18.0.3:4000"));
+    screen.resize(80, 24);
+    screen.wait("a smaller one", |text| text.contains("1-1 of 1 that match") && text.lines().count() <= 24);
+    screen.keys("\x1b");
+    screen.wait("all again", |text| text.contains("1-4 of 4"));
+    for (key, title) in [("\x1bOR", " Destinations"), ("\x1bOS", " Handshakes"), ("\x1b[15~", " Links")] {
+        screen.keys(key);
+        screen.wait(title, |text| text.lines().any(|line| line.starts_with(title)));
+    }
+    screen.keys("q");
+    let (status, text) = screen.end();
+    assert_eq!(status.code(), Some(0), "{text}");
+    assert!(text.contains(" 400 "), "{text}");
+}
