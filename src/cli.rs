@@ -242,9 +242,19 @@ pub(crate) struct Arguments {
     #[arg(short = 'P', help_heading = "Output")]
     ports: bool,
 
-    /// Bytes instead of bits in text
+    /// Bytes instead of bits in text and on the screen
     #[arg(short = 'B', help_heading = "Output")]
     bytes: bool,
+
+    /// No bars on the screen (its key b)
+    #[arg(short = 'b', help_heading = "Output")]
+    no_bars: bool,
+
+    /// Rate of a full bar on the screen, in bits per second, such as 100M
+    ///
+    /// Default: the largest rate that is shown.
+    #[arg(short = 'm', value_name = "RATE", help_heading = "Output")]
+    bar_scale: Option<String>,
 
     /// Only connections whose start was seen, in rows and lines (as tcptrack's -d)
     ///
@@ -440,6 +450,7 @@ mod tests {
             highlights: vec![],
             no_color: false,
             unit: Unit::Bits,
+            bars: Default::default(),
             new_only: false,
             handshake_timeout_ns: 60_000_000_000,
             icmp: true,
@@ -514,6 +525,8 @@ mod tests {
             }),
             ("--log-file x.json -t", |c| (c.log_file, c.output_is_open) = (Some("x.json".into()), false)),
             ("-B", |c| c.unit = Unit::Bytes),
+            ("-b", |c| c.bars.shown = false),
+            ("-m 100M", |c| c.bars.full = Some(100_000_000)),
             ("--report x.JSON", |c| {
                 c.report = Some(crate::config::Report { path: "x.JSON".into(), mode: OutputMode::Json });
             }),

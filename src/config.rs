@@ -81,6 +81,8 @@ pub struct Config {
     pub report: Option<Report>,
     /// Unit of rates and sizes in text.
     pub unit: Unit,
+    /// Bars on the screen.
+    pub bars: Bars,
     /// Lists leave out connections whose start was not seen; totals have them.
     pub new_only: bool,
     /// How long a handshake may take before it has failed, in nanoseconds, above 0.
@@ -125,6 +127,21 @@ pub enum BurstThreshold {
     Thousandths(u32),
     /// Bits per second on the line, at least 1.
     Rate(u64),
+}
+
+/// Bars on the screen, as they are at the start.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Bars {
+    /// There are any.
+    pub shown: bool,
+    /// Rate of a full one, bits per second, at least 1; `None` is the largest shown.
+    pub full: Option<u64>,
+}
+
+impl Default for Bars {
+    fn default() -> Bars {
+        Bars { shown: true, full: None }
+    }
 }
 
 /// The final report.

@@ -35,7 +35,7 @@ fn a_terminal_has_the_screen_of_its_own_accord() {
     let mut screen = start(&near, "-i v0", 80, 24);
     let text = screen.wait("figures", |text| text.contains(" Connections by rate"));
     assert!(text.lines().any(|line| line.starts_with("v0 ")), "{text}");
-    assert!(text.contains("Coverage") && text.contains("Count"), "{text}");
+    assert!(text.contains("Coverage") && text.contains("Figures"), "{text}");
     // Rows of the last second: sent until they are seen.
     let mut rows = String::new();
     for _ in 0..100 {

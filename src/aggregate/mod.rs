@@ -398,10 +398,7 @@ impl Aggregator {
         let start_ns = self.start_ns.unwrap_or(self.boundary_ns);
         let Selected { rows, found: rows_found, link_rows, run_rows } = self.choose_rows(&interfaces, last);
         let groups_folded = self.groups.take_folded();
-        if !(last && self.stays) {
-            self.sources.iter_mut().for_each(|source| source.rows.next_interval());
-            self.groups.next_interval();
-        }
+        self.next_rows(last);
         let mut accounts = std::mem::take(&mut self.accounts);
         accounts.sort_by_cached_key(snapshot::account_order);
         let snapshot = Snapshot {
@@ -439,6 +436,14 @@ impl Aggregator {
         self.earlier_rings = rings;
         self.earlier_table = table;
         snapshot
+    }
+
+    /// The interval's rows have been told.
+    fn next_rows(&mut self, last: bool) {
+        if !(last && self.stays) {
+            self.sources.iter_mut().for_each(|source| source.rows.next_interval());
+            self.groups.next_interval();
+        }
     }
 
     /// The rows that views ask for: over all interfaces, how many those were

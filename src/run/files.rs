@@ -3,6 +3,7 @@
 use super::deliver::Deliver;
 use super::sets::Sharing;
 use super::{RunError, Signals, is_set, table_config};
+use crate::aggregate::Aggregator;
 use crate::aggregate::snapshot::Snapshot;
 use crate::capture::fileset::{FileLink, FileSet, STANDARD_INPUT};
 use crate::capture::{LinkId, LinkType, host_mac};
@@ -12,7 +13,7 @@ use crate::output::{Context, Coverages, LinkFacts, Start, StopReason};
 use crate::worker::files::{Job, Walked};
 use crate::worker::outbox::{BUFFERS_FILE, outbox};
 use crate::worker::{Intervals, files};
-use crossbeam_channel::bounded;
+use crossbeam_channel::{Sender, bounded};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -71,15 +72,7 @@ pub(super) fn run(config: &Config, groups: &[Vec<PathBuf>], signals: &Signals) -
     let mut ended = Ok(());
     let mut last: Option<(Arc<Snapshot>, Coverages)> = None;
     let walked = std::thread::scope(|scope| {
-        let telling = scope.spawn(move || {
-            while let Some(snapshot) = aggregator.next_snapshot() {
-                if snapshots.send(snapshot).is_err() {
-                    // Nobody reads any more: workers are let go all the same.
-                    while aggregator.next_snapshot().is_some() {}
-                }
-            }
-            aggregator
-        });
+        let telling = scope.spawn(move || tell(aggregator, snapshots));
         let reader = scope.spawn(|| {
             let mut decoder = sharing.decoder(config, stacks);
             let mut on_link = |number: LinkId, link: &FileLink, decoder: &mut Decoder| {
@@ -149,6 +142,17 @@ pub(super) fn run(config: &Config, groups: &[Vec<PathBuf>], signals: &Signals) -
         ended = deliver.stop(ended, &reason, snapshot, coverage, &context);
     }
     super::both(ended, super::failed(faults))
+}
+
+/// Snapshots to who delivers them, up to the last one.
+fn tell(mut aggregator: Aggregator, snapshots: Sender<Arc<Snapshot>>) -> Aggregator {
+    while let Some(snapshot) = aggregator.next_snapshot() {
+        if snapshots.send(snapshot).is_err() {
+            // Nobody reads any more: workers are let go all the same.
+            while aggregator.next_snapshot().is_some() {}
+        }
+    }
+    aggregator
 }
 
 fn faults(set: &mut FileSet) -> Vec<String> {

@@ -15,7 +15,7 @@ use super::{RunError, Signals, is_set, shows_color};
 use crate::aggregate::Handle;
 use crate::aggregate::snapshot::Snapshot;
 use crate::aggregate::view::{View, Views};
-use crate::config::{Config, Input, OutputMode};
+use crate::config::{Bars, Config, Input, OutputMode};
 use crate::output::tui::keys::Key;
 use crate::output::tui::memory::Memory;
 use crate::output::tui::{self, Answer, Can, Moment, Run, State};
@@ -115,6 +115,7 @@ pub(super) struct Screen {
     wake: Sender<()>,
     threads: Option<[JoinHandle<io::Result<()>>; 2]>,
     style: Style,
+    bars: Bars,
     can: Can,
     woken: Receiver<()>,
 }
@@ -140,7 +141,7 @@ impl Screen {
         };
         let (wake, woken) = bounded(1);
         let can = Can { colours: shows_color(config, &io::stdout()), utf8: locale_is_utf8() };
-        Some(Screen { shared: Arc::new(shared), wake, threads: None, style, can, woken })
+        Some(Screen { shared: Arc::new(shared), wake, threads: None, style, bars: config.bars, can, woken })
     }
 
     /// Takes the terminal.
@@ -157,7 +158,7 @@ impl Screen {
         let terminal = opened.map_err(failed)?;
         let screen = Loop {
             terminal,
-            state: State::new(self.style),
+            state: State::new(self.style, self.bars),
             can: self.can,
             shared: self.shared.clone(),
             heard,
@@ -512,7 +513,7 @@ mod tests {
         let terminal = Terminal::new(TestBackend::new(80, 24)).expect("a terminal in memory");
         let looped = Loop {
             terminal,
-            state: State::new(style()),
+            state: State::new(style(), Bars::default()),
             can: Can { colours: false, utf8: true },
             shared: shared.clone(),
             heard,

@@ -47,7 +47,7 @@ fn heads(scene: &Scene) -> Vec<Head> {
         head("Line", true, 1),
         head("Conns", true, 4),
         head("Share", true, 2),
-        head("Largest", false, 2),
+        head("Largest", false, 0),
     ]
 }
 

@@ -34,7 +34,7 @@ pub(super) fn draw(state: &mut State, scene: &Scene, buffer: &mut Buffer, area: 
             line.insert(before_name, (cell, look));
         }
     };
-    if state.bars && area.width >= WIDE[0] {
+    if state.bars.shown && area.width >= WIDE[0] {
         let bars = bars_of(rows, &shown, state, scene);
         put(&format!("{:BAR_CELLS$}", ""), false, 9, bars, Style::new().fg(Color::Cyan));
     }
@@ -69,7 +69,7 @@ fn average(row: &Row, window: usize) -> Option<u64> {
 /// A bar a row: its rate beside that of the largest.
 fn bars_of(all: &[Row], shown: &[Row], state: &State, scene: &Scene) -> Vec<String> {
     let of = |row: &Row| bits_per_second(sum(row.interval).bytes, scene.sight.span_ns).unwrap_or(0);
-    let most = all.iter().map(of).max().unwrap_or(0);
+    let most = state.bars.full.unwrap_or_else(|| all.iter().map(of).max().unwrap_or(0));
     shown.iter().map(|row| bar(share_of(of(row), most, state.log), BAR_CELLS)).collect()
 }
 

@@ -80,7 +80,7 @@ fn heads(scene: &Scene) -> Vec<Head> {
         head("1ms", true, 6),
         head("Drops", true, 1),
         head("Coverage", true, 2),
-        head("Count", true, 0),
+        head("Figures", true, 0),
     ]
 }
 

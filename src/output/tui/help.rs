@@ -36,8 +36,9 @@ pub(super) fn draw(kind: Kind, buffer: &mut Buffer, area: Rect) {
 }
 
 fn words(one: &Binding, with_views: bool) -> String {
-    let views: Vec<&str> = one.views.iter().map(|view| view.name()).collect();
-    let views = if with_views { format!(" ({})", views.join(", ")) } else { String::new() };
+    let key = |view: &Kind| format!("F{}", *view as u8 + 1);
+    let views: Vec<String> = one.views.iter().map(key).collect();
+    let views = if with_views { format!("{}: ", views.join(" ")) } else { String::new() };
     let pad = " ".repeat(10usize.saturating_sub(width_of(one.shown)));
-    format!("{}{pad} {}{views}", one.shown, one.meaning)
+    format!("{}{pad} {views}{}", one.shown, one.meaning)
 }

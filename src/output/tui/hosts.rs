@@ -26,7 +26,8 @@ pub(super) fn draw(state: &mut State, scene: &Scene, buffer: &mut Buffer, area: 
     let rows = &scene.snapshot().rows;
     let first = visible(state, list, 1, lines_each, rows.len());
     let shown: Vec<&Row> = rows.iter().skip(first).take(state.page).collect();
-    let most = rows.iter().flat_map(|row| [0, 1].map(|side| weight(row, side, scene))).max().unwrap_or(0);
+    let most = rows.iter().flat_map(|row| [0, 1].map(|side| weight(row, side, scene))).max();
+    let most = state.bars.full.or(most).unwrap_or(0);
     let mut table = Table { heads: heads(state, scene, area.width), lines: Vec::new() };
     for row in &shown {
         table.lines.extend(lines_of(row, most, state, scene, area.width));
@@ -61,7 +62,7 @@ fn heads(state: &State, scene: &Scene, width: u16) -> Vec<Head> {
     // The longest average goes first, then the shortest.
     let rank = |place: usize| if place == kept { 0 } else { 2 - u8::try_from(place).unwrap_or(0) };
     heads.extend(titles.iter().enumerate().map(|(place, title)| head(title, true, rank(place))));
-    if state.bars && width >= BAR.1 {
+    if state.bars.shown && width >= BAR.1 {
         heads.push(head("", false, 9));
     }
     heads
@@ -95,7 +96,7 @@ fn lines_of(row: &Row, most: u64, state: &State, scene: &Scene, width: u16) -> V
             let bytes = sides.iter().fold(0u64, |sum, &side| sum.saturating_add(row.interval[side].bytes));
             cells.push(word(rate(bytes, &scene.sight)));
         }
-        if state.bars && width >= BAR.1 {
+        if state.bars.shown && width >= BAR.1 {
             let of = sides.iter().fold(0u64, |sum, &side| sum.saturating_add(weight(row, side, scene)));
             cells.push((bar(share_of(of, most, state.log), BAR.0), Style::new().fg(Color::Cyan)));
         }

@@ -56,7 +56,7 @@ pub(super) fn draw(scene: &Scene, buffer: &mut Buffer, area: Rect) -> String {
 }
 
 fn with_trust(table: &mut Table, lanes: &[LaneSight], scene: &Scene) {
-    table.heads.push(Head { title: "Count".into(), right: true, rank: 2 });
+    table.heads.push(Head { title: "Figures".into(), right: true, rank: 2 });
     for (line, lane) in table.lines.iter_mut().zip(lanes) {
         let trust = trust(lane.link, scene);
         line.push((trust.name().to_owned(), look_of(trust)));

@@ -30,7 +30,7 @@ use super::units::{grouped, plain};
 use super::{Context, Coverages, Style};
 use crate::aggregate::snapshot::Snapshot;
 use crate::aggregate::view::{Grouping, Order, View, Window};
-use crate::config::{By, Sort, Unit};
+use crate::config::{Bars, By, Sort, Unit};
 use filter::Filter;
 use keys::{Does, Key};
 use memory::Memory;
@@ -154,7 +154,7 @@ pub struct State {
     filter: Filter,
     names: bool,
     sums: bool,
-    bars: bool,
+    bars: Bars,
     log: bool,
     line_mode: LineMode,
     /// Ports shown of the first and of the second side.
@@ -168,7 +168,7 @@ pub struct State {
 
 impl State {
     /// At the start, as the command line has it.
-    pub fn new(style: Style) -> State {
+    pub fn new(style: Style, bars: Bars) -> State {
         let order = match style.sort {
             Sort::Rate => Order::Rate,
             Sort::Bytes => Order::Bytes,
@@ -187,7 +187,7 @@ impl State {
             filter: Filter::default(),
             names: true,
             sums: false,
-            bars: true,
+            bars,
             log: false,
             line_mode: LineMode::Two,
             ports: [false; 2],
@@ -302,7 +302,7 @@ impl State {
             Does::FirstPorts => self.ports[0] = !self.ports[0],
             Does::SecondPorts => self.ports[1] = !self.ports[1],
             Does::Sums => self.sums = !self.sums,
-            Does::Bars => self.bars = !self.bars,
+            Does::Bars => self.bars.shown = !self.bars.shown,
             Does::Log => self.log = !self.log,
             Does::LineMode => {
                 self.line_mode = match self.line_mode {

@@ -113,12 +113,35 @@ pub fn line(buffer: &mut Buffer, area: Rect, text: &str, style: Style) -> Rect {
     below(area, 1)
 }
 
-/// Lines of text, as many as there is room for; what is below them.
+/// Lines of text, as many as there is room for; long ones go on below, two
+/// spaces further in than they began. What is below them.
 pub fn lines(buffer: &mut Buffer, mut area: Rect, text: &str) -> Rect {
     for one in text.lines() {
-        area = line(buffer, area, one, Style::new());
+        for part in wrapped(one, usize::from(area.width)) {
+            area = line(buffer, area, &part, Style::new());
+        }
     }
     area
+}
+
+/// A line in parts that fit, broken between words.
+fn wrapped(text: &str, width: usize) -> Vec<String> {
+    let begins = text.len() - text.trim_start_matches(' ').len();
+    let further = " ".repeat(begins + 2);
+    let mut parts = vec![" ".repeat(begins)];
+    let mut fresh = true;
+    for word in text.split(' ').filter(|word| !word.is_empty()) {
+        let Some(part) = parts.last_mut() else { break };
+        if !fresh && width_of(part) + 1 + width_of(word) > width {
+            parts.push(format!("{further}{word}"));
+            continue;
+        }
+        if !std::mem::take(&mut fresh) {
+            part.push(' ');
+        }
+        part.push_str(word);
+    }
+    parts
 }
 
 /// What is below the first lines of an area.
@@ -288,6 +311,13 @@ mod tests {
         );
         assert_eq!(fit("日本語", 5), "日本…");
         assert!(width_of(&fit("日本語", 4)) <= 4);
+    }
+
+    #[test]
+    fn sentences_go_on_below() {
+        assert_eq!(wrapped("  one two three", 9), ["  one two", "    three"]);
+        assert_eq!(wrapped("one", 2), ["one"]);
+        assert_eq!(wrapped("", 5), [""]);
     }
 
     #[test]
