@@ -114,3 +114,60 @@ fn views_show_what_passes_and_a_resize_keeps_it() {
     assert_eq!(status.code(), Some(0), "{text}");
     assert!(text.contains(" 400 "), "{text}");
 }
+
+/// Sums of `tx` packets and type of the last line of a log, whole lines only.
+fn logged(path: &std::path::Path) -> (u64, String) {
+    let text = std::fs::read_to_string(path).unwrap_or_default();
+    let whole = text.rfind('\n').map_or("", |end| &text[..end]);
+    let lines = whole.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).expect("JSON"));
+    lines.fold((0, String::new()), |(sum, _), line| {
+        let kind = line["type"].as_str().expect("a type").to_owned();
+        let packets = if kind == "interface" { live::number(&line["tx"]["packets"]) } else { 0 };
+        (sum + packets, kind)
+    })
+}
+
+#[test]
+fn a_stuck_terminal_loses_frames_and_no_count() {
+    let Some((near, far)) = pair("a_stuck_terminal_loses_frames_and_no_count") else { return };
+    near.veth("v0", &far, "w0");
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path().join("lines.json");
+    let arguments = format!("-i v0 -o tui --log-file {} --interval 0.1", path.display());
+    let mut screen = start(&near, &arguments, 200, 50);
+    screen.wait("the screen", |text| text.contains(" Connections by rate"));
+    screen.hold(true);
+    // Views and help, over and over: more than any terminal keeps.
+    for _ in 0..40 {
+        screen.keys("?\x1b[Z");
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+    for _ in 0..5 {
+        send(&near, 5, 100, 4000);
+    }
+    live::netns::wait("all in the log", || logged(&path).0 == 500);
+    screen.hold(false);
+    screen.keys("q");
+    let (status, text) = screen.end();
+    assert_eq!(status.code(), Some(0), "{text}");
+    assert_eq!(logged(&path), (500, "stop".to_owned()));
+    assert!(text.contains(" 500 "), "{text}");
+}
+
+#[test]
+fn a_second_signal_ends_it_though_the_terminal_is_stuck() {
+    let Some((near, far)) = pair("a_second_signal_ends_it_though_the_terminal_is_stuck") else { return };
+    near.veth("v0", &far, "w0");
+    let mut screen = start(&near, "-i v0 --interval 0.1", 200, 50);
+    screen.wait("the screen", |text| text.contains(" Connections by rate"));
+    screen.hold(true);
+    for _ in 0..40 {
+        screen.keys("?\x1b[Z");
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+    screen.signal(Signal::TERM);
+    std::thread::sleep(std::time::Duration::from_millis(300));
+    screen.signal(Signal::TERM);
+    let code = screen.ended();
+    assert!(matches!(code, Some(0 | 1)), "{code:?}");
+}

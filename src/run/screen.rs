@@ -443,8 +443,9 @@ fn restore() {
         std::thread::sleep(Duration::from_millis(1));
         writing = WRITING.try_lock();
     }
-    let _ = execute!(io::stdout(), LeaveAlternateScreen, cursor::Show);
+    // Modes first: what is written may wait for a terminal that is stuck.
     let _ = disable_raw_mode();
+    let _ = execute!(io::stdout(), LeaveAlternateScreen, cursor::Show);
 }
 
 /// What a panic says is read on a terminal that is as it was.
@@ -475,9 +476,16 @@ fn watch_signals(stop: &Arc<AtomicBool>, heard: Sender<Heard>, ends_by_hangup: b
             }
             stop.store(true, Ordering::Relaxed);
             if std::mem::replace(&mut before, true) {
-                restore();
+                // A terminal that is stuck holds up what is written to it, but not the end.
+                let restoring = std::thread::spawn(restore);
+                for _ in 0..2 * PATIENCE_MS {
+                    if restoring.is_finished() {
+                        break;
+                    }
+                    std::thread::sleep(Duration::from_millis(1));
+                }
                 // What signal-hook's conditional shutdown does where there is no screen.
-                std::process::exit(1);
+                signal_hook::low_level::exit(1);
             }
         }
     })?;

@@ -11,6 +11,7 @@ use std::io::{Read, Write};
 use std::num::NonZero;
 use std::os::unix::fs::OpenOptionsExt;
 use std::process::{Child, Command, ExitStatus};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -25,6 +26,8 @@ pub struct OnTerminal {
     kept: File,
     shown: Arc<Mutex<vt100::Parser>>,
     before: Termios,
+    /// Nothing is read: the terminal is stuck.
+    held: Arc<AtomicBool>,
 }
 
 /// Modes that a shell would find.
@@ -68,13 +71,23 @@ impl OnTerminal {
         let terminal = File::from(terminal);
         let mut reader = terminal.try_clone().expect("a copy");
         let screen = shown.clone();
+        let held = Arc::<AtomicBool>::default();
+        let stuck = held.clone();
         std::thread::spawn(move || {
             let mut piece = [0; 4096];
             while let Ok(length @ 1..) = reader.read(&mut piece) {
+                while stuck.load(Ordering::Relaxed) {
+                    std::thread::sleep(Duration::from_millis(10));
+                }
                 screen.lock().expect("a screen").process(&piece[..length]);
             }
         });
-        OnTerminal { child, terminal, kept, shown, before }
+        OnTerminal { child, terminal, kept, shown, before, held }
+    }
+
+    /// From now on it is stuck, or goes on.
+    pub fn hold(&self, stuck: bool) {
+        self.held.store(stuck, Ordering::Relaxed);
     }
 
     /// What is on the screen.
@@ -118,6 +131,21 @@ impl OnTerminal {
 
     pub fn pid(&self) -> u32 {
         self.child.id()
+    }
+
+    /// Waits for the end of a program whose terminal is stuck; its modes are as they were.
+    pub fn ended(mut self) -> Option<i32> {
+        let begun = Instant::now();
+        let status = loop {
+            if let Some(status) = self.child.try_wait().expect("a child") {
+                break status;
+            }
+            assert!(begun.elapsed() < PATIENCE, "it does not end");
+            std::thread::sleep(Duration::from_millis(10));
+        };
+        let now = tcgetattr(&self.kept).expect("modes");
+        assert_eq!(modes(&now), modes(&self.before), "the modes are those from before");
+        status.code()
     }
 
     /// Waits for the end, whose terminal has to be as it was; what was printed last.

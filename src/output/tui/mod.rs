@@ -28,7 +28,7 @@ use super::figures::interval_span;
 use super::names::Names;
 use super::units::{grouped, plain};
 use super::{Context, Coverages, Style};
-use crate::aggregate::snapshot::Snapshot;
+use crate::aggregate::snapshot::{RowName, Snapshot};
 use crate::aggregate::view::{Grouping, Order, View, Window};
 use crate::config::{Bars, By, Sort, Unit};
 use filter::Filter;
@@ -435,6 +435,10 @@ fn draw_all(state: &mut State, now: Option<&Moment>, run: &Run, memory: &Memory,
 fn draw_view(state: &mut State, scene: &Scene, buffer: &mut Buffer, area: Rect) {
     let (title, area) = (area, below(area, 1));
     let told = match state.kind {
+        Kind::Connections | Kind::Hosts if !has_its_rows(state, scene) => {
+            line(buffer, area, "These rows come with the next interval.", Look::new());
+            format!("{}, asked for", order_words(state.order()))
+        }
         Kind::Connections => connections::draw(state, scene, buffer, area),
         Kind::Hosts => hosts::draw(state, scene, buffer, area),
         Kind::Destinations => destinations::draw(state, scene, buffer, area),
@@ -468,6 +472,22 @@ fn scene<'a>(
     let style = Style { by: state.grouping(), color: true, ..state.style };
     let sight = Sight { context, style, span_ns, going_on: run.live };
     Scene { moment, sight, run, memory }
+}
+
+/// Whether the rows that are there are those of this view: others were asked for
+/// a moment ago, and come with the next interval.
+fn has_its_rows(state: &State, scene: &Scene) -> bool {
+    let Some(row) = scene.snapshot().rows.first() else { return true };
+    let by = match row.name {
+        RowName::Connection(_) => By::Connection,
+        RowName::Pair(..) => By::Pair,
+        RowName::Host(_) => By::Host,
+        RowName::Destination(_) => By::Destination,
+        RowName::Port(..) => By::Port,
+        RowName::Class(_) => By::Class,
+        RowName::Interface(_) => By::Interface,
+    };
+    by == state.grouping()
 }
 
 /// What the rows of a view are, in words behind its name.
