@@ -171,3 +171,18 @@ fn a_second_signal_ends_it_though_the_terminal_is_stuck() {
     let code = screen.ended();
     assert!(matches!(code, Some(0 | 1)), "{code:?}");
 }
+
+#[test]
+fn a_window_that_is_closed_ends_it_and_its_log_is_whole() {
+    let Some((near, far)) = pair("a_window_that_is_closed_ends_it_and_its_log_is_whole") else { return };
+    near.veth("v0", &far, "w0");
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path().join("lines.json");
+    for log in [String::new(), format!("--log-file {}", path.display())] {
+        let screen = start(&near, &format!("-i v0 -o tui {log} --interval 0.1"), 80, 24);
+        screen.wait("the screen", |text| text.contains(" Connections by rate"));
+        let status = screen.hang_up();
+        assert!(status.code().is_some(), "it ends by itself: {status}");
+    }
+    assert_eq!(logged(&path).1, "stop");
+}

@@ -34,7 +34,7 @@ use std::io::{self, IsTerminal};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, Once, OnceLock, PoisonError};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Keys that may wait for the loop.
 const KEYS: usize = 64;
@@ -211,8 +211,19 @@ impl Screen {
     pub fn close(&mut self) -> Result<(), RunError> {
         self.shared.closing.store(true, Ordering::Relaxed);
         let _ = self.wake.try_send(());
-        let threads = self.threads.take().into_iter().flatten();
-        let ended: Vec<_> = threads.map(JoinHandle::join).collect();
+        let mut ended = Vec::new();
+        if let Some([screen, input]) = self.threads.take() {
+            ended.push(screen.join());
+            // One whose terminal is gone may never come back from its library: the
+            // process ends without it.
+            let patience = Instant::now() + 3 * LOOK;
+            while !input.is_finished() && Instant::now() < patience {
+                std::thread::sleep(Duration::from_millis(1));
+            }
+            if input.is_finished() {
+                ended.push(input.join());
+            }
+        }
         restore();
         let faults = ended.into_iter().filter_map(|ended| match ended {
             Ok(Ok(())) => None,
@@ -502,7 +513,6 @@ mod tests {
     use std::fs::File;
     use std::io::Read;
     use std::process::{Command, Stdio};
-    use std::time::Instant;
 
     fn style() -> Style {
         Style { by: By::Connection, sort: Sort::Rate, top: 20, unit: Unit::Bits, whole: false, color: true }
@@ -576,7 +586,8 @@ mod tests {
 
     #[test]
     fn a_panic_leaves_the_terminal_as_it_was() {
-        let terminal = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).expect("a terminal");
+        let terminal =
+            openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC).expect("a terminal");
         grantpt(&terminal).expect("granted");
         unlockpt(&terminal).expect("unlocked");
         let name = ptsname(&terminal, Vec::new()).expect("a name").into_string().expect("UTF-8");

@@ -21,13 +21,15 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// See the module's description. Dropped, the program is killed.
 pub struct OnTerminal {
     child: Child,
-    terminal: File,
+    /// None when it is gone.
+    terminal: Option<File>,
     /// Its other end, kept open so that modes can be read when the program is gone.
     kept: File,
     shown: Arc<Mutex<vt100::Parser>>,
     before: Termios,
     /// Nothing is read: the terminal is stuck.
     held: Arc<AtomicBool>,
+    gone: Arc<AtomicBool>,
 }
 
 /// Modes that a shell would find.
@@ -49,7 +51,8 @@ fn as_shells_do(command: &Command) -> Command {
 impl OnTerminal {
     /// Starts it on a terminal of so many columns and lines.
     pub fn start(command: Command, columns: u16, lines: u16) -> OnTerminal {
-        let terminal = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).expect("a terminal");
+        let terminal =
+            openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC).expect("a terminal");
         grantpt(&terminal).expect("granted");
         unlockpt(&terminal).expect("unlocked");
         let name = ptsname(&terminal, Vec::new()).expect("a name").into_string().expect("UTF-8");
@@ -73,16 +76,35 @@ impl OnTerminal {
         let screen = shown.clone();
         let held = Arc::<AtomicBool>::default();
         let stuck = held.clone();
+        let gone = Arc::<AtomicBool>::default();
+        let closed = gone.clone();
         std::thread::spawn(move || {
             let mut piece = [0; 4096];
             while let Ok(length @ 1..) = reader.read(&mut piece) {
                 while stuck.load(Ordering::Relaxed) {
                     std::thread::sleep(Duration::from_millis(10));
                 }
+                if closed.load(Ordering::Relaxed) {
+                    break;
+                }
                 screen.lock().expect("a screen").process(&piece[..length]);
             }
         });
-        OnTerminal { child, terminal, kept, shown, before, held }
+        OnTerminal { child, terminal: Some(terminal), kept, shown, before, held, gone }
+    }
+
+    /// Its window is closed; waits for the program's end.
+    pub fn hang_up(mut self) -> ExitStatus {
+        self.gone.store(true, Ordering::Relaxed);
+        self.terminal = None;
+        let begun = Instant::now();
+        loop {
+            if let Some(status) = self.child.try_wait().expect("a child") {
+                return status;
+            }
+            assert!(begun.elapsed() < PATIENCE, "it does not end");
+            std::thread::sleep(Duration::from_millis(10));
+        }
     }
 
     /// From now on it is stuck, or goes on.
@@ -114,14 +136,16 @@ impl OnTerminal {
 
     /// Types.
     pub fn keys(&mut self, keys: &str) {
-        self.terminal.write_all(keys.as_bytes()).expect("the terminal is open");
+        let terminal = self.terminal.as_mut().expect("a terminal");
+        terminal.write_all(keys.as_bytes()).expect("the terminal is open");
     }
 
     pub fn resize(&self, columns: u16, lines: u16) {
         self.shown.lock().expect("a screen").screen_mut().set_size(some(lines), some(columns));
         let size = Winsize { ws_row: lines, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 };
-        tcsetwinsize(&self.terminal, size).expect("a size");
-        assert_eq!(tcgetwinsize(&self.terminal).expect("a size").ws_col, columns);
+        let terminal = self.terminal.as_ref().expect("a terminal");
+        tcsetwinsize(terminal, size).expect("a size");
+        assert_eq!(tcgetwinsize(terminal).expect("a size").ws_col, columns);
     }
 
     pub fn signal(&self, signal: Signal) {
