@@ -36,17 +36,12 @@ fn a_terminal_has_the_screen_of_its_own_accord() {
     let text = screen.wait("figures", |text| text.contains(" Connections by rate"));
     assert!(text.lines().any(|line| line.starts_with("v0 ")), "{text}");
     assert!(text.contains("Coverage") && text.contains("Figures"), "{text}");
-    // Rows of the last second: sent until they are seen.
-    let mut rows = String::new();
-    for _ in 0..100 {
-        send(&near, 3, 30, 4000);
-        rows = screen.text();
-        if rows.contains("198.18.0.3:4000 → 198.19.0.1:53") {
-            break;
-        }
-        std::thread::sleep(std::time::Duration::from_millis(100));
-    }
-    assert!(rows.contains("198.18.0.3:4000 → 198.19.0.1:53"), "{rows}");
+    // A second later they are silent, and there all the same.
+    send(&near, 3, 30, 4000);
+    screen.wait("rows", |text| text.contains("198.18.0.3:4000 → 198.19.0.1:53"));
+    let silent = |line: &str| line.split_whitespace().nth(1) == Some("0");
+    screen
+        .wait("silence", |text| text.lines().any(|line| line.contains("198.18.0.3:4000 →") && silent(line)));
     screen.keys("q");
     let (status, text) = screen.end();
     assert_eq!(status.code(), Some(0), "{text}");

@@ -243,7 +243,9 @@ impl State {
         };
         let limit = self.scroll[self.kind as usize] + 2 * self.page.max(20);
         let only = self.filter.only(base.only.as_ref().filter(|_| self.kind == Kind::Connections), context);
-        Some(View { grouping, order: self.order(), offset: 0, limit: limit.min(ROWS_MAX), only })
+        // A list of connections has those that are silent too.
+        let order = if self.order() == Order::Rate { Order::Activity } else { self.order() };
+        Some(View { grouping, order, offset: 0, limit: limit.min(ROWS_MAX), only })
     }
 
     /// What a key does. `now` is what is drawn: a pause keeps it.
@@ -342,7 +344,7 @@ impl State {
 /// tcptrack's cycle, and what text can sort by besides.
 fn next_order(order: Order) -> Order {
     match order {
-        Order::Rate => Order::Bytes,
+        Order::Rate | Order::Activity => Order::Bytes,
         Order::Bytes => Order::Packets,
         Order::Packets => Order::None,
         Order::None | Order::Average(_) => Order::Rate,
@@ -352,7 +354,7 @@ fn next_order(order: Order) -> Order {
 /// An order in words.
 fn order_words(order: Order) -> &'static str {
     match order {
-        Order::Rate => "by rate",
+        Order::Rate | Order::Activity => "by rate",
         Order::Bytes => "by bytes",
         Order::Packets => "by packets",
         Order::None => "by name",
