@@ -3,6 +3,7 @@
 
 #[path = "common/golden.rs"]
 mod golden;
+#[allow(dead_code)]
 #[path = "common/snapshots.rs"]
 mod snapshots;
 
@@ -11,6 +12,7 @@ use fullcount::aggregate::burst::Sums;
 use fullcount::aggregate::culprit::{Burst, Culprit};
 use fullcount::aggregate::snapshot::{RowName, Snapshot};
 use fullcount::aggregate::spread::SpreadFigures;
+use fullcount::aggregate::view::{Grouping, Order, View};
 use fullcount::aggregate::window::Averages;
 use fullcount::capture::Direction;
 use fullcount::config::Bars;
@@ -270,4 +272,23 @@ fn a_pause_keeps_rows_and_the_header_goes_on() {
     state.press(Key::Char('p'), Some(&later));
     let seen = text(&drawn(&mut state, &later, ALL, (80, 24)));
     assert!(!seen.contains("PAUSED") && !seen.contains("192.0.2.7:40112"), "{seen}");
+}
+
+#[test]
+fn a_frozen_order_stays_and_takes_no_new_rows() {
+    let (before, mut later) = (moment(), busy_screen().0);
+    later.rows.reverse();
+    let later = Moment { snapshot: Arc::new(later), ..before.clone() };
+    let mut state = State::new(style(), Bars::default());
+    state.press(Key::Char('o'), Some(&before));
+    let seen = text(&drawn(&mut state, &later, ALL, (80, 24)));
+    let places: Vec<usize> =
+        [":443", ":53", "198.51.100.9"].iter().map(|end| seen.find(end).expect("a row")).collect();
+    assert!(places.is_sorted() && seen.contains("in frozen order"), "{seen}");
+    let base = View { grouping: Grouping::Connection, order: Order::Rate, offset: 0, limit: 9, only: None };
+    let wanted = state.wanted(&base, &later.context).expect("rows");
+    let only = wanted.only.expect("no others");
+    assert!(only.fits(&later.snapshot.rows[0].name) && !only.fits(&RowName::Host(v4(1))));
+    state.press(Key::Char('o'), Some(&later));
+    assert!(!text(&drawn(&mut state, &later, ALL, (80, 24))).contains("frozen"));
 }

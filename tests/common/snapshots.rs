@@ -1,5 +1,4 @@
 //! Snapshots made by hand: what outputs are tested with.
-#![allow(dead_code)] // each test program uses its part
 
 use fullcount::aggregate::destination::{Counts, Destination, Destinations, Figures, Name, REST};
 use fullcount::aggregate::snapshot::{CaptureFigures, InterfaceFigures, Row, RowName, Snapshot};

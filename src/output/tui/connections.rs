@@ -19,7 +19,7 @@ const WIDE: [u16; 2] = [100, 130];
 pub(super) fn draw(state: &mut State, scene: &Scene, buffer: &mut Buffer, area: Rect) -> String {
     let rows = &scene.snapshot().rows;
     let first = visible(state, area, 1, 1, rows.len());
-    let shown: Vec<Row> = rows.iter().skip(first).take(state.page).cloned().collect();
+    let shown: Vec<Row> = state.ordered(rows).into_iter().skip(first).take(state.page).cloned().collect();
     let mut table = table_of(&ROW_COLUMNS, &shown, &scene.sight, |name, _| match name {
         "packets" => 4,
         "bytes" => 3,

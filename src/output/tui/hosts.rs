@@ -25,7 +25,7 @@ pub(super) fn draw(state: &mut State, scene: &Scene, buffer: &mut Buffer, area: 
     let lines_each = if state.line_mode == LineMode::Two { 2 } else { 1 };
     let rows = &scene.snapshot().rows;
     let first = visible(state, list, 1, lines_each, rows.len());
-    let shown: Vec<&Row> = rows.iter().skip(first).take(state.page).collect();
+    let shown: Vec<&Row> = state.ordered(rows).into_iter().skip(first).take(state.page).collect();
     let most = rows.iter().flat_map(|row| [0, 1].map(|side| weight(row, side, scene))).max();
     let most = state.bars.full.or(most).unwrap_or(0);
     let mut table = Table { heads: heads(state, scene, area.width), lines: Vec::new() };

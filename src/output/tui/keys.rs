@@ -50,6 +50,8 @@ pub enum Does {
     SortBy(usize),
     /// Order by name.
     ByName,
+    /// Rows keep their order, and no other ones come in.
+    Freeze,
     /// Scrolls by lines.
     Lines(i32),
     /// Scrolls by pages.
@@ -151,6 +153,7 @@ pub static KEYS: &[Binding] = &[
     of(ROWS, &[Key::Char('2')], "2", Does::SortBy(1), "order by 10 s average"),
     of(ROWS, &[Key::Char('3')], "3", Does::SortBy(2), "order by 40 s average"),
     of(ROWS, &[Key::Char('<')], "<", Does::ByName, "order by name"),
+    of(ROWS, &[Key::Char('o')], "o", Does::Freeze, "freeze the order"),
     of(ROWS, &[Key::Char('/'), Key::Char('l')], "/ l", Does::Filter, "filter by a pattern"),
     of(ROWS, &[Key::Char('b')], "b", Does::Bars, "bars or none"),
     of(ROWS, &[Key::Char('L')], "L", Does::Log, "bars by logarithm"),

@@ -28,8 +28,8 @@ use super::figures::interval_span;
 use super::names::Names;
 use super::units::{grouped, plain};
 use super::{Context, Coverages, Style};
-use crate::aggregate::snapshot::{RowName, Snapshot};
-use crate::aggregate::view::{Grouping, Order, View, Window};
+use crate::aggregate::snapshot::{Row, RowName, Snapshot};
+use crate::aggregate::view::{Grouping, Only, Order, View, Window};
 use crate::config::{Bars, By, Sort, Unit};
 use filter::Filter;
 use keys::{Does, Key};
@@ -38,6 +38,7 @@ use paint::{below, line, standing_out};
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::style::{Modifier, Style as Look};
+use std::collections::HashMap;
 use std::sync::Arc;
 
 /// Smallest screen that has room for figures: columns, lines.
@@ -160,6 +161,8 @@ pub struct State {
     /// Ports shown of the first and of the second side.
     ports: [bool; 2],
     paused: Option<Moment>,
+    /// Rows by their places, where the order is frozen.
+    frozen: Option<Arc<HashMap<RowName, usize>>>,
     /// Lines that rows had when they were drawn last.
     page: usize,
     /// Rows that there were to scroll through.
@@ -192,6 +195,7 @@ impl State {
             line_mode: LineMode::Two,
             ports: [false; 2],
             paused: None,
+            frozen: None,
             page: 20,
             found: 0,
         }
@@ -211,7 +215,33 @@ impl State {
         self.orders[usize::from(self.kind == Kind::Hosts)]
     }
 
+    /// The same in words.
+    fn order_told(&self) -> &'static str {
+        if self.frozen.is_some() { "in frozen order" } else { order_words(self.order()) }
+    }
+
+    /// Keeps the order of the rows that are there, or lets it go.
+    fn freeze(&mut self, now: Option<&Moment>) {
+        self.frozen = match (&self.frozen, now) {
+            (None, Some(now)) => {
+                let names = now.snapshot.rows.iter().map(|row| row.name);
+                Some(Arc::new(names.enumerate().map(|(place, name)| (name, place)).collect()))
+            }
+            _ => None,
+        };
+    }
+
+    /// Rows in the order in which they are shown.
+    fn ordered<'a>(&self, rows: &'a [Row]) -> Vec<&'a Row> {
+        let mut rows: Vec<&Row> = rows.iter().collect();
+        if let Some(frozen) = &self.frozen {
+            rows.sort_by_key(|row| frozen.get(&row.name).copied().unwrap_or(usize::MAX));
+        }
+        rows
+    }
+
     fn set_order(&mut self, order: Order) {
+        self.frozen = None;
         self.orders[usize::from(self.kind == Kind::Hosts)] = order;
         self.scroll[self.kind as usize] = 0;
     }
@@ -242,7 +272,18 @@ impl State {
             By::Interface => Grouping::Interface,
         };
         let limit = self.scroll[self.kind as usize] + 2 * self.page.max(20);
+        let limit = self.frozen.as_ref().map_or(limit, |frozen| frozen.len());
         let only = self.filter.only(base.only.as_ref().filter(|_| self.kind == Kind::Connections), context);
+        let only = match &self.frozen {
+            None => only,
+            Some(frozen) => {
+                let frozen = frozen.clone();
+                let fits = move |name: &RowName| {
+                    frozen.contains_key(name) && only.as_ref().is_none_or(|only| only.fits(name))
+                };
+                Some(Only::new(fits))
+            }
+        };
         // A list of connections has those that are silent too.
         let order = if self.order() == Order::Rate { Order::Activity } else { self.order() };
         Some(View { grouping, order, offset: 0, limit: limit.min(ROWS_MAX), only })
@@ -283,6 +324,7 @@ impl State {
                 self.turn(Kind::ALL[place]);
             }
             Does::To(kind) => self.turn(kind),
+            Does::Freeze => self.freeze(now),
             Does::Filter => self.filter.begin(),
             Does::Open => self.open = !self.open,
             Does::Lines(_) | Does::Pages(_) | Does::Home | Does::End => self.move_by(does),
@@ -301,8 +343,9 @@ impl State {
                     Unit::Bytes => Unit::Bits,
                 };
             }
-            Does::FirstPorts => self.ports[0] = !self.ports[0],
-            Does::SecondPorts => self.ports[1] = !self.ports[1],
+            // Rows are others then: no order of theirs is frozen.
+            Does::FirstPorts => (self.ports[0], self.frozen) = (!self.ports[0], None),
+            Does::SecondPorts => (self.ports[1], self.frozen) = (!self.ports[1], None),
             Does::Sums => self.sums = !self.sums,
             Does::Bars => self.bars.shown = !self.bars.shown,
             Does::Log => self.log = !self.log,
@@ -321,6 +364,7 @@ impl State {
     fn turn(&mut self, kind: Kind) {
         self.kind = kind;
         self.open = false;
+        self.frozen = None;
         // A pause keeps the rows of its view; another one has none of that moment.
         self.paused = None;
     }
@@ -439,7 +483,7 @@ fn draw_view(state: &mut State, scene: &Scene, buffer: &mut Buffer, area: Rect) 
     let told = match state.kind {
         Kind::Connections | Kind::Hosts if !has_its_rows(state, scene) => {
             line(buffer, area, "These rows come with the next interval.", Look::new());
-            format!("{}, asked for", order_words(state.order()))
+            format!("{}, asked for", state.order_told())
         }
         Kind::Connections => connections::draw(state, scene, buffer, area),
         Kind::Hosts => hosts::draw(state, scene, buffer, area),
@@ -495,7 +539,7 @@ fn has_its_rows(state: &State, scene: &Scene) -> bool {
 /// What the rows of a view are, in words behind its name.
 fn rows_told(state: &State, scene: &Scene, first: usize, shown: usize) -> String {
     let found = scene.snapshot().rows_found;
-    let mut told = order_words(state.order()).to_owned();
+    let mut told = state.order_told().to_owned();
     let last = first + shown;
     let range = if shown == 0 {
         "0".to_owned()
@@ -517,7 +561,7 @@ fn draw_footer(state: &State, buffer: &mut Buffer, area: Rect) {
         line(buffer, area, &typed, standing_out());
         return;
     }
-    let order = order_words(state.order());
+    let order = state.order_told();
     let words = match state.kind {
         Kind::Connections | Kind::Hosts => {
             format!("q quit  ? help  Tab view  ↑↓ row  s sort: {order}  / filter  p pause")
