@@ -93,6 +93,7 @@ fn busy_screen() -> (Snapshot, Coverages) {
             in_order: true,
             version: None,
             met_only: false,
+            since_ns: 0,
         },
         interval: [spread(118_000_000, 0), spread(3_012_000, 15_140)],
         total: [spread(295_000_000, 1_000_000), spread(6_600_000, 15_140)],
@@ -100,6 +101,7 @@ fn busy_screen() -> (Snapshot, Coverages) {
         verdict: None,
         better: Some("layer3+4".into()),
         judged: None,
+        verdict_since_ns: 0,
     }];
     snapshot.bursts = vec![burst()];
     snapshot.handshakes = handshakes();

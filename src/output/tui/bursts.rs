@@ -74,7 +74,8 @@ fn cells(burst: &Burst, scene: &Scene) -> Vec<Piece> {
 /// Text's two lines, then each who filled it.
 fn draw_one(burst: &Burst, scene: &Scene, buffer: &mut Buffer, area: Rect) {
     let (context, unit) = (scene.sight.context, scene.sight.style.unit);
-    let head = told(burst, context, unit);
+    // What was lost around it is told with its snapshot only.
+    let head = told(burst, usize::MAX, context, unit);
     let rest = lines(buffer, area, head.lines().next().unwrap_or_default());
     let part = |part, whole| percent_of(part, whole).unwrap_or_else(nothing);
     let cells = burst.culprits.iter().map(|one| {
