@@ -126,9 +126,11 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "N", help_heading = "Input")]
     max_flows: Option<String>,
 
-    /// Form of the output [default: text]
+    /// Form of the output, of its own accord tui on a terminal, else text
     ///
-    /// With --log-file the default is json, and the lines go to that file.
+    /// Files are text of their own accord; -o tui shows how one ended. With
+    /// --log-file it is json, and the lines go to that file. On the screen ? tells
+    /// the keys.
     #[arg(short, long, value_name = "MODE", help_heading = "Output")]
     output: Option<OutputMode>,
 
@@ -240,9 +242,19 @@ pub(crate) struct Arguments {
     #[arg(short = 'P', help_heading = "Output")]
     ports: bool,
 
-    /// Bytes instead of bits in text
+    /// Bytes instead of bits in text and on the screen
     #[arg(short = 'B', help_heading = "Output")]
     bytes: bool,
+
+    /// No bars on the screen (its key b)
+    #[arg(short = 'b', help_heading = "Output")]
+    no_bars: bool,
+
+    /// Rate of a full bar on the screen, in bits per second, such as 100M
+    ///
+    /// Default: the largest rate that is shown.
+    #[arg(short = 'm', value_name = "RATE", help_heading = "Output")]
+    bar_scale: Option<String>,
 
     /// Only connections whose start was seen, in rows and lines (as tcptrack's -d)
     ///
@@ -422,6 +434,7 @@ mod tests {
             snaplen: 160,
             max_flows: 2_000_000,
             output: OutputMode::Text,
+            output_is_open: true,
             interval_ns: 1_000_000_000,
             duration_ns: None,
             count: None,
@@ -437,6 +450,7 @@ mod tests {
             highlights: vec![],
             no_color: false,
             unit: Unit::Bits,
+            bars: Default::default(),
             new_only: false,
             handshake_timeout_ns: 60_000_000_000,
             icmp: true,
@@ -471,9 +485,10 @@ mod tests {
             ("--ring-mib 64", |c| c.ring_mib = Some(64)),
             ("--snaplen 262144", |c| c.snaplen = 262_144),
             ("--max-flows 1000", |c| c.max_flows = 1000),
-            ("-o json", |c| c.output = OutputMode::Json),
-            ("-t", |_| ()),
-            ("-t -o text", |_| ()),
+            ("-o json", |c| (c.output, c.output_is_open) = (OutputMode::Json, false)),
+            ("-o tui", |c| (c.output, c.output_is_open) = (OutputMode::Tui, false)),
+            ("-t", |c| c.output_is_open = false),
+            ("-t -o text", |c| c.output_is_open = false),
             ("--interval 0.1", |c| c.interval_ns = 100_000_000),
             ("--duration 0.5", |c| c.duration_ns = Some(500_000_000)),
             ("--count 1", |c| c.count = Some(1)),
@@ -506,10 +521,12 @@ mod tests {
             }),
             ("--log-file x.json", |c| {
                 c.log_file = Some("x.json".into());
-                c.output = OutputMode::Json;
+                (c.output, c.output_is_open) = (OutputMode::Json, false);
             }),
-            ("--log-file x.json -t", |c| c.log_file = Some("x.json".into())),
+            ("--log-file x.json -t", |c| (c.log_file, c.output_is_open) = (Some("x.json".into()), false)),
             ("-B", |c| c.unit = Unit::Bytes),
+            ("-b", |c| c.bars.shown = false),
+            ("-m 100M", |c| c.bars.full = Some(100_000_000)),
             ("--report x.JSON", |c| {
                 c.report = Some(crate::config::Report { path: "x.JSON".into(), mode: OutputMode::Json });
             }),
@@ -578,7 +595,7 @@ mod tests {
             ("-i -p", "--interface stands without a value: type --interface IF".to_owned()),
             ("--top", "--top stands without a value: type --top N".to_owned()),
             ("--connections=5", "--connections takes no value, but \"5\" was given: type --connections alone".to_owned()),
-            ("-o xml", "--output cannot be \"xml\": it takes one of text, json".to_owned()),
+            ("-o xml", "--output cannot be \"xml\": it takes one of tui, text, json".to_owned()),
             ("--by flow", "--by cannot be \"flow\": it takes one of connection, pair, host, destination, port, class, interface".to_owned()),
             ("--sort size", "--sort cannot be \"size\": it takes one of rate, bytes, packets, none".to_owned()),
             ("--interval 0.01", "--interval cannot be \"0.01\": it takes seconds from 0.1 up to 31622400 (366 days), such as 1 or 0.5".to_owned()),
@@ -606,6 +623,7 @@ mod tests {
             ("-i eth0 -i eth0+eth1", "--interface cannot be \"eth0+eth1\": it takes each interface once, so leave out the one that is named again".to_owned()),
             ("-r - -r a+-", "--read cannot be \"-\": it takes standard input once only, so leave the second - out".to_owned()),
             ("-i eth0 -r x", "--interface and --read cannot go together: packets come from interfaces or from files, so leave one out".to_owned()),
+            ("-t -o tui", "-t and -o tui cannot go together: -t is -o text, so leave one out".to_owned()),
             ("-t -o json", "-t and -o json cannot go together: -t is -o text, so leave one out".to_owned()),
             ("-P --by host", "-P and --by host cannot go together: those rows have no ports, so take --by connection or leave -P out".to_owned()),
             ("--allow 192.0.2.1", "--allow does nothing without --by destination: add --by destination or leave --allow out".to_owned()),
@@ -669,7 +687,7 @@ mod tests {
             })
             .filter(|(_, value)| value != "off")
             .collect();
-        assert_eq!(told.len(), 11, "{told:?}");
+        assert_eq!(told.len(), 10, "{told:?}");
         for (option, value) in told {
             assert_eq!(config(&format!("--{option} {value}")), defaults(), "--{option} {value}");
         }

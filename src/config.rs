@@ -49,6 +49,8 @@ pub struct Config {
     /// What is printed on standard output. `Json` with a `log_file` prints
     /// nothing there: the lines go to the file.
     pub output: OutputMode,
+    /// Nobody asked for a form: a terminal has the screen instead.
+    pub output_is_open: bool,
     /// Time between two reports in nanoseconds, 0.1 s to a day.
     pub interval_ns: u64,
     /// Time after which the run stops by itself, in nanoseconds, above 0.
@@ -79,6 +81,8 @@ pub struct Config {
     pub report: Option<Report>,
     /// Unit of rates and sizes in text.
     pub unit: Unit,
+    /// Bars on the screen.
+    pub bars: Bars,
     /// Lists leave out connections whose start was not seen; totals have them.
     pub new_only: bool,
     /// How long a handshake may take before it has failed, in nanoseconds, above 0.
@@ -123,6 +127,21 @@ pub enum BurstThreshold {
     Thousandths(u32),
     /// Bits per second on the line, at least 1.
     Rate(u64),
+}
+
+/// Bars on the screen, as they are at the start.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Bars {
+    /// There are any.
+    pub shown: bool,
+    /// Rate of a full one, bits per second, at least 1; `None` is the largest shown.
+    pub full: Option<u64>,
+}
+
+impl Default for Bars {
+    fn default() -> Bars {
+        Bars { shown: true, full: None }
+    }
 }
 
 /// The final report.
@@ -240,6 +259,8 @@ pub enum Input {
 /// Form of the output.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum OutputMode {
+    /// A screen on the terminal, with keys.
+    Tui,
     /// A table at every interval.
     Text,
     /// One JSON object a line.

@@ -15,6 +15,7 @@ mod live;
 mod log_file;
 mod names;
 mod report;
+mod screen;
 mod sets;
 mod socket;
 mod stat;
@@ -41,6 +42,11 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
+
+/// Rows of a screen before it has asked for those that it has room for.
+const SCREEN_ROWS: usize = 1000;
+/// Destinations that a screen can scroll through.
+const SCREEN_DESTINATIONS: usize = 200;
 
 /// Why a run did not end well. What had been counted was printed.
 #[derive(Debug)]
@@ -93,6 +99,7 @@ impl From<FilterError> for RunError {
 /// # Errors
 /// See [`RunError`].
 pub fn run(config: &Config) -> Result<(), RunError> {
+    let config = &screen::chosen(config)?;
     let signals = Signals::watch(config)
         .map_err(|error| RunError::Failed(vec![format!("cannot watch for signals: {error}")]))?;
     let ended = match &config.input {
@@ -135,7 +142,10 @@ impl Signals {
         use signal_hook::flag::{register, register_conditional_shutdown};
         let signals = Signals::default();
         for signal in [SIGINT, SIGTERM] {
-            register_conditional_shutdown(signal, 1, signals.stop.clone())?;
+            // Beside a screen another one sees to it, who puts the terminal back.
+            if config.output != OutputMode::Tui {
+                register_conditional_shutdown(signal, 1, signals.stop.clone())?;
+            }
             register(signal, signals.stop.clone())?;
         }
         register(SIGUSR1, signals.summary.clone())?;
@@ -163,7 +173,18 @@ fn table_config(config: &Config, workers: usize) -> TableConfig {
 
 /// Whether what is left at the end of the run has to be told flow by flow.
 fn ends_all(config: &Config, tables: &TableConfig) -> bool {
-    tables.accounts || config.by == By::Destination
+    tables.accounts || shows_destinations(config)
+}
+
+/// Whether connections are summed by destination.
+fn shows_destinations(config: &Config) -> bool {
+    config.by == By::Destination || config.output == OutputMode::Tui
+}
+
+/// Whether snapshots have each handshake that ended: a screen shows those that
+/// failed, but what it shows makes no line in a log.
+fn keeps_sessions(config: &Config) -> bool {
+    config.sessions || config.output == OutputMode::Tui && config.log_file.is_none()
 }
 
 /// Whether JSON lines are written anywhere.
@@ -200,8 +221,9 @@ fn aggregator(
     inboxes: Vec<Inbox>,
 ) -> (Aggregator, Arc<Here>) {
     let flows_max = tables.flows_max;
+    let screen = config.output == OutputMode::Tui;
     let wanted =
-        aggregate::Config { interval_ns, views: views(config), averages: false, patience, flows_max };
+        aggregate::Config { interval_ns, views: views(config), averages: screen, patience, flows_max };
     let networks = config.local_networks.iter().map(|&(address, prefix)| Network::new(address, prefix));
     let here = Arc::new(Here::new(networks.collect()));
     let mut aggregator = Aggregator::new(wanted, inboxes);
@@ -214,11 +236,20 @@ fn aggregator(
     if config.new_only {
         aggregator.hide_midstream();
     }
-    if config.by == By::Destination {
-        let of_run = config.output == OutputMode::Text || config.report.is_some();
+    if screen {
+        // Pairs are a key away, and have their sums and averages from the start then.
+        aggregator.keep(&View { grouping: Grouping::Pair, only: None, ..view(config) });
+    }
+    if shows_destinations(config) {
+        let of_run = match config.output {
+            OutputMode::Tui => Some(SCREEN_DESTINATIONS.max(config.top)),
+            OutputMode::Text => Some(config.top),
+            OutputMode::Json => config.report.as_ref().map(|_| config.top),
+        };
+        let of_interval = has_json(config) && config.by == By::Destination;
         let wanted = Wanted {
-            of_interval: if has_json(config) { config.top } else { 0 },
-            of_run: of_run.then_some(config.top),
+            of_interval: if of_interval { config.top } else { 0 },
+            of_run,
             allowed: config.allow.iter().copied().collect(),
             new_only: config.new_only,
         };
@@ -250,7 +281,7 @@ fn watches(config: &Config) -> Watches {
     Watches {
         named: config.watches.named.iter().map(watch).collect(),
         excluded: terms(&config.watches.excluded),
-        sessions: config.sessions,
+        sessions: keeps_sessions(config),
     }
 }
 
@@ -258,7 +289,12 @@ fn watches(config: &Config) -> Watches {
 fn views(config: &Config) -> Views {
     let view = view(config);
     Views {
-        rows: (config.output == OutputMode::Text).then(|| view.clone()),
+        rows: match config.output {
+            OutputMode::Text => Some(view.clone()),
+            // A file's rows are pruned to what may be asked for: as far as one may scroll.
+            OutputMode::Tui => Some(View { limit: SCREEN_ROWS, ..view.clone() }),
+            OutputMode::Json => None,
+        },
         link_rows: (has_json(config) || config.socket.is_some()).then_some(view),
     }
 }

@@ -325,3 +325,36 @@ fn pages_and_filters() {
     assert_eq!((some.rows.len(), some.rows_found), (9, 9));
     assert_eq!(some.packets(), 100);
 }
+
+/// What is silent stands behind what is not, in every grouping, and with all it had.
+#[test]
+fn silent_rows_come_last() {
+    let sent = |client: u8, payload| Sent {
+        client,
+        server: 0,
+        client_port: 0,
+        server_port: 0,
+        reply: false,
+        link: 0,
+        payload,
+    };
+    for grouping in [Grouping::Connection, Grouping::Pair] {
+        let views = |order| Views { rows: Some(view(grouping, order)), link_rows: None };
+        let mut run = Run::new(views(Order::Activity), false);
+        let handle = run.aggregator.handle();
+        run.interval(&[sent(0, 1000), sent(1, 500), sent(2, 700)]);
+        let later = run.interval(&[sent(1, 10), sent(2, 20)]);
+        let bytes: Vec<(u64, u64)> = later
+            .rows
+            .iter()
+            .map(|row| {
+                (row.interval[0].bytes + row.interval[1].bytes, row.total[0].bytes + row.total[1].bytes)
+            })
+            .collect();
+        assert_eq!(bytes, [(62, 742 + 62), (52, 542 + 52), (0, 1042)], "{grouping:?}");
+        assert_eq!(later.rows_found, 3);
+        assert!(handle.ask(views(Order::Rate)));
+        let rates = run.interval(&[sent(1, 10)]);
+        assert_eq!((rates.rows.len(), rates.rows_found), (1, 1), "by rate they are left out, as ever");
+    }
+}

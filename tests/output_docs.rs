@@ -136,6 +136,11 @@ fn losses_are_documented() {
     same_as_file("/docs/LOSSES.md", &generated);
 }
 
+#[test]
+fn keys_are_described() {
+    same_as_file("/docs/KEYS.md", &fullcount::output::tui::keys::markdown());
+}
+
 /// A property's schema behind `$ref`, where it is one.
 fn resolve<'a>(schema: &'a Value, mut at: &'a Value) -> &'a Value {
     loop {

@@ -86,7 +86,7 @@ impl Best<'_> {
 /// What a row is ordered by, from the sums that a view shows of it.
 fn weight_of(sums: &[Count; 2], order: Order) -> Option<u64> {
     match order {
-        Order::Rate | Order::Bytes => Some(sums[0].bytes + sums[1].bytes),
+        Order::Rate | Order::Activity | Order::Bytes => Some(sums[0].bytes + sums[1].bytes),
         Order::Packets => Some(sums[0].packets + sums[1].packets),
         Order::None => Some(0),
         // Only the row tells.

@@ -403,15 +403,15 @@ pub(super) fn select_behind(
     if view.limit == 0 {
         return (Vec::new(), 0);
     }
-    let sums = matches!(view.order, Order::Bytes | Order::Packets);
+    let all = shows_silent(view);
     match view.grouping {
         Grouping::Connection => {
             for rows in &stock.rows {
-                let rates = shows_rates(view);
-                best.found += if scope.is_none() { rows.pruned[rates as usize] } else { 0 };
+                best.found +=
+                    if scope.is_none() { rows.pruned[usize::from(shows_rates(view) && !all)] } else { 0 };
                 let take = |sight: RowSight| offer_flow(&mut best, scope, &sight, stock.calendar);
                 match view.order {
-                    Order::Bytes | Order::Packets => rows.each(take),
+                    Order::Bytes | Order::Packets | Order::Activity => rows.each(take),
                     Order::Average(_) => rows.each_with_averages(take),
                     Order::Rate | Order::None => rows.each_touched(take),
                 }
@@ -435,13 +435,14 @@ pub(super) fn select_behind(
                 }
                 // A grouping that is new has what was there before.
                 let shown = if shows_rates(view) { groups.gained(group) } else { group.total };
-                if shown[0].packets + shown[1].packets > 0 {
+                let had = if all { group.total } else { shown };
+                if had[0].packets + had[1].packets > 0 {
                     best.offer(&shown, || groups.row(number, stock.calendar));
                 }
             };
             match view.order {
                 Order::Average(_) => groups.histories.owners().for_each(|(_, number)| take(number)),
-                _ if sums => (0..groups.groups.len() as u32).for_each(take),
+                _ if all => (0..groups.groups.len() as u32).for_each(take),
                 _ => groups.touched.iter().copied().for_each(take),
             }
         }
@@ -449,9 +450,14 @@ pub(super) fn select_behind(
     best.finish()
 }
 
-/// Whether a view is of what happened in the interval, not of sums since the start.
+/// Whether a view is ordered by what happened in the interval, not by sums since the start.
 fn shows_rates(view: &View) -> bool {
-    matches!(view.order, Order::Rate | Order::None)
+    matches!(view.order, Order::Rate | Order::Activity | Order::None)
+}
+
+/// Whether it has rows that had nothing in the interval.
+fn shows_silent(view: &View) -> bool {
+    matches!(view.order, Order::Bytes | Order::Packets | Order::Activity)
 }
 
 fn kind_of(name: RowName) -> Option<Grouping> {
@@ -483,7 +489,8 @@ pub(super) fn offer_flow(best: &mut Best, scope: Scope, sight: &RowSight, calend
     let (now, total) = sight.within(scope);
     // A flow that has ended or was handed over again without a packet.
     let shown = if shows_rates(best.view) { &now } else { &total };
-    if shown[0].packets + shown[1].packets == 0 {
+    let had = if shows_silent(best.view) { &total } else { shown };
+    if had[0].packets + had[1].packets == 0 {
         return;
     }
     let order = [row.client_second as usize, 1 - row.client_second as usize];

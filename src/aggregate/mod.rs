@@ -29,6 +29,7 @@ mod rows;
 mod run_rows;
 pub mod snapshot;
 pub mod spread;
+mod stay;
 mod sums;
 pub mod view;
 mod wanted;
@@ -122,6 +123,8 @@ pub struct Aggregator {
     faults: Vec<Fault>,
     /// A worker is gone without its last cut: nothing adds up any more.
     incomplete: bool,
+    /// Rows stay when the run is over.
+    stays: bool,
     calendar: Calendar,
     /// Of each link.
     histories: Vec<History>,
@@ -194,6 +197,7 @@ impl Aggregator {
             start_ns: None,
             faults: Vec::new(),
             incomplete: false,
+            stays: false,
             calendar: Calendar::default(),
             histories: vec![History::new(0); LINKS_MAX],
             missing_told: vec![0; LINKS_MAX],
@@ -393,8 +397,7 @@ impl Aggregator {
         let start_ns = self.start_ns.unwrap_or(self.boundary_ns);
         let Selected { rows, found: rows_found, link_rows, run_rows } = self.choose_rows(&interfaces, last);
         let groups_folded = self.groups.take_folded();
-        self.sources.iter_mut().for_each(|source| source.rows.next_interval());
-        self.groups.next_interval();
+        self.next_rows(last);
         let mut accounts = std::mem::take(&mut self.accounts);
         accounts.sort_by_cached_key(snapshot::account_order);
         let snapshot = Snapshot {
@@ -432,6 +435,14 @@ impl Aggregator {
         self.earlier_rings = rings;
         self.earlier_table = table;
         snapshot
+    }
+
+    /// The interval's rows have been told.
+    fn next_rows(&mut self, last: bool) {
+        if !(last && self.stays) {
+            self.sources.iter_mut().for_each(|source| source.rows.next_interval());
+            self.groups.next_interval();
+        }
     }
 
     /// The rows that views ask for: over all interfaces, how many those were

@@ -26,13 +26,15 @@ pub enum Grouping {
 /// Order of rows, largest first; equal ones by name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Order {
-    /// Bytes of the interval.
+    /// Bytes of the interval; rows that had none are left out.
     Rate,
+    /// The same, and behind them those that are silent: costs by the flows that are open.
+    Activity,
     /// Bytes since the start.
     Bytes,
     /// Packets since the start.
     Packets,
-    /// By name alone.
+    /// By name alone; rows that had nothing in the interval are left out.
     None,
     /// Average over a window; rows of which none is kept are left out.
     Average(Window),
@@ -59,7 +61,8 @@ impl Only {
         Only(Arc::new(fits))
     }
 
-    pub(super) fn fits(&self, name: &RowName) -> bool {
+    /// Whether a row is shown.
+    pub fn fits(&self, name: &RowName) -> bool {
         (self.0)(name)
     }
 }

@@ -35,8 +35,6 @@ pub(super) const OPTIONS: &[Later] = &[
     valued("checksum", None, "leave it out, for every frame counts whatever its checksums"),
     flag("decap", None, "leave it out, for tunnels are counted by their outer addresses"),
     flag("fast", None, "type --interval 0.1 for ten reports a second"),
-    flag("", Some('b'), "leave it out, for text has no bars"),
-    valued("", Some('m'), "leave it out, for text has no bars to scale"),
     flag("anonymize", None, "addresses are printed as they are, so replace them in the output"),
     valued("replay", None, "type -r FILE, which reads as fast as it can"),
     valued("since", None, NO_CUT),
@@ -56,7 +54,6 @@ pub(super) fn find(long: &str) -> Option<&'static Later> {
 
 /// Values of options that are there: option, value, what to do now.
 pub(super) const VALUES: &[(&str, &str, &str)] = &[
-    ("output", "tui", "type -o text for a table at every interval"),
     ("sort", "latency", "type --sort rate, bytes or packets"),
     ("sort", "failures", "type --sort rate, bytes or packets"),
 ];

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use super::{Arguments, UsageError, values, watch};
 use crate::config::{
-    Bursts, By, Config, DEFAULT_MAX_FLOWS, DEFAULT_SNAPLEN, DEFAULT_TOP, Highlight, Input, OutputMode,
+    Bars, Bursts, By, Config, DEFAULT_MAX_FLOWS, DEFAULT_SNAPLEN, DEFAULT_TOP, Highlight, Input, OutputMode,
     Report, SECOND_NS, Sort, Unit,
 };
 
@@ -46,11 +46,6 @@ pub(super) fn resolve(
             .map(|text| time(option, text, 1, "seconds above 0 up to 31622400 (366 days), such as 60 or 0.5"))
             .transpose()
     };
-    let output = match (typed.output, typed.text) {
-        (Some(mode), _) => mode,
-        (None, false) if typed.log_file.is_some() && !why => OutputMode::Json,
-        (None, _) => OutputMode::Text,
-    };
     let workers = optional("--workers", &typed.workers, 1, MAX_WORKERS, "a number from 1 to 256")?;
     let snaplen = optional("--snaplen", &typed.snaplen, MIN_SNAPLEN, MAX_SNAPLEN, "bytes from 64 to 262144")?;
     let max_flows =
@@ -66,7 +61,8 @@ pub(super) fn resolve(
         ring_mib: optional("--ring-mib", &typed.ring_mib, 1, MAX_RING_MIB, "MiB from 1 to 1048576")?,
         snaplen: snaplen.and_then(|n| u32::try_from(n).ok()).unwrap_or(DEFAULT_SNAPLEN),
         max_flows: max_flows.and_then(|n| usize::try_from(n).ok()).unwrap_or(DEFAULT_MAX_FLOWS),
-        output,
+        output: output(&typed, why),
+        output_is_open: is_open(&typed, why),
         interval_ns: interval(typed.interval.as_deref())?,
         duration_ns: match seconds("--duration", &typed.duration)? {
             None if why && typed.read.is_empty() => Some(WHY_NS),
@@ -80,6 +76,7 @@ pub(super) fn resolve(
         connections: typed.connections,
         active_timeout_ns: seconds("--active-timeout", &typed.active_timeout)?,
         unit: if typed.bytes { Unit::Bytes } else { Unit::Bits },
+        bars: bars(&typed)?,
         new_only: typed.new_only,
         handshake_timeout_ns: seconds("--timeout", &typed.timeout)?.unwrap_or(60 * SECOND_NS),
         icmp: !typed.no_icmp,
@@ -99,14 +96,41 @@ pub(super) fn resolve(
 }
 
 /// Time between two reports.
-fn interval(text: Option<&str>) -> Result<u64, UsageError> {
-    let wants = "seconds from 0.1 up to 31622400 (366 days), such as 1 or 0.5";
-    text.map_or(Ok(SECOND_NS), |text| time("--interval", text, MIN_INTERVAL_NS, wants))
+fn interval(typed: Option<&str>) -> Result<u64, UsageError> {
+    const WANTS: &str = "seconds from 0.1 up to 31622400 (366 days), such as 1 or 0.5";
+    typed.map_or(Ok(SECOND_NS), |text| time("--interval", text, MIN_INTERVAL_NS, WANTS))
 }
 
 /// Parts of the expression that are tcpeek's.
 fn words_of_watches(typed: &Arguments) -> impl Iterator<Item = &String> {
     expression(typed).filter(|part| watch::is_watch(part))
+}
+
+/// The form that was asked for, else the one without a terminal.
+fn output(typed: &Arguments, why: bool) -> OutputMode {
+    match (typed.output, typed.text) {
+        (Some(mode), _) => mode,
+        (None, false) if typed.log_file.is_some() && !why => OutputMode::Json,
+        (None, _) => OutputMode::Text,
+    }
+}
+
+/// Whether a terminal may have the screen: interfaces, and no form asked for.
+fn is_open(typed: &Arguments, why: bool) -> bool {
+    let asked = typed.output.is_some() || typed.text || typed.log_file.is_some() || why;
+    !asked && typed.read.is_empty()
+}
+
+/// Bars on the screen.
+fn bars(typed: &Arguments) -> Result<Bars, UsageError> {
+    let full = typed.bar_scale.as_deref().map(|text| {
+        values::rate(text).ok_or_else(|| UsageError::BadValue {
+            option: "-m".into(),
+            value: text.into(),
+            wants: "bits per second above 0, such as 100M".into(),
+        })
+    });
+    Ok(Bars { shown: !typed.no_bars, full: full.transpose()? })
 }
 
 /// What a burst is.
@@ -132,6 +156,7 @@ fn bursts(typed: &Arguments) -> Result<Bursts, UsageError> {
 /// `why` prints nothing else.
 fn only_a_paragraph(typed: &Arguments) -> Result<(), UsageError> {
     let other = match typed {
+        Arguments { output: Some(OutputMode::Tui), .. } => "-o tui",
         Arguments { output: Some(OutputMode::Json), .. } => "-o json",
         Arguments { output: Some(OutputMode::Text), .. } => "-o text",
         Arguments { text: true, .. } => "-t",
@@ -156,8 +181,13 @@ fn contradictions(typed: &Arguments) -> Result<(), UsageError> {
             "packets come from interfaces or from files, so leave one out",
         );
     }
-    if typed.text && typed.output == Some(OutputMode::Json) {
-        return refuse("-t", "-o json", "-t is -o text, so leave one out");
+    let other = match typed.output {
+        Some(OutputMode::Json) => Some("-o json"),
+        Some(OutputMode::Tui) => Some("-o tui"),
+        Some(OutputMode::Text) | None => None,
+    };
+    if let (true, Some(other)) = (typed.text, other) {
+        return refuse("-t", other, "-t is -o text, so leave one out");
     }
     let without_ports = match typed.by {
         Some(By::Pair) => Some("--by pair"),

@@ -43,7 +43,7 @@ pub fn queue_seconds(burst: &Burst) -> Option<f64> {
 }
 
 /// A connection's ends, the client first.
-fn ends(flow: &FlowName, context: &Context) -> String {
+pub(super) fn ends(flow: &FlowName, context: &Context) -> String {
     let client = usize::from(flow.client_second);
     let [client, server] = [client, 1 - client].map(|side| end(&flow.key, side, context));
     format!("{} {client} → {server}", protocol_name(flow.key.protocol()))

@@ -84,7 +84,8 @@ impl Measure {
         }
     }
 
-    fn right(self) -> bool {
+    /// Whether cells are aligned to the right.
+    pub fn right(self) -> bool {
         self != Measure::Word
     }
 }
@@ -401,11 +402,13 @@ pub(super) fn nothing() -> String {
     String::from("-")
 }
 
-fn rate(bytes: u64, sight: &Sight) -> String {
+/// What a cell of a rate says: `bytes` over the sight's span.
+pub(super) fn rate(bytes: u64, sight: &Sight) -> String {
     bits_per_second(bytes, sight.span_ns).map_or_else(nothing, |bits| human(rate_in(bits, sight.style.unit)))
 }
 
-fn bits(rate: Option<u64>, sight: &Sight) -> String {
+/// The same of a rate that is known, in bits per second.
+pub(super) fn bits(rate: Option<u64>, sight: &Sight) -> String {
     rate.map_or_else(nothing, |bits| human(rate_in(bits, sight.style.unit)))
 }
 
@@ -471,12 +474,31 @@ fn name(row: &Row, context: &Context) -> String {
             let vlan = vlan(&context.stacks.ids(key.vlan()));
             format!("{} → {}{vlan}", end(&key, client, context), end(&key, 1 - client, context))
         }
+        other => name_without_roles(other, context),
+    }
+}
+
+/// What a row is called where it does not matter who the client is.
+fn name_without_roles(name: RowName, context: &Context) -> String {
+    match name {
+        RowName::Connection(key) => [0, 1].map(|side| end(&key, side, context)).join(" "),
         RowName::Pair(a, b) => [a, b].map(|ip| context.names.shown(ip)).join(" → "),
         RowName::Host(ip) | RowName::Destination(ip) => context.names.shown(ip),
         RowName::Port(protocol, port) if has_ports(protocol) => format!("{port}/{}", protocol_name(protocol)),
         RowName::Port(protocol, _) => protocol_name(protocol).into_owned(),
         RowName::Class(class) => plain(context.class_name(class)).into_owned(),
         RowName::Interface(link) => plain(context.link_name(link)).into_owned(),
+    }
+}
+
+/// What a filter of rows looks at: as [`name`] but that of a connection the
+/// protocol stands behind, and which end is the client is not told.
+pub fn name_of(name: &RowName, context: &Context) -> String {
+    match name {
+        RowName::Connection(key) => {
+            format!("{} {}", name_without_roles(*name, context), protocol_name(key.protocol()))
+        }
+        &name => name_without_roles(name, context),
     }
 }
 

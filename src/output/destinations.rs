@@ -222,14 +222,20 @@ pub static DESTINATION_COLUMNS: [Column<Shown>; 16] = [
     },
 ];
 
+/// The lines of the table; the last one has all of them together.
+pub(super) fn shown_of(destinations: &Destinations) -> Vec<Shown> {
+    let line = |destination: Destination, is_sum| Shown { destination, is_sum };
+    let rows = destinations.of_run.iter().map(|&destination| line(destination, false));
+    rows.chain(destinations.all.map(|sum| line(sum, true))).collect()
+}
+
 /// The table, behind an empty line; nothing where no connection was seen.
 pub fn table_of(destinations: &Destinations, sight: &Sight) -> String {
-    let Some(sum) = destinations.all.filter(|_| sight.style.top > 0) else { return String::new() };
-    let rows = destinations.of_run.iter();
-    let mut lines: Vec<Shown> = rows.map(|&destination| Shown { destination, is_sum: false }).collect();
-    let shown = lines.len() as u64;
-    lines.push(Shown { destination: sum, is_sum: true });
-    let mut text = format!("\n{}", table(&DESTINATION_COLUMNS, &lines, sight, 2));
+    if destinations.all.is_none() || sight.style.top == 0 {
+        return String::new();
+    }
+    let shown = destinations.of_run.len() as u64;
+    let mut text = format!("\n{}", table(&DESTINATION_COLUMNS, &shown_of(destinations), sight, 2));
     if destinations.found > shown {
         text += &format!("{} of {} destinations shown\n", grouped(shown), grouped(destinations.found));
     }

@@ -73,6 +73,46 @@ pub fn coverage_of(coverages: &Coverages, link: LinkId, which: usize) -> Coverag
     coverages.get(link as usize).and_then(|pair| pair.get(which)).copied().unwrap_or_default()
 }
 
+/// How far the figures of an interface may be trusted, since the start.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Trust {
+    /// All witnesses agree (of a file: none says otherwise).
+    Good,
+    /// Nobody can say, or TCP acknowledged what was never seen.
+    Doubtful,
+    /// Something is known to be missing.
+    Short,
+}
+
+impl Trust {
+    /// In a word.
+    pub fn name(self) -> &'static str {
+        match self {
+            Trust::Good => "good",
+            Trust::Doubtful => "doubtful",
+            Trust::Short => "short",
+        }
+    }
+}
+
+/// Below it the interface itself has counted more than was measured: what lies
+/// between two readings of its counters moves the ratio by less.
+const COVERED: f64 = 0.999;
+
+/// What the three witnesses say together: the kernel (drops), the interface
+/// (`coverage`, since the start), TCP (payload that was acknowledged and never seen).
+pub fn trust_in(figures: &InterfaceFigures, coverage: &Coverage, from_file: bool) -> Trust {
+    let capture = &figures.capture;
+    let short = coverage.ratio.is_some_and(|ratio| ratio < COVERED);
+    if capture.kernel_drops > 0 || capture.corrupt > 0 || short {
+        Trust::Short
+    } else if figures.missing_bytes[1] > 0 || coverage.ratio.is_none() && !from_file {
+        Trust::Doubtful
+    } else {
+        Trust::Good
+    }
+}
+
 /// Highest second of a run; None where the run was shorter.
 pub fn peak_of_run(figures: &InterfaceFigures, span_ns: u64) -> Option<[u64; 2]> {
     figures.averages.peak.filter(|_| u128::from(span_ns) >= SECOND_NS)

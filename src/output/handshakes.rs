@@ -273,7 +273,7 @@ fn line(text: &mut String, session: &Session, result: &str, names: &Names) {
 }
 
 /// tcpeek's word; none for what has no line.
-fn result(outcome: Outcome) -> Option<&'static str> {
+pub(super) fn result(outcome: Outcome) -> Option<&'static str> {
     Some(match outcome {
         Outcome::Success => "     success     ",
         Outcome::TimeoutNoSynack | Outcome::TimeoutNoAck | Outcome::Aborted => "failure (timeout)",

@@ -1,4 +1,4 @@
-//! What the user sees: text and JSON lines, made from snapshots alone.
+//! What the user sees: text, JSON lines and the screen, made from snapshots alone.
 //!
 //! An output gets names and facts of the run in a [`Context`], how things stand
 //! in a [`Snapshot`], and what a reader has to know besides in a [`Notice`]. It
@@ -20,6 +20,7 @@ pub mod report;
 pub mod socket;
 pub mod stat;
 pub mod text;
+pub mod tui;
 pub mod units;
 pub mod why;
 

@@ -81,7 +81,7 @@ impl Report {
                 lines.snapshot(&whole, &coverage, context)?;
                 lines.stop(reason, &whole, &coverage, context)
             }
-            OutputMode::Text => {
+            OutputMode::Text | OutputMode::Tui => {
                 let (version, host) = (env!("CARGO_PKG_VERSION"), super::units::plain(&context.host));
                 writeln!(to, "Report of fullcount {version} on {host}")?;
                 let mut text = Text::behind(to, self.style);

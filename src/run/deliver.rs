@@ -2,8 +2,9 @@
 
 use super::log_file::{LogFile, Trouble};
 use super::report::Report;
+use super::screen::Screen;
 use super::socket::Socket;
-use super::{RunError, Signals, both, has_json, output_error, shows_color, style};
+use super::{RunError, Signals, both, has_json, is_set, output_error, shows_color, style, views};
 use crate::aggregate::Handle;
 use crate::aggregate::destination::Destinations;
 use crate::aggregate::snapshot::{Fault, Snapshot};
@@ -14,6 +15,7 @@ use crate::output::text::Text;
 use crate::output::why::Why;
 use crate::output::{Context, Coverages, Notice, Output, Start, StopReason, Style};
 use std::io::{self, BufWriter, Write};
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, PoisonError};
 
 /// All outputs of a run.
@@ -27,6 +29,9 @@ pub(super) struct Deliver {
     beside_lines: bool,
     trouble: Trouble,
     socket: Option<Socket>,
+    screen: Option<Screen>,
+    /// The signal that a terminal is gone means nothing else.
+    ends_by_hangup: bool,
     report: Option<Report>,
     late_packets: u64,
     unreported: u64,
@@ -61,6 +66,9 @@ impl Deliver {
         // Lines are not mixed with a summary: beside them it goes to standard error.
         let summary_style = |color| Style { whole: false, color, ..style };
         let summary: Text<Box<dyn Write>> = match config.output {
+            OutputMode::Tui => {
+                Text::new(Box::new(io::stdout()), summary_style(shows_color(config, &io::stdout())))
+            }
             OutputMode::Text => {
                 Text::behind(Box::new(io::stdout()), summary_style(shows_color(config, &io::stdout())))
             }
@@ -78,6 +86,8 @@ impl Deliver {
             beside_lines,
             trouble,
             socket,
+            screen: Screen::new(config, style, views(config), signals),
+            ends_by_hangup: config.log_file.is_none(),
             report: config.report.as_ref().map(|report| Report::new(report, style)),
             late_packets: 0,
             unreported: 0,
@@ -88,7 +98,27 @@ impl Deliver {
     /// Who asks on the socket has the newest sums, even when an output is stuck.
     pub fn count_from(&self, handle: Handle) {
         if let Some(socket) = &self.socket {
-            socket.count_from(handle);
+            socket.count_from(handle.clone());
+        }
+        if let Some(screen) = &self.screen {
+            screen.ask_from(handle);
+        }
+    }
+
+    /// A file has been read: while a screen is there, it goes on showing how that
+    /// ended. `again`: waits a moment for other rows to be asked for.
+    pub fn stay(
+        &self,
+        mut again: impl FnMut() -> Option<Arc<Snapshot>>,
+        coverage: &Coverages,
+        context: &Context,
+        stop: &AtomicBool,
+    ) {
+        let Some(screen) = &self.screen else { return };
+        while !is_set(stop) {
+            if let Some(snapshot) = again() {
+                screen.tell(&snapshot, coverage, context);
+            }
         }
     }
 
@@ -100,11 +130,18 @@ impl Deliver {
         coverage: &Coverages,
         context: &Context,
     ) -> Result<(), RunError> {
+        if self.screen.is_some() {
+            // It says as much at any time, and nothing is written over it.
+            return Ok(());
+        }
         let written = self.summary.summary(snapshot, coverage, context).map_err(output_error);
         if self.beside_lines { Ok(()) } else { written }
     }
 
     pub fn start(&mut self, start: &Start, context: &Context) -> Result<(), RunError> {
+        if let Some(screen) = &mut self.screen {
+            screen.start(start, self.ends_by_hangup)?;
+        }
         self.each(|output| output.start(start, context))?;
         let doubt = self.report.as_mut().and_then(|report| report.begin(start));
         doubt.map_or(Ok(()), |notice| self.notice(&notice, context))
@@ -113,6 +150,9 @@ impl Deliver {
     pub fn notice(&mut self, notice: &Notice, context: &Context) -> Result<(), RunError> {
         if let Some(report) = &mut self.report {
             report.note(notice);
+        }
+        if let Some(screen) = &self.screen {
+            screen.note(notice);
         }
         self.each(|output| output.notice(notice, context))
     }
@@ -125,6 +165,9 @@ impl Deliver {
     ) -> Result<(), RunError> {
         if let Some(socket) = &self.socket {
             socket.tell(snapshot, coverage, context);
+        }
+        if let Some(screen) = &self.screen {
+            screen.tell(snapshot, coverage, context);
         }
         // As the summary: no output that a run lives by.
         let told = |to: &mut SessionLines<_>| to.tell(&snapshot.handshakes, &context.names);
@@ -148,6 +191,14 @@ impl Deliver {
         context: &Context,
     ) -> Result<(), RunError> {
         let ended = ended.and_then(|()| self.each(|output| output.stop(reason, snapshot, coverage, context)));
+        let ended = match self.screen.take() {
+            None => ended,
+            Some(mut screen) => {
+                let closed = screen.close();
+                let told = self.summary.stop(reason, snapshot, coverage, context).map_err(output_error);
+                both(ended, both(closed, told))
+            }
+        };
         let Some(report) = &self.report else { return ended };
         let reason = match &ended {
             Ok(()) => reason,

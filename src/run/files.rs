@@ -3,6 +3,7 @@
 use super::deliver::Deliver;
 use super::sets::{Sharing, may_burst};
 use super::{RunError, Signals, is_set, table_config};
+use crate::aggregate::Aggregator;
 use crate::aggregate::snapshot::Snapshot;
 use crate::capture::fileset::{FileLink, FileSet, STANDARD_INPUT};
 use crate::capture::{LinkId, LinkType, host_mac};
@@ -12,12 +13,15 @@ use crate::output::{Context, Coverages, LinkFacts, Start, StopReason};
 use crate::worker::files::{Job, Walked};
 use crate::worker::outbox::{BUFFERS_FILE, outbox};
 use crate::worker::{Intervals, files};
-use crossbeam_channel::bounded;
+use crossbeam_channel::{Sender, bounded};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 /// Snapshots on their way to the outputs.
 const SNAPSHOTS: usize = 16;
+/// How long a screen's wish is waited for at a time.
+const ASK_PATIENCE: Duration = Duration::from_millis(100);
 
 pub(super) fn run(config: &Config, groups: &[Vec<PathBuf>], signals: &Signals) -> Result<(), RunError> {
     let stop = &signals.stop;
@@ -30,8 +34,7 @@ pub(super) fn run(config: &Config, groups: &[Vec<PathBuf>], signals: &Signals) -
     }
     set.compile()?;
     let streams = groups.iter().flatten().any(|path| path.as_os_str() == STANDARD_INPUT);
-    let text_only = config.output == OutputMode::Text && config.log_file.is_none();
-    let whole = text_only && !streams;
+    let whole = !super::has_json(config) && !streams;
     let interval_ns = if whole { 0 } else { config.interval_ns };
     let workers = config.workers.unwrap_or(1);
     let tables = table_config(config, workers);
@@ -62,19 +65,15 @@ pub(super) fn run(config: &Config, groups: &[Vec<PathBuf>], signals: &Signals) -
     sharing.sets.store(Arc::new(sets));
     sharing.begin(config, classes, true, &mut aggregator);
     deliver.count_from(aggregator.handle());
+    if config.output == OutputMode::Tui {
+        aggregator.stay();
+    }
     let links: Arc<Mutex<Vec<LinkFacts>>> = Arc::default();
     let rules = Rules::new(config, groups);
     let mut ended = Ok(());
     let mut last: Option<(Arc<Snapshot>, Coverages)> = None;
     let walked = std::thread::scope(|scope| {
-        scope.spawn(move || {
-            while let Some(snapshot) = aggregator.next_snapshot() {
-                if snapshots.send(snapshot).is_err() {
-                    // Nobody reads any more: workers are let go all the same.
-                    while aggregator.next_snapshot().is_some() {}
-                }
-            }
-        });
+        let telling = scope.spawn(move || tell(aggregator, snapshots));
         let reader = scope.spawn(|| {
             let mut decoder = sharing.decoder(config, stacks);
             let mut on_link = |number: LinkId, link: &FileLink, decoder: &mut Decoder| {
@@ -122,12 +121,17 @@ pub(super) fn run(config: &Config, groups: &[Vec<PathBuf>], signals: &Signals) -
             }
         }
         drop(to_deliver);
-        reader.join()
+        let walked = reader.join();
+        let stopped = is_set(stop);
+        if let (Ok(mut aggregator), Some((_, coverage))) = (telling.join(), &last) {
+            deliver.stay(|| aggregator.again(ASK_PATIENCE), coverage, &context, stop);
+        }
+        walked.map(|walked| (walked, stopped))
     });
-    let Ok(walked) = walked else {
+    let Ok((walked, stopped)) = walked else {
         return Err(RunError::Failed(vec!["the reader ended by a defect: please report this".into()]));
     };
-    let faults = if is_set(stop) { Vec::new() } else { faults(&mut set) };
+    let faults = if stopped { Vec::new() } else { faults(&mut set) };
     let reason = match walked {
         _ if !faults.is_empty() => StopReason::Error,
         Walked::ToTheEnd => StopReason::EndOfFile,
@@ -139,6 +143,17 @@ pub(super) fn run(config: &Config, groups: &[Vec<PathBuf>], signals: &Signals) -
         ended = deliver.stop(ended, &reason, snapshot, coverage, &context);
     }
     super::both(ended, super::failed(faults))
+}
+
+/// Snapshots to who delivers them, up to the last one.
+fn tell(mut aggregator: Aggregator, snapshots: Sender<Arc<Snapshot>>) -> Aggregator {
+    while let Some(snapshot) = aggregator.next_snapshot() {
+        if snapshots.send(snapshot).is_err() {
+            // Nobody reads any more: workers are let go all the same.
+            while aggregator.next_snapshot().is_some() {}
+        }
+    }
+    aggregator
 }
 
 fn faults(set: &mut FileSet) -> Vec<String> {

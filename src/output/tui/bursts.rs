@@ -1,0 +1,100 @@
+//! The latest bursts, and of the one under the cursor who filled it.
+
+use super::paint::{Head, Piece, Table, below, lines, shade};
+use super::{Scene, State};
+use crate::aggregate::culprit::Burst;
+use crate::meter::bins::BIN_NS;
+use crate::output::bursts::{ends, mean_bits_per_second, told, utilisation, word};
+use crate::output::columns::nothing;
+use crate::output::units::{duration, grouped, human, percent_of, plain, rate_in, rate_unit, short_moment};
+use ratatui::buffer::Buffer;
+use ratatui::layout::Rect;
+use ratatui::style::{Modifier, Style};
+
+/// Draws the list or the burst; what it is, in words.
+pub(super) fn draw(state: &mut State, scene: &Scene, buffer: &mut Buffer, area: Rect) -> String {
+    let bursts = &scene.memory.bursts;
+    state.found = bursts.len();
+    state.cursor = state.cursor.min(bursts.len().saturating_sub(1));
+    state.page = usize::from(area.height.saturating_sub(1)).max(1);
+    let Some(chosen) = bursts.get(state.cursor) else {
+        state.open = false;
+        lines(buffer, area, "No burst so far (--burst-threshold says from where on one is).");
+        return String::new();
+    };
+    let place = format!("{} of {}", grouped(state.cursor as u64 + 1), grouped(scene.memory.bursts_seen));
+    if state.open {
+        draw_one(chosen, scene, buffer, area);
+        return format!("{place}: who filled it (Esc: the list)");
+    }
+    let first = (state.cursor + 1).saturating_sub(state.page);
+    let shown: Vec<&Burst> = bursts.iter().skip(first).take(state.page).collect();
+    let table = Table { heads: heads(scene), lines: shown.iter().map(|burst| cells(burst, scene)).collect() };
+    table.draw(buffer, area);
+    let under = u16::try_from(state.cursor - first + 1).unwrap_or(u16::MAX);
+    shade(buffer, below(area, under), Style::new().add_modifier(Modifier::REVERSED));
+    format!("the newest first, {place}")
+}
+
+fn heads(scene: &Scene) -> Vec<Head> {
+    let head = |title: &str, right, rank| Head { title: title.to_owned(), right, rank };
+    vec![
+        head("Begin (UTC)", false, 0),
+        head("Iface", false, 0),
+        head("", false, 0),
+        head("Length", true, 0),
+        head(rate_unit(scene.sight.style.unit), true, 3),
+        head("Line", true, 1),
+        head("Conns", true, 4),
+        head("Share", true, 2),
+        head("Largest", false, 0),
+    ]
+}
+
+fn cells(burst: &Burst, scene: &Scene) -> Vec<Piece> {
+    let (context, unit) = (scene.sight.context, scene.sight.style.unit);
+    let length_ms = burst.until_ms.saturating_sub(burst.from_ms);
+    let full = utilisation(burst.sums.line_bits, length_ms, burst.speed);
+    let largest = burst.culprits.first();
+    let share = largest.and_then(|one| percent_of(one.count().bytes, burst.sums.bytes));
+    let told = [
+        short_moment(burst.from_ms.saturating_mul(BIN_NS)),
+        plain(context.link_name(burst.lane.link())).into_owned(),
+        word(burst.lane).to_owned(),
+        duration(length_ms.saturating_mul(BIN_NS)) + if burst.open { "+" } else { "" },
+        human(rate_in(mean_bits_per_second(burst), unit)),
+        full.map_or_else(nothing, |ratio| format!("{:.0}%", ratio * 100.0)),
+        grouped(burst.connections),
+        share.unwrap_or_else(nothing),
+        largest.map_or_else(nothing, |one| ends(&one.who, context)),
+    ];
+    told.map(|text| (text, Style::new())).to_vec()
+}
+
+/// Text's two lines, then each who filled it.
+fn draw_one(burst: &Burst, scene: &Scene, buffer: &mut Buffer, area: Rect) {
+    let (context, unit) = (scene.sight.context, scene.sight.style.unit);
+    // What was lost around it is told with its snapshot only.
+    let head = told(burst, usize::MAX, context, unit);
+    let rest = lines(buffer, area, head.lines().next().unwrap_or_default());
+    let part = |part, whole| percent_of(part, whole).unwrap_or_else(nothing);
+    let cells = burst.culprits.iter().map(|one| {
+        let told = [
+            part(one.count().bytes, burst.sums.bytes),
+            part(one.excess_bytes, one.excess_of_all),
+            human(one.count().bytes),
+            if one.began { "yes".to_owned() } else { String::new() },
+            ends(&one.who, context),
+        ];
+        told.map(|text| (text, Style::new())).to_vec()
+    });
+    let head = |title: &str, right, rank| Head { title: title.to_owned(), right, rank };
+    let heads = vec![
+        head("Share", true, 0),
+        head("On top", true, 0),
+        head("Bytes", true, 1),
+        head("Begun", false, 2),
+        head("Who", false, 0),
+    ];
+    Table { heads, lines: cells.collect() }.draw(buffer, below(rest, 1));
+}

@@ -1,0 +1,204 @@
+//! The keys of the screen: one table, from which `?` and the docs are made and
+//! by which a key finds what it does. Only what works stands here.
+//! Sources: tcptrack's manual and iftop's, where the two agree with a habit.
+
+use super::Kind;
+
+/// A key, as terminals tell them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Key {
+    /// A character.
+    Char(char),
+    /// A character with Ctrl.
+    Ctrl(char),
+    /// An arrow.
+    Up,
+    /// An arrow.
+    Down,
+    /// A page up.
+    PageUp,
+    /// A page down.
+    PageDown,
+    /// The first row.
+    Home,
+    /// The last one.
+    End,
+    /// The next view.
+    Tab,
+    /// The one before.
+    BackTab,
+    /// Details.
+    Enter,
+    /// Away.
+    Escape,
+    /// Takes a character back.
+    Backspace,
+    /// A function key.
+    F(u8),
+}
+
+/// What a key does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Does {
+    /// Ends the run.
+    Quit,
+    /// Rows stay as they are, or go on.
+    Pause,
+    /// The next order.
+    Sort,
+    /// Order by an average.
+    SortBy(usize),
+    /// Order by name.
+    ByName,
+    /// Rows keep their order, and no other ones come in.
+    Freeze,
+    /// Scrolls by lines.
+    Lines(i32),
+    /// Scrolls by pages.
+    Pages(i32),
+    /// The first row.
+    Home,
+    /// The last row asked for.
+    End,
+    /// The view so many further on.
+    Turn(usize),
+    /// That view.
+    To(Kind),
+    /// Help.
+    Help,
+    /// Takes a filter in.
+    Filter,
+    /// No filter, no details, no help.
+    Leave,
+    /// Details.
+    Open,
+    /// Names or addresses.
+    Names,
+    /// Bits or bytes.
+    Unit,
+    /// Ports of the first side.
+    FirstPorts,
+    /// Ports of the second side.
+    SecondPorts,
+    /// The column of sums.
+    Sums,
+    /// Two lines a pair, one, sent only, received only.
+    LineMode,
+    /// Bars.
+    Bars,
+    /// Bars by logarithm.
+    Log,
+}
+
+/// A line of the table.
+pub struct Binding {
+    /// Keys that do the same.
+    pub keys: &'static [Key],
+    /// Their names.
+    pub shown: &'static str,
+    /// Views that it is for; none are all.
+    pub views: &'static [Kind],
+    /// What it does.
+    pub does: Does,
+    /// The same in words.
+    pub meaning: &'static str,
+}
+
+const fn bind(keys: &'static [Key], shown: &'static str, does: Does, meaning: &'static str) -> Binding {
+    Binding { keys, shown, views: &[], does, meaning }
+}
+
+const fn of(
+    views: &'static [Kind],
+    keys: &'static [Key],
+    shown: &'static str,
+    does: Does,
+    meaning: &'static str,
+) -> Binding {
+    Binding { keys, shown, views, does, meaning }
+}
+
+const ROWS: &[Kind] = &[Kind::Connections, Kind::Hosts];
+const HOSTS: &[Kind] = &[Kind::Hosts];
+
+/// See the module's description.
+pub static KEYS: &[Binding] = &[
+    bind(&[Key::Char('q'), Key::Ctrl('c')], "q Ctrl-C", Does::Quit, "quit; totals are printed"),
+    bind(
+        &[Key::Char('p'), Key::Char('P'), Key::Char(' ')],
+        "p P space",
+        Does::Pause,
+        "pause; counting goes on",
+    ),
+    bind(&[Key::Char('?')], "?", Does::Help, "this help"),
+    bind(&[Key::Tab], "Tab", Does::Turn(1), "next view"),
+    bind(&[Key::BackTab], "Shift-Tab", Does::Turn(Kind::ALL.len() - 1), "view before"),
+    bind(&[Key::F(1)], "F1", Does::To(Kind::Connections), "connections"),
+    bind(&[Key::F(2)], "F2", Does::To(Kind::Hosts), "pairs of hosts"),
+    bind(&[Key::F(3)], "F3", Does::To(Kind::Destinations), "destinations"),
+    bind(&[Key::F(4)], "F4", Does::To(Kind::Handshakes), "handshakes and failures"),
+    bind(&[Key::F(5)], "F5", Does::To(Kind::Links), "links side by side"),
+    bind(&[Key::F(6)], "F6", Does::To(Kind::Bursts), "bursts"),
+    bind(&[Key::Up, Key::Char('k')], "↑ k", Does::Lines(-1), "up a row"),
+    bind(&[Key::Down, Key::Char('j')], "↓ j", Does::Lines(1), "down a row"),
+    bind(&[Key::PageUp], "PgUp", Does::Pages(-1), "up a page"),
+    bind(&[Key::PageDown], "PgDn", Does::Pages(1), "down a page"),
+    bind(&[Key::Home], "Home", Does::Home, "first row"),
+    bind(&[Key::End], "End", Does::End, "last row that is there"),
+    bind(&[Key::Escape], "Esc", Does::Leave, "no help, details, filter"),
+    bind(&[Key::Char('B')], "B", Does::Unit, "bytes or bits"),
+    bind(&[Key::Char('n')], "n", Does::Names, "names or addresses"),
+    of(ROWS, &[Key::Char('s')], "s", Does::Sort, "order: rate or sums"),
+    of(ROWS, &[Key::Char('1')], "1", Does::SortBy(0), "order by 2 s average"),
+    of(ROWS, &[Key::Char('2')], "2", Does::SortBy(1), "order by 10 s average"),
+    of(ROWS, &[Key::Char('3')], "3", Does::SortBy(2), "order by 40 s average"),
+    of(ROWS, &[Key::Char('<')], "<", Does::ByName, "order by name"),
+    of(ROWS, &[Key::Char('o')], "o", Does::Freeze, "freeze the order"),
+    of(ROWS, &[Key::Char('/'), Key::Char('l')], "/ l", Does::Filter, "filter by a pattern"),
+    of(ROWS, &[Key::Char('b')], "b", Does::Bars, "bars or none"),
+    of(ROWS, &[Key::Char('L')], "L", Does::Log, "bars by logarithm"),
+    of(HOSTS, &[Key::Char('S')], "S", Does::FirstPorts, "ports of the first side"),
+    of(HOSTS, &[Key::Char('D')], "D", Does::SecondPorts, "ports of the second side"),
+    of(HOSTS, &[Key::Char('T')], "T", Does::Sums, "sums since the start"),
+    of(HOSTS, &[Key::Char('t')], "t", Does::LineMode, "two lines, one, =>, <="),
+    of(&[Kind::Bursts], &[Key::Enter], "Enter", Does::Open, "who filled it"),
+];
+
+/// What a key does in a view.
+pub fn find(key: Key, view: Kind) -> Option<Does> {
+    let fits = |binding: &&Binding| {
+        binding.keys.contains(&key) && (binding.views.is_empty() || binding.views.contains(&view))
+    };
+    KEYS.iter().find(fits).map(|binding| binding.does)
+}
+
+/// The table for `docs/KEYS.md`.
+pub fn markdown() -> String {
+    let mut text = String::from(
+        "# Keys of the screen\n\nMade from the table in src/output/tui/keys.rs, as the screen's own help (`?`) is.\n\n\
+         | key | views | does |\n|---|---|---|\n",
+    );
+    for binding in KEYS {
+        let views: Vec<&str> = binding.views.iter().map(|view| view.name()).collect();
+        let views = if views.is_empty() { "all".to_owned() } else { views.join(", ") };
+        text += &format!("| `{}` | {views} | {} |\n", binding.shown, binding.meaning.replace('|', "\\|"));
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_key_means_two_things_in_a_view() {
+        for view in Kind::ALL {
+            let here = KEYS.iter().filter(|one| one.views.is_empty() || one.views.contains(&view));
+            let mut seen: Vec<Key> = Vec::new();
+            for key in here.flat_map(|one| one.keys) {
+                assert!(!seen.contains(key), "{key:?} in {}", view.name());
+                seen.push(*key);
+            }
+        }
+    }
+}

@@ -1,0 +1,296 @@
+//! The screen in memory: every view at three sizes against files that people have
+//! read, and what must hold at any size.
+
+#[path = "common/golden.rs"]
+mod golden;
+#[allow(dead_code)]
+#[path = "common/snapshots.rs"]
+mod snapshots;
+
+use fullcount::aggregate::balance::{Flows, LinkSet, Placing, SetFigures, Spread};
+use fullcount::aggregate::burst::Sums;
+use fullcount::aggregate::culprit::{Burst, Culprit};
+use fullcount::aggregate::snapshot::{RowName, Snapshot};
+use fullcount::aggregate::spread::SpreadFigures;
+use fullcount::aggregate::view::{Grouping, Order, View};
+use fullcount::aggregate::window::Averages;
+use fullcount::capture::Direction;
+use fullcount::config::Bars;
+use fullcount::flow::record::Outcome;
+use fullcount::links::balance::Balance;
+use fullcount::meter::journal::FlowName;
+use fullcount::output::tui::keys::{KEYS, Key};
+use fullcount::output::tui::memory::Memory;
+use fullcount::output::tui::{Can, Kind, Moment, Run, State, draw};
+use fullcount::output::{Coverages, Notice};
+use golden::same_as_file;
+use ratatui::buffer::Buffer;
+use ratatui::layout::Rect;
+use ratatui::style::Color;
+use snapshots::*;
+use std::sync::Arc;
+
+const ALL: Can = Can { colours: true, utf8: true };
+const SIZES: [(u16, u16); 3] = [(80, 24), (120, 40), (200, 50)];
+
+fn burst() -> Burst {
+    let (key, client_second) = web();
+    let who = FlowName { key, start_ns: NINE, client_second };
+    let sent = [count(100, 2_400_000), count(20, 100_000)];
+    let culprit = Culprit { who, sent, excess_bytes: 2_300_000, excess_of_all: 2_310_000, began: true };
+    Burst {
+        lane: lane(0, Direction::Rx),
+        from_ms: NINE / 1_000_000 + 104,
+        until_ms: NINE / 1_000_000 + 125,
+        sums: Sums {
+            bytes: 2_600_000,
+            packets: 1730,
+            line_bits: 20_800_000,
+            peak_bits: 999_000,
+            queue_bits: 0,
+        },
+        speed: Some(1_000_000_000),
+        open: false,
+        others: vec![(1, 2_300_000)],
+        connections: 4,
+        began: 1,
+        senders: 2,
+        culprits: vec![culprit],
+        hosts: Vec::new(),
+        ports: Vec::new(),
+        classes: Vec::new(),
+        untracked: count(0, 0),
+        unnamed: count(0, 0),
+        journal_bytes: 2_600_000,
+        before_ms: 1000,
+    }
+}
+
+/// Two slaves of a bond, one of them full for milliseconds, the other short of frames.
+fn busy_screen() -> (Snapshot, Coverages) {
+    let (mut snapshot, coverage) = busy();
+    let averages = |there, back| {
+        let windows = [Some([there, back]), Some([there / 2, back / 2]), Some([there / 4, back / 4])];
+        Some(Averages { windows, peak: Some([there, back]) })
+    };
+    for row in &mut snapshot.rows {
+        row.averages = averages(row.interval[0].bytes * 8, row.interval[1].bytes * 8);
+    }
+    snapshot.rows_found = 1520;
+    let peak = |line_bits| SpreadFigures { peak: line_bits, milliseconds: 1000, ..SpreadFigures::default() };
+    snapshot.spreads = vec![[[peak(987_000), peak(31_000)]; 2], [[peak(0), peak(1_000)]; 2]];
+    let spread = |first, second| Spread {
+        counts: vec![count(1, first), count(1, second)],
+        balance: Balance::of(&[first, second], None),
+        asymmetry_ms: Some(120),
+    };
+    snapshot.balances = vec![SetFigures {
+        set: LinkSet {
+            name: Some("bond0".into()),
+            links: vec![0, 1],
+            usable: vec![0, 1],
+            placing: Placing::Policy("layer2".into()),
+            in_order: true,
+            version: None,
+            met_only: false,
+            since_ns: 0,
+        },
+        interval: [spread(118_000_000, 0), spread(3_012_000, 15_140)],
+        total: [spread(295_000_000, 1_000_000), spread(6_600_000, 15_140)],
+        flows: [Flows::default(), Flows::default()],
+        verdict: None,
+        better: Some("layer3+4".into()),
+        judged: None,
+        verdict_since_ns: 0,
+    }];
+    snapshot.bursts = vec![burst()];
+    snapshot.handshakes = handshakes();
+    let failed = [Outcome::TimeoutNoSynack, Outcome::Reject, Outcome::Success];
+    let watched =
+        failed.map(|outcome| fullcount::aggregate::watch::Watched { session: session(outcome), watches: 1 });
+    snapshot.handshakes.sessions = watched.to_vec();
+    snapshot.destinations = Some(destinations());
+    (snapshot, coverage)
+}
+
+fn moment() -> Moment {
+    let (snapshot, coverage) = busy_screen();
+    Moment { snapshot: Arc::new(snapshot), coverage, context: context() }
+}
+
+/// The same with the rows that a view of pairs asks for.
+fn pairs() -> Moment {
+    let (mut snapshot, coverage) = busy_screen();
+    for row in &mut snapshot.rows {
+        if let RowName::Connection(key) = row.name {
+            row.name = RowName::Pair(key.ip(0), key.ip(1));
+        }
+    }
+    snapshot.rows_found = 3;
+    Moment { snapshot: Arc::new(snapshot), coverage, context: context() }
+}
+
+fn run() -> Run {
+    Run { live: true, filter: Some("tcp or udp".into()), reason: String::new(), sessions: true }
+}
+
+fn memory(moment: &Moment) -> Memory {
+    let mut memory = Memory::default();
+    memory.take(&moment.snapshot);
+    let message = "eth1: the link is up again, with\u{1b}[2J 1000 Mbit/s".to_owned();
+    memory.note(&Notice { time_ns: NINE, event: "interface_event", message, ..Notice::default() });
+    memory
+}
+
+fn drawn(state: &mut State, moment: &Moment, can: Can, (width, height): (u16, u16)) -> Buffer {
+    let mut buffer = Buffer::empty(Rect::new(0, 0, width, height));
+    draw(state, Some(moment), &run(), &memory(moment), can, &mut buffer);
+    buffer
+}
+
+/// Lines as they are seen, spaces at their ends left out.
+fn text(buffer: &Buffer) -> String {
+    let line = |y: u16| -> String { (0..buffer.area.width).map(|x| buffer[(x, y)].symbol()).collect() };
+    (0..buffer.area.height).map(|y| line(y).trim_end().to_owned() + "\n").collect()
+}
+
+fn key_of(kind: Kind) -> Key {
+    Key::F(Kind::ALL.iter().position(|one| *one == kind).map_or(0, |place| place as u8 + 1))
+}
+
+fn shown(kind: Kind, keys: &[Key], size: (u16, u16)) -> String {
+    let moment = if kind == Kind::Hosts { pairs() } else { moment() };
+    let mut state = State::new(style(), Bars::default());
+    for key in std::iter::once(&key_of(kind)).chain(keys) {
+        // What is seen between two keys decides how far a page is.
+        drawn(&mut state, &moment, ALL, size);
+        state.press(*key, Some(&moment));
+    }
+    text(&drawn(&mut state, &moment, ALL, size))
+}
+
+#[test]
+fn every_view_at_three_sizes() {
+    for size in SIZES {
+        for kind in Kind::ALL {
+            let name = format!("tui/{}_{}x{}.txt", kind.name().to_lowercase(), size.0, size.1);
+            same_as_file(&name, &shown(kind, &[], size));
+        }
+        same_as_file(
+            &format!("tui/who_{}x{}.txt", size.0, size.1),
+            &shown(Kind::Bursts, &[Key::Enter], size),
+        );
+        same_as_file(
+            &format!("tui/help_{}x{}.txt", size.0, size.1),
+            &shown(Kind::Hosts, &[Key::Char('?')], size),
+        );
+    }
+}
+
+/// The header says the same in words without colour, on every view and size.
+#[test]
+fn doubt_stands_on_every_view_in_words() {
+    for size in [(40, 12), (60, 14), (80, 24), (200, 50)] {
+        for kind in Kind::ALL {
+            let text = shown(kind, &[], size);
+            let eth1 = text
+                .lines()
+                .find(|line| line.starts_with("eth1 "))
+                .or_else(|| text.lines().find(|line| line.starts_with("and 1 of 2 links")));
+            assert!(eth1.is_some_and(|line| line.contains("short")), "{size:?} {}: {text}", kind.name());
+        }
+    }
+}
+
+#[test]
+fn no_size_and_no_key_makes_it_panic() {
+    for size in [(0, 0), (1, 1), (39, 10), (40, 9), (40, 10), (41, 11), (300, 100)] {
+        for kind in Kind::ALL {
+            for binding in KEYS {
+                for key in binding.keys {
+                    let text = shown(kind, &[*key, Key::End, Key::PageDown, Key::Up], size);
+                    assert_eq!(text.lines().count(), usize::from(size.1));
+                    assert!(!text.contains('\u{1b}'), "what a notice says acts on no terminal");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn every_key_that_the_footer_names_is_in_the_help() {
+    for kind in Kind::ALL {
+        let named = shown(kind, &[], (200, 50));
+        let footer = named.lines().last().expect("a footer");
+        let help = shown(kind, &[Key::Char('?')], (200, 50));
+        for part in footer.split("  ") {
+            let key = part.split(' ').next().expect("a key");
+            let alone = |word: &str| key.chars().all(|arrow| word.contains(arrow));
+            let known = help.lines().any(|line| line.split(' ').any(|word| word == key || alone(word)));
+            assert!(known || key == "↑↓", "{key} of {footer} in {help}");
+        }
+    }
+}
+
+#[test]
+fn the_help_is_whole_on_an_ordinary_screen() {
+    for kind in Kind::ALL {
+        let help = shown(kind, &[Key::Char('?')], (80, 24));
+        assert!(!help.contains('…'), "{help}");
+        for binding in KEYS {
+            assert!(help.contains(binding.meaning), "{} in {help}", binding.meaning);
+        }
+    }
+}
+
+#[test]
+fn without_colours_none_and_in_ascii_nothing_else() {
+    let can = Can { colours: false, utf8: false };
+    for kind in Kind::ALL {
+        let mut state = State::new(style(), Bars::default());
+        state.press(key_of(kind), None);
+        let buffer = drawn(&mut state, &moment(), can, (120, 40));
+        assert!(text(&buffer).is_ascii());
+        assert!(buffer.content.iter().all(|cell| cell.fg == Color::Reset && cell.bg == Color::Reset));
+        let coloured = drawn(&mut state, &moment(), ALL, (120, 40));
+        assert!(coloured.content.iter().any(|cell| cell.fg == Color::Red));
+    }
+}
+
+#[test]
+fn a_pause_keeps_rows_and_the_header_goes_on() {
+    let (before, mut later) = (moment(), busy_screen().0);
+    later.rows.clear();
+    later.table.active = 7;
+    let later = Moment { snapshot: Arc::new(later), ..before.clone() };
+    let mut state = State::new(style(), Bars::default());
+    state.press(Key::Char('P'), Some(&before));
+    assert!(state.is_paused());
+    let seen = text(&drawn(&mut state, &later, ALL, (80, 24)));
+    assert!(
+        seen.contains("PAUSED") && seen.contains("7 flows") && seen.contains("192.0.2.7:40112"),
+        "{seen}"
+    );
+    state.press(Key::Char('p'), Some(&later));
+    let seen = text(&drawn(&mut state, &later, ALL, (80, 24)));
+    assert!(!seen.contains("PAUSED") && !seen.contains("192.0.2.7:40112"), "{seen}");
+}
+
+#[test]
+fn a_frozen_order_stays_and_takes_no_new_rows() {
+    let (before, mut later) = (moment(), busy_screen().0);
+    later.rows.reverse();
+    let later = Moment { snapshot: Arc::new(later), ..before.clone() };
+    let mut state = State::new(style(), Bars::default());
+    state.press(Key::Char('o'), Some(&before));
+    let seen = text(&drawn(&mut state, &later, ALL, (80, 24)));
+    let places: Vec<usize> =
+        [":443", ":53", "198.51.100.9"].iter().map(|end| seen.find(end).expect("a row")).collect();
+    assert!(places.is_sorted() && seen.contains("in frozen order"), "{seen}");
+    let base = View { grouping: Grouping::Connection, order: Order::Rate, offset: 0, limit: 9, only: None };
+    let wanted = state.wanted(&base, &later.context).expect("rows");
+    let only = wanted.only.expect("no others");
+    assert!(only.fits(&later.snapshot.rows[0].name) && !only.fits(&RowName::Host(v4(1))));
+    state.press(Key::Char('o'), Some(&later));
+    assert!(!text(&drawn(&mut state, &later, ALL, (80, 24))).contains("frozen"));
+}

@@ -1,0 +1,148 @@
+//! The screen on files, on a real terminal: the end state, every view, every key
+//! that the footer names, sizes, and the terminal as it was before.
+
+#[path = "common/terminal.rs"]
+mod terminal;
+
+use rustix::process::Signal;
+use std::process::Command;
+use terminal::OnTerminal;
+
+fn on(fixture: &str, more: &[&str], columns: u16, lines: u16) -> OnTerminal {
+    let path = format!("{}/fixtures/{fixture}", env!("CARGO_MANIFEST_DIR"));
+    let mut command = Command::new(env!("CARGO_BIN_EXE_fullcount"));
+    command.args(["-r", &path, "-o", "tui"]).args(more);
+    OnTerminal::start(command, columns, lines)
+}
+
+#[test]
+fn a_file_is_shown_in_all_views_and_the_summary_is_printed_at_the_end() {
+    let mut screen = on("http_v4.pcap", &[], 80, 24);
+    let text = screen.wait("connections", |text| text.contains(" Connections by rate"));
+    assert!(screen.is_alternate());
+    assert!(text.contains("198.18.0.1:43258 → 198.18.1.2:80") || text.contains(":80"), "{text}");
+    assert!(text.contains("good"), "{text}");
+    for (key, title) in [
+        ("\t", " Hosts"),
+        ("\t", " Destinations"),
+        ("\t", " Handshakes"),
+        ("\t", " Links"),
+        ("\t", " Bursts"),
+        ("\t", " Connections"),
+        ("\x1b[Z", " Bursts"),
+        ("\x1bOP", " Connections"),
+        ("\x1bOQ", " Hosts"),
+    ] {
+        screen.keys(key);
+        screen.wait(title, |text| text.lines().any(|line| line.starts_with(title)));
+    }
+    let text = screen.wait("pairs", |text| text.contains("=>"));
+    assert!(text.contains("<=") && text.contains("Totals"), "{text}");
+    screen.keys("?");
+    screen.wait("help", |text| text.contains("Keys of Hosts"));
+    screen.keys("x");
+    screen.wait("no help", |text| !text.contains("Keys of Hosts"));
+    screen.keys("q");
+    let (status, text) = screen.end();
+    assert_eq!(status.code(), Some(0));
+    assert!(text.contains("All read"), "{text}");
+}
+
+#[test]
+fn sorting_and_the_filter_change_rows_and_no_total() {
+    let mut screen = on("http_v4.pcap", &[], 120, 40);
+    let before = screen.wait("connections", |text| text.contains(" Connections by rate"));
+    let total = before.lines().nth(2).expect("a link").to_owned();
+    for order in ["by bytes", "by packets", "by name", "by rate"] {
+        screen.keys("s");
+        screen.wait(order, |text| text.contains(&format!(" Connections {order}")));
+    }
+    screen.keys("/no such address");
+    let none = screen.wait("no hit", |text| text.contains("0 of 0 that match /no such address/"));
+    assert_eq!(none.lines().nth(2), Some(total.as_str()), "totals do not change");
+    screen.keys("\x15(:80");
+    screen.wait("a wrong pattern", |text| text.contains("not a regular expression"));
+    screen.keys("\x15:80 ");
+    screen.wait("hits", |text| text.contains("that match /:80 /") && !text.contains("0 of 0"));
+    screen.keys("\r");
+    screen.wait("the footer", |text| text.contains("q quit"));
+    screen.keys("\x1b");
+    screen.wait("no filter", |text| !text.contains("that match"));
+    screen.keys("B");
+    screen.wait("bytes", |text| text.contains("rx byte/s"));
+    screen.keys("\x03");
+    assert_eq!(screen.end().0.code(), Some(0));
+}
+
+#[test]
+fn any_size_is_drawn_and_a_small_one_says_so() {
+    let mut screen = on("http_v4.pcap", &[], 200, 50);
+    screen.wait("wide", |text| text.contains(" Connections by rate"));
+    for (columns, lines) in [(80, 24), (40, 10), (300, 100), (41, 11)] {
+        screen.resize(columns, lines);
+        screen.wait("another size", |text| {
+            text.contains(" Connections")
+                && text.lines().count() <= usize::from(lines)
+                && text.contains("q quit")
+        });
+    }
+    for (columns, lines) in [(20, 5), (39, 50), (3, 1), (100, 9)] {
+        screen.resize(columns, lines);
+        screen.wait("a small one", |text| {
+            text.starts_with("fullcount".get(..usize::from(columns - 1)).unwrap_or("fullcount"))
+                && !text.contains("Connections")
+        });
+    }
+    screen.resize(80, 24);
+    screen.wait("as before", |text| text.contains(" Connections by rate"));
+    screen.keys("q");
+    assert_eq!(screen.end().0.code(), Some(0));
+}
+
+#[test]
+fn signals_end_it_with_the_terminal_as_it_was() {
+    for signal in [Signal::TERM, Signal::INT, Signal::HUP] {
+        let screen = on("http_v4.pcap", &[], 80, 24);
+        screen.wait("connections", |text| text.contains(" Connections by rate"));
+        screen.signal(signal);
+        let (status, text) = screen.end();
+        assert_eq!(status.code(), Some(0), "{signal:?}");
+        assert!(text.contains("All read"), "{text}");
+    }
+    // Stopped and gone on: drawn anew.
+    let mut screen = on("http_v4.pcap", &[], 80, 24);
+    screen.wait("connections", |text| text.contains(" Connections by rate"));
+    screen.signal(Signal::STOP);
+    screen.signal(Signal::CONT);
+    screen.keys("\t");
+    screen.wait("hosts", |text| text.contains(" Hosts"));
+    screen.keys("q");
+    assert_eq!(screen.end().0.code(), Some(0));
+}
+
+#[test]
+fn without_a_terminal_there_is_no_screen() {
+    let path = format!("{}/fixtures/http_v4.pcap", env!("CARGO_MANIFEST_DIR"));
+    let mut command = Command::new(env!("CARGO_BIN_EXE_fullcount"));
+    let done = command.args(["-r", &path, "-o", "tui"]).output().expect("it starts");
+    assert_eq!(done.status.code(), Some(2));
+    assert!(done.stdout.is_empty());
+    let said = String::from_utf8_lossy(&done.stderr).into_owned();
+    assert_eq!(
+        said,
+        "fullcount: -o tui needs a terminal, and standard output is none: type -o text or -o json, or leave -o out\n"
+    );
+}
+
+#[test]
+fn a_terminal_that_knows_ascii_only_gets_ascii() {
+    let path = format!("{}/fixtures/http_v4.pcap", env!("CARGO_MANIFEST_DIR"));
+    let mut command = Command::new("env");
+    command.args(["LANG=C", "NO_COLOR=1", env!("CARGO_BIN_EXE_fullcount"), "-r", &path, "-o", "tui"]);
+    let mut screen = OnTerminal::start(command, 120, 24);
+    let text = screen.wait("connections", |text| text.contains(" Connections by rate"));
+    assert!(text.is_ascii(), "{text}");
+    assert!(text.contains(" > "), "{text}");
+    screen.keys("q");
+    assert_eq!(screen.end().0.code(), Some(0));
+}

@@ -1,0 +1,183 @@
+//! The screen on live interfaces, on a real terminal: traffic of namespaces, keys,
+//! a pause while counting goes on, and the totals that are printed at the end.
+
+#[path = "common/frames.rs"]
+mod frames;
+#[path = "common/live.rs"]
+mod live;
+#[path = "common/terminal.rs"]
+mod terminal;
+
+use frames::*;
+use live::netns::Netns;
+use live::{PROGRAM, pair};
+use rustix::process::Signal;
+use terminal::OnTerminal;
+
+/// Frames of so many UDP flows, each with `port` on one end.
+fn send(near: &Netns, flows: u8, frames: u32, port: u16) {
+    let mut injector = near.injector("v0");
+    for n in 0..frames {
+        let ends = Ends::v4(([198, 18, 0, (n % u32::from(flows)) as u8 + 1], port), ([198, 19, 0, 1], 53));
+        injector.send(&ethernet(&[], 0x0800, &ip(ends, UDP, &udp(ends, 100))));
+    }
+}
+
+fn start(near: &Netns, arguments: &str, columns: u16, lines: u16) -> OnTerminal {
+    OnTerminal::start(near.command(&format!("exec {PROGRAM} {arguments}")), columns, lines)
+}
+
+#[test]
+fn a_terminal_has_the_screen_of_its_own_accord() {
+    let Some((near, far)) = pair("a_terminal_has_the_screen_of_its_own_accord") else { return };
+    near.veth("v0", &far, "w0");
+    // Nothing but tcptrack's words.
+    let mut screen = start(&near, "-i v0", 80, 24);
+    let text = screen.wait("figures", |text| text.contains(" Connections by rate"));
+    assert!(text.lines().any(|line| line.starts_with("v0 ")), "{text}");
+    assert!(text.contains("Coverage") && text.contains("Figures"), "{text}");
+    // A second later they are silent, and there all the same.
+    send(&near, 3, 30, 4000);
+    screen.wait("rows", |text| text.contains("198.18.0.3:4000 → 198.19.0.1:53"));
+    let silent = |line: &str| line.split_whitespace().nth(1) == Some("0");
+    screen
+        .wait("silence", |text| text.lines().any(|line| line.contains("198.18.0.3:4000 →") && silent(line)));
+    screen.keys("q");
+    let (status, text) = screen.end();
+    assert_eq!(status.code(), Some(0), "{text}");
+    assert!(text.contains("Stopped after"), "{text}");
+}
+
+#[test]
+fn a_pause_keeps_rows_and_counting_goes_on() {
+    let Some((near, far)) = pair("a_pause_keeps_rows_and_counting_goes_on") else { return };
+    near.veth("v0", &far, "w0");
+    let mut screen = start(&near, "-i v0 --sort bytes --interval 0.2", 120, 40);
+    screen.wait("the screen", |text| text.contains(" Connections by bytes"));
+    send(&near, 2, 40, 4000);
+    screen.wait("two flows", |text| text.contains("198.18.0.2:4000") && text.contains("1-2 of 2"));
+    screen.keys("p");
+    let paused = screen.wait("the pause", |text| text.contains("PAUSED"));
+    let row = |text: &str| -> Vec<String> {
+        text.lines().filter(|line| line.contains("198.18.")).map(str::to_owned).collect()
+    };
+    send(&near, 5, 500, 5000);
+    // The header goes on: five flows more are there, and none of them in a row.
+    let later = screen.wait("flows in the header", |text| text.contains("7 flows"));
+    assert_eq!(row(&later), row(&paused));
+    screen.keys(" ");
+    screen.wait("the new rows", |text| text.contains("1-7 of 7") && text.contains("198.18.0.5:5000"));
+    screen.signal(Signal::TERM);
+    let (status, text) = screen.end();
+    assert_eq!(status.code(), Some(0), "{text}");
+    let sent = text.lines().find(|line| line.trim_start().starts_with("tx")).expect("a table");
+    assert!(sent.contains(" 540 "), "every packet is counted: {text}");
+}
+
+#[test]
+fn views_show_what_passes_and_a_resize_keeps_it() {
+    let Some((near, far)) = pair("views_show_what_passes_and_a_resize_keeps_it") else { return };
+    near.veth("v0", &far, "w0");
+    let mut screen = start(&near, "-i v0 --sort bytes --interval 0.5", 120, 40);
+    screen.wait("the screen", |text| text.contains(" Connections by bytes"));
+    send(&near, 4, 400, 4000);
+    screen.wait("four flows", |text| text.contains("1-4 of 4"));
+    screen.keys("\x1bOQ");
+    let text = screen.wait("pairs with averages", |text| {
+        text.contains(" Hosts") && text.contains("198.18.0.4") && text.contains("40s bit/s")
+    });
+    assert!(text.contains("=>") && text.contains("<="), "{text}");
+    // Sums since the start, though the view was asked for later: 100 packets of 142 bytes.
+    screen.keys("T");
+    screen.wait("sums", |text| text.lines().filter(|line| line.contains("14.2k")).count() == 4);
+    screen.keys("S");
+    screen.wait("ports", |text| text.contains("198.18.0.4:4000") && !text.contains("198.19.0.1:53"));
+    screen.keys("D");
+    screen.wait("both ports", |text| text.contains("198.18.0.4:4000") && text.contains("198.19.0.1:53"));
+    screen.keys("/0\\.4:\r");
+    screen.wait("one row", |text| text.contains("1-1 of 1 that match") && !text.contains("198.18.0.3:4000"));
+    screen.resize(80, 24);
+    screen.wait("a smaller one", |text| text.contains("1-1 of 1 that match") && text.lines().count() <= 24);
+    screen.keys("\x1b");
+    screen.wait("all again", |text| text.contains("1-4 of 4"));
+    for (key, title) in [("\x1bOR", " Destinations"), ("\x1bOS", " Handshakes"), ("\x1b[15~", " Links")] {
+        screen.keys(key);
+        screen.wait(title, |text| text.lines().any(|line| line.starts_with(title)));
+    }
+    screen.keys("q");
+    let (status, text) = screen.end();
+    assert_eq!(status.code(), Some(0), "{text}");
+    assert!(text.contains(" 400 "), "{text}");
+}
+
+/// Sums of `tx` packets and type of the last line of a log, whole lines only.
+fn logged(path: &std::path::Path) -> (u64, String) {
+    let text = std::fs::read_to_string(path).unwrap_or_default();
+    let whole = text.rfind('\n').map_or("", |end| &text[..end]);
+    let lines = whole.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).expect("JSON"));
+    lines.fold((0, String::new()), |(sum, _), line| {
+        let kind = line["type"].as_str().expect("a type").to_owned();
+        let packets = if kind == "interface" { live::number(&line["tx"]["packets"]) } else { 0 };
+        (sum + packets, kind)
+    })
+}
+
+#[test]
+fn a_stuck_terminal_loses_frames_and_no_count() {
+    let Some((near, far)) = pair("a_stuck_terminal_loses_frames_and_no_count") else { return };
+    near.veth("v0", &far, "w0");
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path().join("lines.json");
+    let arguments = format!("-i v0 -o tui --log-file {} --interval 0.1", path.display());
+    let mut screen = start(&near, &arguments, 200, 50);
+    screen.wait("the screen", |text| text.contains(" Connections by rate"));
+    screen.hold(true);
+    // Views and help, over and over: more than any terminal keeps.
+    for _ in 0..40 {
+        screen.keys("?\x1b[Z");
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+    for _ in 0..5 {
+        send(&near, 5, 100, 4000);
+    }
+    live::netns::wait("all in the log", || logged(&path).0 == 500);
+    screen.hold(false);
+    screen.keys("q");
+    let (status, text) = screen.end();
+    assert_eq!(status.code(), Some(0), "{text}");
+    assert_eq!(logged(&path), (500, "stop".to_owned()));
+    assert!(text.contains(" 500 "), "{text}");
+}
+
+#[test]
+fn a_second_signal_ends_it_though_the_terminal_is_stuck() {
+    let Some((near, far)) = pair("a_second_signal_ends_it_though_the_terminal_is_stuck") else { return };
+    near.veth("v0", &far, "w0");
+    let mut screen = start(&near, "-i v0 --interval 0.1", 200, 50);
+    screen.wait("the screen", |text| text.contains(" Connections by rate"));
+    screen.hold(true);
+    for _ in 0..40 {
+        screen.keys("?\x1b[Z");
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+    screen.signal(Signal::TERM);
+    std::thread::sleep(std::time::Duration::from_millis(300));
+    screen.signal(Signal::TERM);
+    let code = screen.ended();
+    assert!(matches!(code, Some(0 | 1)), "{code:?}");
+}
+
+#[test]
+fn a_window_that_is_closed_ends_it_and_its_log_is_whole() {
+    let Some((near, far)) = pair("a_window_that_is_closed_ends_it_and_its_log_is_whole") else { return };
+    near.veth("v0", &far, "w0");
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path().join("lines.json");
+    for log in [String::new(), format!("--log-file {}", path.display())] {
+        let screen = start(&near, &format!("-i v0 -o tui {log} --interval 0.1"), 80, 24);
+        screen.wait("the screen", |text| text.contains(" Connections by rate"));
+        let status = screen.hang_up();
+        assert!(status.code().is_some(), "it ends by itself: {status}");
+    }
+    assert_eq!(logged(&path).1, "stop");
+}
