@@ -32,7 +32,7 @@ use crate::capture::filter::FilterError;
 use crate::config::{self, By, Config, Input, OutputMode, Sort, WatchSide, WatchTerm};
 use crate::flow::table::TableConfig;
 use crate::output::highlight::Highlights;
-use crate::output::{Context, Style};
+use crate::output::{Context, Style, grouping_of};
 use crate::worker::outbox::Inbox;
 use std::collections::HashSet;
 use std::fmt;
@@ -301,15 +301,7 @@ fn views(config: &Config) -> Views {
 
 fn view(config: &Config) -> View {
     View {
-        grouping: match config.by {
-            By::Connection => Grouping::Connection,
-            By::Pair => Grouping::Pair,
-            By::Host => Grouping::Host,
-            By::Destination => Grouping::Destination,
-            By::Port => Grouping::Port,
-            By::Class => Grouping::Class,
-            By::Interface => Grouping::Interface,
-        },
+        grouping: grouping_of(config.by),
         order: match config.sort {
             Sort::Rate => Order::Rate,
             Sort::Bytes => Order::Bytes,

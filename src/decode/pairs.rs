@@ -88,12 +88,6 @@ impl LinkPairs {
         })
     }
 
-    /// The pair of a number.
-    pub fn pair(&self, number: u16) -> Option<LinkPair> {
-        let found = self.shared.iter().find(|entry| *entry.value() == number)?;
-        (number != UNKNOWN).then(|| *found.key())
-    }
-
     /// All pairs by number, [`UNKNOWN`] first, as far as they are given now.
     pub fn all(&self) -> Vec<Option<LinkPair>> {
         let given = self.given.load(Ordering::Relaxed).min(PAIRS_MAX) as usize;
@@ -138,7 +132,7 @@ mod tests {
             assert_eq!(other.number(&frame(data, None)), number);
             assert_ne!(other.number(&frame(data, Some(5))), number);
         }
-        assert_eq!(one.pair(3).map(|pair| pair.destination[5]), Some(2));
+        assert_eq!(one.all()[3].map(|pair| pair.destination[5]), Some(2));
         assert_eq!(one.all().len(), 81);
         assert_eq!(one.number(&frame(&[1, 2, 3], None)), UNKNOWN);
     }

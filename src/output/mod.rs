@@ -26,6 +26,7 @@ pub mod why;
 
 use crate::aggregate::classes::ClassId;
 use crate::aggregate::snapshot::Snapshot;
+use crate::aggregate::view::Grouping;
 use crate::capture::{LinkId, LinkType};
 use crate::config::{By, Sort, Unit};
 use crate::decode::VlanStacks;
@@ -131,6 +132,19 @@ pub struct BondFacts {
     pub xmit_hash_policy: Option<String>,
     /// Its slaves.
     pub slaves: Vec<String>,
+}
+
+/// The rows that the user's word for them stands for.
+pub fn grouping_of(by: By) -> Grouping {
+    match by {
+        By::Connection => Grouping::Connection,
+        By::Pair => Grouping::Pair,
+        By::Host => Grouping::Host,
+        By::Destination => Grouping::Destination,
+        By::Port => Grouping::Port,
+        By::Class => Grouping::Class,
+        By::Interface => Grouping::Interface,
+    }
 }
 
 /// What is told once.

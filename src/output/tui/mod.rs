@@ -27,9 +27,9 @@ use super::columns::Sight;
 use super::figures::interval_span;
 use super::names::Names;
 use super::units::{grouped, plain};
-use super::{Context, Coverages, Style};
+use super::{Context, Coverages, Style, grouping_of};
 use crate::aggregate::snapshot::{Row, RowName, Snapshot};
-use crate::aggregate::view::{Grouping, Only, Order, View, Window};
+use crate::aggregate::view::{Only, Order, View, Window};
 use crate::config::{Bars, By, Sort, Unit};
 use filter::Filter;
 use keys::{Does, Key};
@@ -262,15 +262,7 @@ impl State {
         if !matches!(self.kind, Kind::Connections | Kind::Hosts) {
             return None;
         }
-        let grouping = match self.grouping() {
-            By::Connection => Grouping::Connection,
-            By::Pair => Grouping::Pair,
-            By::Host => Grouping::Host,
-            By::Destination => Grouping::Destination,
-            By::Port => Grouping::Port,
-            By::Class => Grouping::Class,
-            By::Interface => Grouping::Interface,
-        };
+        let grouping = grouping_of(self.grouping());
         let limit = self.scroll[self.kind as usize] + 2 * self.page.max(20);
         let limit = self.frozen.as_ref().map_or(limit, |frozen| frozen.len());
         let only = self.filter.only(base.only.as_ref().filter(|_| self.kind == Kind::Connections), context);
