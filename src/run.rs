@@ -33,7 +33,7 @@ use crate::config::{self, By, Config, Input, OutputMode, Sort, WatchSide, WatchT
 use crate::flow::table::TableConfig;
 use crate::output::highlight::Highlights;
 use crate::output::{Context, Style, grouping_of};
-use crate::worker::outbox::Inbox;
+use crate::worker::outbox::{BUFFERS_FILE, BUFFERS_LIVE, Inbox};
 use std::collections::HashSet;
 use std::fmt;
 use std::io::{self, IsTerminal};
@@ -237,6 +237,7 @@ fn aggregator(
         aggregator.hide_midstream();
     }
     if screen {
+        aggregator.answer_at_once(if patience.is_some() { BUFFERS_LIVE / 3 } else { BUFFERS_FILE / 2 });
         // Pairs are a key away, and have their sums and averages from the start then.
         aggregator.keep(&View { grouping: Grouping::Pair, only: None, ..view(config) });
     }

@@ -229,6 +229,8 @@ proptest! {
             Views { rows: Some(view(GROUPINGS[all], order)), link_rows: Some(view(GROUPINGS[each], order)) }
         };
         let mut run = Run::new(views(asked[0]), false);
+        // Whether rows stay for those who ask changes none of them.
+        run.aggregator.answer_at_once(usize::from(asked[0].2));
         let handle = run.aggregator.handle();
         for number in 0..intervals.len() {
             let snapshot = run.interval(&intervals[number]);
@@ -324,6 +326,50 @@ fn pages_and_filters() {
     let some = run.interval(&[]);
     assert_eq!((some.rows.len(), some.rows_found), (9, 9));
     assert_eq!(some.packets(), 100);
+}
+
+/// Who asks between two boundaries has the rows of the last one, though records of
+/// the next interval wait already; and that has its own.
+#[test]
+fn rows_are_answered_at_once() {
+    let sent = |client: u8, payload| Sent {
+        client,
+        server: 0,
+        client_port: 0,
+        server_port: 0,
+        reply: false,
+        link: 0,
+        payload,
+    };
+    let views = |grouping, order| Views { rows: Some(view(grouping, order)), link_rows: None };
+    let mut run = Run::new(views(Grouping::Connection, Order::Rate), false);
+    run.aggregator.answer_at_once(2);
+    let handle = run.aggregator.handle();
+    let (wake, woken) = crossbeam_channel::bounded(1);
+    let bytes = |rows: &[Row]| -> Vec<(u64, u64)> {
+        let sum = |counts: [Count; 2]| counts[0].bytes + counts[1].bytes;
+        rows.iter().map(|row| (sum(row.interval), sum(row.total))).collect()
+    };
+    run.interval(&[sent(0, 1000), sent(1, 500), sent(2, 700)]);
+    let first = run.interval(&[sent(1, 10), sent(2, 20)]);
+    assert_eq!((bytes(&first.rows), first.rows_number), (vec![(62, 804), (52, 594)], 0));
+    let orders = [
+        (Grouping::Connection, Order::Activity, vec![(62, 804), (52, 594), (0, 1042)]),
+        (Grouping::Connection, Order::Bytes, vec![(0, 1042), (62, 804), (52, 594)]),
+        (Grouping::Pair, Order::Activity, vec![(62, 804), (52, 594), (0, 1042)]),
+        (Grouping::Host, Order::Rate, vec![(114, 2440), (62, 804), (52, 594)]),
+    ];
+    for (number, (grouping, order, expected)) in (1..).zip(orders) {
+        assert!(handle.ask_now(views(grouping, order), number, &wake));
+        run.aggregator.again(Duration::ZERO);
+        assert!(woken.try_recv().is_ok(), "who asked is told");
+        let answer = handle.answer().expect("an answer");
+        assert_eq!((answer.number, bytes(&answer.rows)), (number, expected), "{grouping:?} {order:?}");
+        assert_eq!(answer.found, answer.rows.len() as u64);
+    }
+    // What was asked for last is in the next snapshot too, with what came since.
+    let next = run.interval(&[sent(0, 100)]);
+    assert_eq!((next.rows_number, bytes(&next.rows)), (4, vec![(142, 1184), (142, 2582)]));
 }
 
 /// What is silent stands behind what is not, in every grouping, and with all it had.

@@ -115,7 +115,7 @@ fn busy_screen() -> (Snapshot, Coverages) {
 
 fn moment() -> Moment {
     let (snapshot, coverage) = busy_screen();
-    Moment { snapshot: Arc::new(snapshot), coverage, context: context() }
+    Moment { snapshot: Arc::new(snapshot), answer: None, coverage, context: context() }
 }
 
 /// The same with the rows that a view of pairs asks for.
@@ -127,7 +127,7 @@ fn pairs() -> Moment {
         }
     }
     snapshot.rows_found = 3;
-    Moment { snapshot: Arc::new(snapshot), coverage, context: context() }
+    Moment { snapshot: Arc::new(snapshot), answer: None, coverage, context: context() }
 }
 
 fn run() -> Run {

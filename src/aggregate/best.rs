@@ -1,10 +1,11 @@
 //! The first rows by a view's order, of any number that are offered.
 
-use super::snapshot::Row;
+use super::snapshot::{Row, RowName};
 use super::view::{Order, View};
 use crate::meter::totals::Count;
 use std::cmp::Ordering;
 use std::collections::BinaryHeap;
+use std::net::IpAddr;
 
 /// The best rows so far: a heap whose top is the worst of them.
 pub(super) struct Best<'a> {
@@ -16,6 +17,8 @@ pub(super) struct Best<'a> {
 
 struct Ranked {
     weight: u64,
+    /// Where that goes before the name.
+    end: Option<(IpAddr, u16)>,
     row: Row,
 }
 
@@ -24,7 +27,8 @@ impl Ord for Ranked {
         // The greatest is the worst: least weight, then last name; of flows that
         // had the same ports one after the other, the smaller.
         let had = |row: &Row| row.total.map(|total| (total.bytes, total.packets));
-        let by_name = other.weight.cmp(&self.weight).then_with(|| self.row.name.cmp(&other.row.name));
+        let by_weight = other.weight.cmp(&self.weight).then_with(|| self.end.cmp(&other.end));
+        let by_name = by_weight.then_with(|| self.row.name.cmp(&other.row.name));
         by_name.then_with(|| had(&other.row).cmp(&had(&self.row)))
     }
 }
@@ -44,30 +48,38 @@ impl Best<'_> {
     /// Rows that are there already, no more than the view shows, the best of so many.
     pub fn behind(view: &View, rows: Vec<Row>, found: u64) -> Best<'_> {
         let weight = |row: &Row| weight_of(&row.total, view.order).unwrap_or(0);
-        let heap = rows.into_iter().map(|row| Ranked { weight: weight(&row), row }).collect();
+        let end = |row: &Row| end_of(&row.name, row.client_second, view.order);
+        let heap = rows.into_iter().map(|row| Ranked { weight: weight(&row), end: end(&row), row }).collect();
         Best { view, found, heap }
     }
 
     /// A row that has `sums` in what the view shows of it: where it cannot be among
-    /// the best it is counted and not made.
+    /// the best it is counted and not made. `client_second` as in [`Row`].
     #[inline]
-    pub fn offer(&mut self, sums: &[Count; 2], row: impl FnOnce() -> Row) {
-        let told = weight_of(sums, self.view.order);
-        let is_full = self.heap.len() >= self.view.offset.saturating_add(self.view.limit);
-        if let (Some(weight), None, Some(worst)) = (told, &self.view.only, self.heap.peek())
-            && is_full
-            && weight < worst.weight
-        {
-            self.found += 1;
-            return;
-        }
-        let row = row();
-        if self.view.only.as_ref().is_some_and(|only| !only.fits(&row.name)) {
+    pub fn offer(
+        &mut self,
+        sums: &[Count; 2],
+        name: RowName,
+        client_second: bool,
+        row: impl FnOnce() -> Row,
+    ) {
+        if self.view.only.as_ref().is_some_and(|only| !only.fits(&name)) {
             return;
         }
         self.found += 1;
+        let told = weight_of(sums, self.view.order);
+        let end = end_of(&name, client_second, self.view.order);
+        let is_full = self.heap.len() >= self.view.offset.saturating_add(self.view.limit);
+        if let (true, Some(weight), Some(worst)) = (is_full, told, self.heap.peek()) {
+            // Most rows end here: nothing is made of them.
+            let order = weight.cmp(&worst.weight).then_with(|| worst.end.cmp(&end));
+            if order.then_with(|| worst.row.name.cmp(&name)).is_lt() {
+                return;
+            }
+        }
+        let row = row();
         let weight = told.unwrap_or_else(|| average_of(&row, self.view.order));
-        let ranked = Ranked { weight, row };
+        let ranked = Ranked { weight, end, row };
         if !is_full {
             self.heap.push(ranked);
         } else if let Some(mut worst) = self.heap.peek_mut()
@@ -88,7 +100,7 @@ fn weight_of(sums: &[Count; 2], order: Order) -> Option<u64> {
     match order {
         Order::Rate | Order::Activity | Order::Bytes => Some(sums[0].bytes + sums[1].bytes),
         Order::Packets => Some(sums[0].packets + sums[1].packets),
-        Order::None => Some(0),
+        Order::None | Order::Destination => Some(0),
         // Only the row tells.
         Order::Average(_) => None,
     }
@@ -99,4 +111,18 @@ fn average_of(row: &Row, order: Order) -> u64 {
     let Order::Average(window) = order else { return 0 };
     let rates = row.averages.and_then(|known| known.windows[window as usize]);
     rates.map_or(0, |[there, back]| there.saturating_add(back))
+}
+
+/// The end that rows are ordered by, where they are: the server, or the second
+/// of two addresses.
+#[inline]
+fn end_of(name: &RowName, client_second: bool, order: Order) -> Option<(IpAddr, u16)> {
+    match (order, name) {
+        (Order::Destination, RowName::Connection(key)) => {
+            let server = usize::from(!client_second);
+            Some((key.ip(server), key.end(server).port))
+        }
+        (Order::Destination, RowName::Pair(_, second)) => Some((*second, 0)),
+        _ => None,
+    }
 }

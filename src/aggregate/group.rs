@@ -413,7 +413,7 @@ pub(super) fn select_behind(
                 match view.order {
                     Order::Bytes | Order::Packets | Order::Activity => rows.each(take),
                     Order::Average(_) => rows.each_with_averages(take),
-                    Order::Rate | Order::None => rows.each_touched(take),
+                    Order::Rate | Order::None | Order::Destination => rows.each_touched(take),
                 }
             }
         }
@@ -423,7 +423,7 @@ pub(super) fn select_behind(
                 let counts = |lanes: [LaneTotals; 2]| lanes.map(|lane| lane.count);
                 let row = plain(RowName::Interface(figures.link), counts(now), counts(total));
                 let shown = if shows_rates(view) { row.interval } else { row.total };
-                best.offer(&shown, || Row { averages: Some(figures.averages), ..row });
+                best.offer(&shown, row.name, false, || Row { averages: Some(figures.averages), ..row });
             }
         }
         _ => {
@@ -437,7 +437,7 @@ pub(super) fn select_behind(
                 let shown = if shows_rates(view) { groups.gained(group) } else { group.total };
                 let had = if all { group.total } else { shown };
                 if had[0].packets + had[1].packets > 0 {
-                    best.offer(&shown, || groups.row(number, stock.calendar));
+                    best.offer(&shown, group.name, false, || groups.row(number, stock.calendar));
                 }
             };
             match view.order {
@@ -452,7 +452,7 @@ pub(super) fn select_behind(
 
 /// Whether a view is ordered by what happened in the interval, not by sums since the start.
 fn shows_rates(view: &View) -> bool {
-    matches!(view.order, Order::Rate | Order::Activity | Order::None)
+    matches!(view.order, Order::Rate | Order::Activity | Order::None | Order::Destination)
 }
 
 /// Whether it has rows that had nothing in the interval.
@@ -494,7 +494,7 @@ pub(super) fn offer_flow(best: &mut Best, scope: Scope, sight: &RowSight, calend
         return;
     }
     let order = [row.client_second as usize, 1 - row.client_second as usize];
-    best.offer(shown, || Row {
+    best.offer(shown, RowName::Connection(row.key), row.client_second, || Row {
         name: RowName::Connection(row.key),
         client_second: row.client_second,
         interval: order.map(|side| now[side]),

@@ -14,6 +14,7 @@
 //!
 //! Knows records, links by number, views; does not know names, rings or outputs.
 
+pub mod ask;
 pub mod balance;
 mod best;
 pub mod burst;
@@ -29,7 +30,6 @@ mod rows;
 mod run_rows;
 pub mod snapshot;
 pub mod spread;
-mod stay;
 mod sums;
 pub mod view;
 mod wanted;
@@ -43,8 +43,9 @@ use crate::flow::table::TableStats;
 use crate::meter::bins::BIN_NS;
 use crate::meter::totals::{Count, LaneTotals};
 use crate::worker::outbox::{Cut, Inbox, LaneMark, Message, RingFigures};
-use arc_swap::ArcSwapOption;
-use crossbeam_channel::{Receiver, Select, Sender, TryRecvError, TrySendError, after, bounded};
+use ask::Asked;
+pub use ask::Handle;
+use crossbeam_channel::{Select, TryRecvError, after};
 use destination::Collector;
 use flood::Flood;
 use group::{Groups, Stock};
@@ -64,8 +65,6 @@ use window::{Calendar, History};
 /// as many sessions, some 40 MiB.
 /// What is left at the end of the run is not counted among them.
 const ACCOUNTS_MAX: usize = 1 << 18;
-/// Requests for views that may wait for a boundary.
-const REQUESTS: usize = 16;
 /// Empty intervals after which every average is that of silence.
 const SILENCE: u64 = 410;
 
@@ -89,6 +88,8 @@ pub struct Config {
 struct Source {
     inbox: Inbox,
     rows: Rows,
+    /// Records of the next interval, while the rows of the last one stay.
+    held: Vec<Box<Buffer>>,
     /// Its figures at its latest cut.
     cut: Cut,
     /// Moments noted by it that not all have noted yet.
@@ -132,31 +133,7 @@ pub struct Aggregator {
     missing_told: Vec<u64>,
     /// Where milliseconds are wanted.
     millis: Option<Millis>,
-    latest: Arc<ArcSwapOption<Snapshot>>,
-    requests: (Sender<Views>, Receiver<Views>),
-}
-
-/// The aggregator as others see it: how things stand, and what they want to see.
-#[derive(Clone)]
-pub struct Handle {
-    latest: Arc<ArcSwapOption<Snapshot>>,
-    requests: Sender<Views>,
-}
-
-impl Handle {
-    /// The latest snapshot; None before the first boundary.
-    pub fn latest(&self) -> Option<Arc<Snapshot>> {
-        self.latest.load_full()
-    }
-
-    /// Asks for these rows, from the next boundary on. False where too many
-    /// requests wait already: ask again after the next snapshot.
-    pub fn ask(&self, views: Views) -> bool {
-        match self.requests.try_send(views) {
-            Ok(()) => true,
-            Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => false,
-        }
-    }
+    asked: Asked,
 }
 
 impl Aggregator {
@@ -167,6 +144,7 @@ impl Aggregator {
             .map(|inbox| Source {
                 inbox,
                 rows: Rows::new(config.flows_max, config.averages),
+                held: Vec::new(),
                 cut: Cut::default(),
                 marks: Vec::new(),
                 ended: false,
@@ -202,14 +180,8 @@ impl Aggregator {
             histories: vec![History::new(0); LINKS_MAX],
             missing_told: vec![0; LINKS_MAX],
             millis: None,
-            latest: Arc::default(),
-            requests: bounded(REQUESTS),
+            asked: Asked::default(),
         }
-    }
-
-    /// For whoever wants the latest snapshot, or other rows.
-    pub fn handle(&self) -> Handle {
-        Handle { latest: self.latest.clone(), requests: self.requests.0.clone() }
     }
 
     /// Takes everything up to the next boundary and says how things stand
@@ -219,6 +191,7 @@ impl Aggregator {
             return None;
         }
         let late = self.take_until_cuts();
+        self.begin_interval();
         let last = self.sources.iter().all(|source| source.ended);
         let cuts = self.sources.iter().filter(|source| last || !source.ended).map(|source| &source.cut);
         // Who is late stands at an earlier boundary, or at none yet.
@@ -233,15 +206,13 @@ impl Aggregator {
             Some(_) => self.boundary_ns - earlier_ns,
             None => self.config.interval_ns,
         };
-        while let Ok(views) = self.requests.1.try_recv() {
-            self.show(views);
-        }
+        self.take_requests();
         let snapshot = Arc::new(self.snapshot(span_ns, last, late));
         // Live an interval begins where the one before ended, but for what was left out.
         self.boundary_ns = self
             .boundary_ns
             .saturating_add(snapshot.skipped_intervals.saturating_mul(self.config.interval_ns));
-        self.latest.store(Some(snapshot.clone()));
+        self.asked.tell(&snapshot);
         Some(snapshot)
     }
 
@@ -268,21 +239,25 @@ impl Aggregator {
                 select.recv(&self.sources[number].inbox.messages);
             }
             let alarm = alarm.as_ref().map(|alarm| select.recv(alarm));
+            let asked = self.asked.waiting().map(|requests| select.recv(requests));
             let ready = select.ready();
-            if Some(ready) == alarm {
-                return waiting;
+            drop(select);
+            match ready {
+                ready if Some(ready) == alarm => return waiting,
+                ready if Some(ready) == asked => self.answer_requests(),
+                ready => self.take_ready(waiting[ready]),
             }
-            self.take_ready(waiting[ready]);
         }
     }
 
     /// Applies what a worker has said so far, up to its next cut.
     fn take_ready(&mut self, number: usize) {
         loop {
-            let source = &mut self.sources[number];
-            match source.inbox.messages.try_recv() {
-                Ok(Message::Records(buffer)) => self.apply(number, buffer),
+            match self.sources[number].inbox.messages.try_recv() {
+                Ok(Message::Records(buffer)) => self.take_in_or_hold(number, buffer),
                 Ok(Message::Cut(cut)) => {
+                    self.begin_interval();
+                    let source = &mut self.sources[number];
                     source.ended = cut.last;
                     source.cut = *cut;
                     source.marks.append(&mut source.cut.marks);
@@ -301,7 +276,7 @@ impl Aggregator {
                 Err(TryRecvError::Empty) => return,
                 Err(TryRecvError::Disconnected) => {
                     // A worker that went without its last cut has panicked.
-                    source.ended = true;
+                    self.sources[number].ended = true;
                     self.incomplete = true;
                     self.faults.push(Fault::WorkerGone { worker: number });
                     if let Some(millis) = &mut self.millis {
@@ -397,7 +372,7 @@ impl Aggregator {
         let start_ns = self.start_ns.unwrap_or(self.boundary_ns);
         let Selected { rows, found: rows_found, link_rows, run_rows } = self.choose_rows(&interfaces, last);
         let groups_folded = self.groups.take_folded();
-        self.next_rows(last);
+        self.end_interval(last);
         let mut accounts = std::mem::take(&mut self.accounts);
         accounts.sort_by_cached_key(snapshot::account_order);
         let snapshot = Snapshot {
@@ -411,6 +386,7 @@ impl Aggregator {
             ethertypes: self.ethertypes(),
             rows,
             rows_found,
+            rows_number: self.asked.number(),
             link_rows,
             hidden,
             accounts,
@@ -435,14 +411,6 @@ impl Aggregator {
         self.earlier_rings = rings;
         self.earlier_table = table;
         snapshot
-    }
-
-    /// The interval's rows have been told.
-    fn next_rows(&mut self, last: bool) {
-        if !(last && self.stays) {
-            self.sources.iter_mut().for_each(|source| source.rows.next_interval());
-            self.groups.next_interval();
-        }
     }
 
     /// The rows that views ask for: over all interfaces, how many those were

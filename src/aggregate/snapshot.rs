@@ -43,6 +43,8 @@ pub struct Snapshot {
     pub rows: Vec<Row>,
     /// How many rows there were to choose `rows` from.
     pub rows_found: u64,
+    /// Which request `rows` are of ([`super::ask::Handle::ask_now`]), 0 before any.
+    pub rows_number: u64,
     /// Rows of each interface, by link number: its share of each.
     pub link_rows: Vec<Vec<Row>>,
     /// What rows and accounts leave out, where they do.

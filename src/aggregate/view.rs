@@ -36,6 +36,8 @@ pub enum Order {
     Packets,
     /// By name alone; rows that had nothing in the interval are left out.
     None,
+    /// By the server's end, of pairs by the second address; the same rows.
+    Destination,
     /// Average over a window; rows of which none is kept are left out.
     Average(Window),
 }

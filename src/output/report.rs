@@ -117,6 +117,7 @@ fn whole_run(snapshot: &Snapshot) -> Snapshot {
         ethertypes: snapshot.ethertypes.clone(),
         rows: rows.into_iter().map(of_run).collect(),
         rows_found: found,
+        rows_number: snapshot.rows_number,
         link_rows: link_rows.into_iter().map(|rows| rows.into_iter().map(of_run).collect()).collect(),
         accounts: Vec::new(),
         marks: Vec::new(),

@@ -106,19 +106,10 @@ impl Deliver {
     }
 
     /// A file has been read: while a screen is there, it goes on showing how that
-    /// ended. `again`: waits a moment for other rows to be asked for.
-    pub fn stay(
-        &self,
-        mut again: impl FnMut() -> Option<Arc<Snapshot>>,
-        coverage: &Coverages,
-        context: &Context,
-        stop: &AtomicBool,
-    ) {
-        let Some(screen) = &self.screen else { return };
-        while !is_set(stop) {
-            if let Some(snapshot) = again() {
-                screen.tell(&snapshot, coverage, context);
-            }
+    /// ended. `again`: waits a moment for other rows to be asked for, and answers.
+    pub fn stay(&self, mut again: impl FnMut(), stop: &AtomicBool) {
+        while self.screen.is_some() && !is_set(stop) {
+            again();
         }
     }
 

@@ -123,8 +123,8 @@ pub(super) fn run(config: &Config, groups: &[Vec<PathBuf>], signals: &Signals) -
         drop(to_deliver);
         let walked = reader.join();
         let stopped = is_set(stop);
-        if let (Ok(mut aggregator), Some((_, coverage))) = (telling.join(), &last) {
-            deliver.stay(|| aggregator.again(ASK_PATIENCE), coverage, &context, stop);
+        if let (Ok(mut aggregator), Some(_)) = (telling.join(), &last) {
+            deliver.stay(|| aggregator.again(ASK_PATIENCE), stop);
         }
         walked.map(|walked| (walked, stopped))
     });

@@ -20,7 +20,7 @@ use crate::output::tui::keys::Key;
 use crate::output::tui::memory::Memory;
 use crate::output::tui::{self, Answer, Can, Moment, Run, State};
 use crate::output::{Context, Coverages, Notice, Start, Style};
-use crossbeam_channel::{Receiver, Sender, bounded, never};
+use crossbeam_channel::{Receiver, SendTimeoutError, Sender, bounded, never};
 use ratatui::Terminal;
 use ratatui::backend::{Backend, CrosstermBackend};
 use ratatui::buffer::Buffer;
@@ -163,7 +163,9 @@ impl Screen {
             shared: self.shared.clone(),
             heard,
             woken: self.woken.clone(),
+            wake: self.wake.clone(),
             asked: 0,
+            number: 0,
             refused: false,
         };
         let input = self.shared.clone();
@@ -187,8 +189,12 @@ impl Screen {
 
     /// How things stand.
     pub fn tell(&self, snapshot: &Arc<Snapshot>, coverage: &Coverages, context: &Context) {
-        let moment =
-            Moment { snapshot: snapshot.clone(), coverage: coverage.clone(), context: context.clone() };
+        let moment = Moment {
+            snapshot: snapshot.clone(),
+            answer: None,
+            coverage: coverage.clone(),
+            context: context.clone(),
+        };
         let mut told = self.shared.told();
         told.memory.take(snapshot);
         let earlier = told.moment.replace(moment);
@@ -259,8 +265,12 @@ struct Loop<B: Backend> {
     shared: Arc<Shared>,
     heard: Receiver<Heard>,
     woken: Receiver<()>,
+    /// Its other end, for answers.
+    wake: Sender<()>,
     /// Rows that were asked for last.
     asked: usize,
+    /// Number of that request.
+    number: u64,
     /// There was no room for what was asked.
     refused: bool,
 }
@@ -328,7 +338,12 @@ impl<B: Backend> Loop<B> {
             self.shared.base.rows.as_ref().and_then(|base| self.state.wanted(base, context))
         };
         self.asked = rows.as_ref().map_or(usize::MAX, |view| view.limit);
-        self.refused = !handle.ask(Views { rows, link_rows: self.shared.base.link_rows.clone() });
+        let views = Views { rows, link_rows: self.shared.base.link_rows.clone() };
+        self.refused = !handle.ask_now(views, self.number + 1, &self.wake);
+        if !self.refused {
+            self.number += 1;
+            self.state.note_asked(self.number, self.asked);
+        }
     }
 
     fn draw(&mut self) -> io::Result<()> {
@@ -336,8 +351,12 @@ impl<B: Backend> Loop<B> {
         self.terminal.autoresize().map_err(of_terminal)?;
         let size = self.terminal.size().map_err(of_terminal)?;
         let mut buffer = Buffer::empty(Rect::new(0, 0, size.width, size.height));
+        let answer = self.shared.handle.get().and_then(Handle::answer);
         let wanted = {
-            let told = self.shared.told();
+            let mut told = self.shared.told();
+            if let Some(moment) = &mut told.moment {
+                moment.answer = answer;
+            }
             let Told { moment, memory, run } = &*told;
             tui::draw(&mut self.state, moment.as_ref(), run, memory, self.can, &mut buffer);
             let base = self.shared.base.rows.as_ref();
@@ -384,9 +403,12 @@ fn listen(shared: &Shared, heard: &Sender<Heard>) -> io::Result<()> {
             Event::Resize(..) => Some(Heard::Resized),
             _ => None,
         };
-        if let Some(one) = one {
-            // A stuck terminal does not take keys: those that find no room are gone.
-            let _ = heard.try_send(one);
+        let Some(mut one) = one else { continue };
+        // While the terminal is stuck keys wait where they are typed: no quit is lost.
+        while let Err(SendTimeoutError::Timeout(unsent)) = heard.send_timeout(one, LOOK)
+            && !is_set(&shared.closing)
+        {
+            one = unsent;
         }
     }
     Ok(())
@@ -536,7 +558,9 @@ mod tests {
             shared: shared.clone(),
             heard,
             woken: never(),
+            wake: bounded(1).0,
             asked: 0,
+            number: 0,
             refused: false,
         };
         (looped, keys, shared)

@@ -135,6 +135,7 @@ pub fn empty(time_ns: u64) -> Snapshot {
         ethertypes: Vec::new(),
         rows: Vec::new(),
         rows_found: 0,
+        rows_number: 0,
         link_rows: Vec::new(),
         hidden: None,
         accounts: Vec::new(),

@@ -1,5 +1,6 @@
 //! The latest bursts, and of the one under the cursor who filled it.
 
+use super::connections::visible;
 use super::paint::{Head, Piece, Table, below, lines, shade};
 use super::{Scene, State};
 use crate::aggregate::culprit::Burst;
@@ -14,24 +15,22 @@ use ratatui::style::{Modifier, Style};
 /// Draws the list or the burst; what it is, in words.
 pub(super) fn draw(state: &mut State, scene: &Scene, buffer: &mut Buffer, area: Rect) -> String {
     let bursts = &scene.memory.bursts;
-    state.found = bursts.len();
-    state.cursor = state.cursor.min(bursts.len().saturating_sub(1));
-    state.page = usize::from(area.height.saturating_sub(1)).max(1);
-    let Some(chosen) = bursts.get(state.cursor) else {
+    let first = visible(state, area, 1, 1, bursts.len());
+    let cursor = state.cursor[state.kind as usize];
+    let Some(chosen) = bursts.get(cursor) else {
         state.open = false;
         lines(buffer, area, "No burst so far (--burst-threshold says from where on one is).");
         return String::new();
     };
-    let place = format!("{} of {}", grouped(state.cursor as u64 + 1), grouped(scene.memory.bursts_seen));
+    let place = format!("{} of {}", grouped(cursor as u64 + 1), grouped(scene.memory.bursts_seen));
     if state.open {
         draw_one(chosen, scene, buffer, area);
         return format!("{place}: who filled it (Esc: the list)");
     }
-    let first = (state.cursor + 1).saturating_sub(state.page);
     let shown: Vec<&Burst> = bursts.iter().skip(first).take(state.page).collect();
     let table = Table { heads: heads(scene), lines: shown.iter().map(|burst| cells(burst, scene)).collect() };
     table.draw(buffer, area);
-    let under = u16::try_from(state.cursor - first + 1).unwrap_or(u16::MAX);
+    let under = u16::try_from(state.cursor_line() + 1).unwrap_or(u16::MAX);
     shade(buffer, below(area, under), Style::new().add_modifier(Modifier::REVERSED));
     format!("the newest first, {place}")
 }

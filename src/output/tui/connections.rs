@@ -1,14 +1,14 @@
 //! tcptrack's list: one row a connection (or what `--by` names), the columns of
 //! text, and where there is room averages and a bar.
 
-use super::paint::{Head, bar, table_of};
-use super::{Scene, State, rows_told};
-use crate::aggregate::snapshot::Row;
+use super::paint::{Head, bar, shade, table_of};
+use super::{ROWS_MAX, Scene, State, rows_told};
+use crate::aggregate::snapshot::{Row, RowName};
 use crate::output::columns::{ROW_COLUMNS, bits};
 use crate::output::figures::{bits_per_second, sum};
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
-use ratatui::style::{Color, Style};
+use ratatui::style::{Color, Modifier, Style};
 
 /// Cells of a bar.
 const BAR_CELLS: usize = 16;
@@ -17,8 +17,8 @@ const WIDE: [u16; 2] = [100, 130];
 
 /// Draws the rows; what they are, in words.
 pub(super) fn draw(state: &mut State, scene: &Scene, buffer: &mut Buffer, area: Rect) -> String {
-    let rows = &scene.snapshot().rows;
-    let first = visible(state, area, 1, 1, rows.len());
+    let rows = scene.rows();
+    let first = visible(state, area, 1, 1, reachable(state, scene));
     let shown: Vec<Row> = state.ordered(rows).into_iter().skip(first).take(state.page).cloned().collect();
     let mut table = table_of(&ROW_COLUMNS, &shown, &scene.sight, |name, _| match name {
         "packets" => 4,
@@ -45,6 +45,8 @@ pub(super) fn draw(state: &mut State, scene: &Scene, buffer: &mut Buffer, area: 
         }
     }
     table.draw(buffer, area);
+    let names: Vec<RowName> = shown.iter().map(|row| row.name).collect();
+    draw_cursor(state, &names, 1, buffer, area);
     if rows.is_empty() {
         super::line(buffer, super::below(area, 1), "No traffic in this interval.", Style::new());
     }
@@ -53,11 +55,38 @@ pub(super) fn draw(state: &mut State, scene: &Scene, buffer: &mut Buffer, area: 
 
 /// Notes how many rows there is room for below so many lines; the first one shown.
 pub(super) fn visible(state: &mut State, area: Rect, above: u16, lines_each: u16, rows: usize) -> usize {
-    state.page = usize::from(area.height.saturating_sub(above) / lines_each.max(1)).max(1);
-    state.found = rows;
-    let scroll = &mut state.scroll[state.kind as usize];
-    *scroll = (*scroll).min(rows.saturating_sub(1));
-    *scroll
+    state.settle(usize::from(area.height.saturating_sub(above) / lines_each.max(1)), rows)
+}
+
+/// As many rows as one may scroll through, at hand or to be asked for.
+pub(super) fn reachable(state: &State, scene: &Scene) -> usize {
+    let at_hand = scene.rows().len();
+    let all = scene.moment.number() >= state.asked && at_hand < state.limit;
+    match all || state.frozen.is_some() {
+        true => at_hand,
+        false => {
+            usize::try_from(scene.moment.found()).unwrap_or(usize::MAX).clamp(at_hand, at_hand.max(ROWS_MAX))
+        }
+    }
+}
+
+/// Lays the cursor under its row, of those that are shown.
+pub(super) fn draw_cursor(
+    state: &mut State,
+    shown: &[RowName],
+    lines_each: u16,
+    buffer: &mut Buffer,
+    area: Rect,
+) {
+    let line = state.cursor_line();
+    state.under = shown.get(line).copied();
+    if state.under.is_some() {
+        let above = u16::try_from(line).unwrap_or(u16::MAX).saturating_mul(lines_each).saturating_add(1);
+        for part in 0..lines_each {
+            let under = super::below(area, above.saturating_add(part));
+            shade(buffer, under, Style::new().add_modifier(Modifier::REVERSED));
+        }
+    }
 }
 
 /// Both directions, over one of the windows.

@@ -7,8 +7,24 @@ use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::style::Style;
 
+/// Columns that the table has, and the lines of each.
+fn layout(area: Rect) -> (usize, usize) {
+    let columns = if area.width >= 100 || KEYS.len() + 1 > usize::from(area.height) && area.width >= 76 {
+        2
+    } else {
+        1
+    };
+    (columns, KEYS.len().div_ceil(columns))
+}
+
+/// Whether there is room for all keys and the heading.
+pub(super) fn fits(area: Rect) -> bool {
+    layout(area).1 < usize::from(area.height)
+}
+
 /// Keys of this view, of all views, then of the others; in two columns where there is room.
 pub(super) fn draw(kind: Kind, buffer: &mut Buffer, area: Rect) {
+    let (columns, lines) = layout(area);
     let area = line(
         buffer,
         area,
@@ -22,9 +38,6 @@ pub(super) fn draw(kind: Kind, buffer: &mut Buffer, area: Rect) {
     let mut told: Vec<String> =
         keys.clone().filter(here).chain(keys.clone().filter(all)).map(|one| words(one, false)).collect();
     told.extend(keys.filter(other).map(|one| words(one, true)));
-    let columns =
-        if area.width >= 100 || told.len() > usize::from(area.height) && area.width >= 76 { 2 } else { 1 };
-    let lines = told.len().div_ceil(columns).max(1);
     let width = area.width / u16::try_from(columns).unwrap_or(1);
     for (part, told) in told.chunks(lines).enumerate() {
         let x = area.x + width * u16::try_from(part).unwrap_or(0);

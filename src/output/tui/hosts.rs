@@ -2,7 +2,7 @@
 //! 40 s, and below them what all interfaces had. A file has one rate, that of
 //! all of it. With ports shown (`S`, `D`) a row is a connection.
 
-use super::connections::{share_of, visible};
+use super::connections::{draw_cursor, reachable, share_of, visible};
 use super::paint::{Head, Piece, Table, bar};
 use super::{LineMode, Scene, State, rows_told};
 use crate::aggregate::snapshot::{InterfaceFigures, Row, RowName};
@@ -23,8 +23,8 @@ pub(super) fn draw(state: &mut State, scene: &Scene, buffer: &mut Buffer, area: 
     let totals_height = if area.height >= 12 { 4 } else { 0 };
     let list = Rect { height: area.height - totals_height, ..area };
     let lines_each = if state.line_mode == LineMode::Two { 2 } else { 1 };
-    let rows = &scene.snapshot().rows;
-    let first = visible(state, list, 1, lines_each, rows.len());
+    let rows = scene.rows();
+    let first = visible(state, list, 1, lines_each, reachable(state, scene));
     let shown: Vec<&Row> = state.ordered(rows).into_iter().skip(first).take(state.page).collect();
     let most = rows.iter().flat_map(|row| [0, 1].map(|side| weight(row, side, scene))).max();
     let most = state.bars.full.or(most).unwrap_or(0);
@@ -33,13 +33,16 @@ pub(super) fn draw(state: &mut State, scene: &Scene, buffer: &mut Buffer, area: 
         table.lines.extend(lines_of(row, most, state, scene, area.width));
     }
     table.draw(buffer, list);
+    let names: Vec<RowName> = shown.iter().map(|row| row.name).collect();
+    let count = shown.len();
+    draw_cursor(state, &names, lines_each, buffer, list);
     if rows.is_empty() {
         super::line(buffer, super::below(list, 1), "No traffic in this interval.", Style::new());
     }
     if totals_height > 0 {
         totals(scene).draw(buffer, Rect { y: list.bottom(), height: totals_height, ..area });
     }
-    rows_told(state, scene, first, shown.len())
+    rows_told(state, scene, first, count)
 }
 
 /// Headings of rates: averages live, the whole run's rate of a file.

@@ -50,6 +50,8 @@ pub enum Does {
     SortBy(usize),
     /// Order by name.
     ByName,
+    /// Order by the second end.
+    ByDestination,
     /// Rows keep their order, and no other ones come in.
     Freeze,
     /// Scrolls by lines.
@@ -144,7 +146,7 @@ pub static KEYS: &[Binding] = &[
     bind(&[Key::PageUp], "PgUp", Does::Pages(-1), "up a page"),
     bind(&[Key::PageDown], "PgDn", Does::Pages(1), "down a page"),
     bind(&[Key::Home], "Home", Does::Home, "first row"),
-    bind(&[Key::End], "End", Does::End, "last row that is there"),
+    bind(&[Key::End], "End", Does::End, "last row, the 10,000th at most"),
     bind(&[Key::Escape], "Esc", Does::Leave, "no help, details, filter"),
     bind(&[Key::Char('B')], "B", Does::Unit, "bytes or bits"),
     bind(&[Key::Char('n')], "n", Does::Names, "names or addresses"),
@@ -153,6 +155,7 @@ pub static KEYS: &[Binding] = &[
     of(ROWS, &[Key::Char('2')], "2", Does::SortBy(1), "order by 10 s average"),
     of(ROWS, &[Key::Char('3')], "3", Does::SortBy(2), "order by 40 s average"),
     of(ROWS, &[Key::Char('<')], "<", Does::ByName, "order by name"),
+    of(ROWS, &[Key::Char('>')], ">", Does::ByDestination, "order by destination"),
     of(ROWS, &[Key::Char('o')], "o", Does::Freeze, "freeze the order"),
     of(ROWS, &[Key::Char('/'), Key::Char('l')], "/ l", Does::Filter, "filter by a pattern"),
     of(ROWS, &[Key::Char('b')], "b", Does::Bars, "bars or none"),

@@ -22,23 +22,22 @@ pub mod keys;
 mod links;
 pub mod memory;
 pub mod paint;
+mod state;
 
 use super::columns::Sight;
 use super::figures::interval_span;
 use super::names::Names;
 use super::units::{grouped, plain};
-use super::{Context, Coverages, Style, grouping_of};
+use super::{Context, Coverages, Style};
+use crate::aggregate::ask;
 use crate::aggregate::snapshot::{Row, RowName, Snapshot};
-use crate::aggregate::view::{Only, Order, View, Window};
-use crate::config::{Bars, By, Sort, Unit};
-use filter::Filter;
-use keys::{Does, Key};
+use crate::config::By;
 use memory::Memory;
 use paint::{below, line, standing_out};
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::style::{Modifier, Style as Look};
-use std::collections::HashMap;
+pub use state::State;
 use std::sync::Arc;
 
 /// Smallest screen that has room for figures: columns, lines.
@@ -95,10 +94,34 @@ pub struct Can {
 pub struct Moment {
     /// The figures.
     pub snapshot: Arc<Snapshot>,
+    /// Rows of the same moment that were asked for after that.
+    pub answer: Option<Arc<ask::Answer>>,
     /// What is known of completeness.
     pub coverage: Coverages,
     /// Names and facts.
     pub context: Context,
+}
+
+impl Moment {
+    /// The answer, where it is newer than the snapshot's own rows.
+    fn newer(&self) -> Option<&ask::Answer> {
+        self.answer.as_deref().filter(|answer| answer.number > self.snapshot.rows_number)
+    }
+
+    /// The rows that were asked for last, of those that are there.
+    pub fn rows(&self) -> &[Row] {
+        self.newer().map_or(&self.snapshot.rows, |answer| &answer.rows)
+    }
+
+    /// How many there were to choose them from.
+    pub fn found(&self) -> u64 {
+        self.newer().map_or(self.snapshot.rows_found, |answer| answer.found)
+    }
+
+    /// Number of the request that they are of.
+    pub fn number(&self) -> u64 {
+        self.newer().map_or(self.snapshot.rows_number, |answer| answer.number)
+    }
 }
 
 /// What stays the same while a screen is there.
@@ -140,266 +163,6 @@ pub enum Answer {
     Quit,
 }
 
-/// See the module's description.
-pub struct State {
-    style: Style,
-    /// What a row of the first view is.
-    by: By,
-    kind: Kind,
-    orders: [Order; 2],
-    scroll: [usize; Kind::ALL.len()],
-    /// Of the lists that have one: the row in question.
-    cursor: usize,
-    open: bool,
-    help: bool,
-    filter: Filter,
-    names: bool,
-    sums: bool,
-    bars: Bars,
-    log: bool,
-    line_mode: LineMode,
-    /// Ports shown of the first and of the second side.
-    ports: [bool; 2],
-    paused: Option<Moment>,
-    /// Rows by their places, where the order is frozen.
-    frozen: Option<Arc<HashMap<RowName, usize>>>,
-    /// Lines that rows had when they were drawn last.
-    page: usize,
-    /// Rows that there were to scroll through.
-    found: usize,
-}
-
-impl State {
-    /// At the start, as the command line has it.
-    pub fn new(style: Style, bars: Bars) -> State {
-        let order = match style.sort {
-            Sort::Rate => Order::Rate,
-            Sort::Bytes => Order::Bytes,
-            Sort::Packets => Order::Packets,
-            Sort::None => Order::None,
-        };
-        State {
-            style,
-            by: style.by,
-            kind: Kind::Connections,
-            orders: [order; 2],
-            scroll: [0; Kind::ALL.len()],
-            cursor: 0,
-            open: false,
-            help: false,
-            filter: Filter::default(),
-            names: true,
-            sums: false,
-            bars,
-            log: false,
-            line_mode: LineMode::Two,
-            ports: [false; 2],
-            paused: None,
-            frozen: None,
-            page: 20,
-            found: 0,
-        }
-    }
-
-    /// The view that is shown.
-    pub fn kind(&self) -> Kind {
-        self.kind
-    }
-
-    /// Whether rows stay as they are.
-    pub fn is_paused(&self) -> bool {
-        self.paused.is_some()
-    }
-
-    fn order(&self) -> Order {
-        self.orders[usize::from(self.kind == Kind::Hosts)]
-    }
-
-    /// The same in words.
-    fn order_told(&self) -> &'static str {
-        if self.frozen.is_some() { "in frozen order" } else { order_words(self.order()) }
-    }
-
-    /// Keeps the order of the rows that are there, or lets it go.
-    fn freeze(&mut self, now: Option<&Moment>) {
-        self.frozen = match (&self.frozen, now) {
-            (None, Some(now)) => {
-                let names = now.snapshot.rows.iter().map(|row| row.name);
-                Some(Arc::new(names.enumerate().map(|(place, name)| (name, place)).collect()))
-            }
-            _ => None,
-        };
-    }
-
-    /// Rows in the order in which they are shown.
-    fn ordered<'a>(&self, rows: &'a [Row]) -> Vec<&'a Row> {
-        let mut rows: Vec<&Row> = rows.iter().collect();
-        if let Some(frozen) = &self.frozen {
-            rows.sort_by_key(|row| frozen.get(&row.name).copied().unwrap_or(usize::MAX));
-        }
-        rows
-    }
-
-    fn set_order(&mut self, order: Order) {
-        self.frozen = None;
-        self.orders[usize::from(self.kind == Kind::Hosts)] = order;
-        self.scroll[self.kind as usize] = 0;
-    }
-
-    /// What a row of the view is.
-    fn grouping(&self) -> By {
-        match self.kind {
-            Kind::Hosts if self.ports == [false; 2] => By::Pair,
-            Kind::Hosts => By::Connection,
-            _ => self.by,
-        }
-    }
-
-    /// The rows that this state shows; None where its view has none. A page more
-    /// than is seen, so that a step further on is there at once. `names` are
-    /// those of outputs, `base` has what the command line leaves out.
-    pub fn wanted(&self, base: &View, context: &Context) -> Option<View> {
-        if !matches!(self.kind, Kind::Connections | Kind::Hosts) {
-            return None;
-        }
-        let grouping = grouping_of(self.grouping());
-        let limit = self.scroll[self.kind as usize] + 2 * self.page.max(20);
-        let limit = self.frozen.as_ref().map_or(limit, |frozen| frozen.len());
-        let only = self.filter.only(base.only.as_ref().filter(|_| self.kind == Kind::Connections), context);
-        let only = match &self.frozen {
-            None => only,
-            Some(frozen) => {
-                let frozen = frozen.clone();
-                let fits = move |name: &RowName| {
-                    frozen.contains_key(name) && only.as_ref().is_none_or(|only| only.fits(name))
-                };
-                Some(Only::new(fits))
-            }
-        };
-        // A list of connections has those that are silent too.
-        let order = if self.order() == Order::Rate { Order::Activity } else { self.order() };
-        Some(View { grouping, order, offset: 0, limit: limit.min(ROWS_MAX), only })
-    }
-
-    /// What a key does. `now` is what is drawn: a pause keeps it.
-    pub fn press(&mut self, key: Key, now: Option<&Moment>) -> Answer {
-        if self.filter.is_typed() {
-            return match key {
-                Key::Ctrl('c') => Answer::Quit,
-                key => self.filter.press(key),
-            };
-        }
-        let Some(does) = keys::find(key, self.kind) else {
-            // Any other key leaves the help, as in tcptrack's kin.
-            return if std::mem::take(&mut self.help) { Answer::Draw } else { Answer::Nothing };
-        };
-        let help = std::mem::take(&mut self.help);
-        match does {
-            Does::Quit => return Answer::Quit,
-            Does::Help => self.help = !help,
-            Does::Leave if help => {}
-            Does::Leave if self.open => self.open = false,
-            Does::Leave => return if self.filter.clear() { Answer::Ask } else { Answer::Draw },
-            Does::Pause => {
-                self.paused = match self.paused {
-                    None => now.cloned(),
-                    Some(_) => None,
-                };
-            }
-            Does::Sort => self.set_order(next_order(self.order())),
-            Does::SortBy(window) => {
-                self.set_order(Order::Average([Window::Short, Window::Middle, Window::Long][window.min(2)]));
-            }
-            Does::ByName => self.set_order(Order::None),
-            Does::Turn(by) => {
-                let place = (self.kind as usize + by) % Kind::ALL.len();
-                self.turn(Kind::ALL[place]);
-            }
-            Does::To(kind) => self.turn(kind),
-            Does::Freeze => self.freeze(now),
-            Does::Filter => self.filter.begin(),
-            Does::Open => self.open = !self.open,
-            Does::Lines(_) | Does::Pages(_) | Does::Home | Does::End => self.move_by(does),
-            other => self.show(other),
-        }
-        Answer::Ask
-    }
-
-    /// Keys that change how rows look.
-    fn show(&mut self, does: Does) {
-        match does {
-            Does::Names => self.names = !self.names,
-            Does::Unit => {
-                self.style.unit = match self.style.unit {
-                    Unit::Bits => Unit::Bytes,
-                    Unit::Bytes => Unit::Bits,
-                };
-            }
-            // Rows are others then: no order of theirs is frozen.
-            Does::FirstPorts => (self.ports[0], self.frozen) = (!self.ports[0], None),
-            Does::SecondPorts => (self.ports[1], self.frozen) = (!self.ports[1], None),
-            Does::Sums => self.sums = !self.sums,
-            Does::Bars => self.bars.shown = !self.bars.shown,
-            Does::Log => self.log = !self.log,
-            Does::LineMode => {
-                self.line_mode = match self.line_mode {
-                    LineMode::Two => LineMode::One,
-                    LineMode::One => LineMode::Sent,
-                    LineMode::Sent => LineMode::Received,
-                    LineMode::Received => LineMode::Two,
-                };
-            }
-            _ => {}
-        }
-    }
-
-    fn turn(&mut self, kind: Kind) {
-        self.kind = kind;
-        self.open = false;
-        self.frozen = None;
-        // A pause keeps the rows of its view; another one has none of that moment.
-        self.paused = None;
-    }
-
-    fn move_by(&mut self, does: Does) {
-        let page = i64::try_from(self.page.max(1)).unwrap_or(1);
-        let most = self.found.saturating_sub(1);
-        let listed = self.kind == Kind::Bursts;
-        let place = if listed { &mut self.cursor } else { &mut self.scroll[self.kind as usize] };
-        let step = match does {
-            Does::Lines(lines) => i64::from(lines),
-            Does::Pages(pages) => i64::from(pages).saturating_mul(page),
-            Does::Home => i64::MIN / 2,
-            _ => i64::MAX / 2,
-        };
-        let at = i64::try_from(*place).unwrap_or(0).saturating_add(step).max(0);
-        *place = usize::try_from(at).unwrap_or(0).min(most).min(ROWS_MAX);
-    }
-}
-
-/// tcptrack's cycle, and what text can sort by besides.
-fn next_order(order: Order) -> Order {
-    match order {
-        Order::Rate | Order::Activity => Order::Bytes,
-        Order::Bytes => Order::Packets,
-        Order::Packets => Order::None,
-        Order::None | Order::Average(_) => Order::Rate,
-    }
-}
-
-/// An order in words.
-fn order_words(order: Order) -> &'static str {
-    match order {
-        Order::Rate | Order::Activity => "by rate",
-        Order::Bytes => "by bytes",
-        Order::Packets => "by packets",
-        Order::None => "by name",
-        Order::Average(Window::Short) => "by 2 s average",
-        Order::Average(Window::Middle) => "by 10 s average",
-        Order::Average(Window::Long) => "by 40 s average",
-    }
-}
-
 /// What the drawing of a view needs.
 struct Scene<'a> {
     moment: &'a Moment,
@@ -411,6 +174,10 @@ struct Scene<'a> {
 impl Scene<'_> {
     fn snapshot(&self) -> &Snapshot {
         &self.moment.snapshot
+    }
+
+    fn rows(&self) -> &[Row] {
+        self.moment.rows()
     }
 }
 
@@ -455,7 +222,9 @@ fn draw_all(state: &mut State, now: Option<&Moment>, run: &Run, memory: &Memory,
         let of_rows = shown_context(state, &rows.context);
         let scene = scene(rows, &of_rows, state, run, memory);
         if state.help {
-            help::draw(state.kind, buffer, rest);
+            // On a small screen it needs the header's room too.
+            let room = if help::fits(rest) { rest } else { paint::clear(buffer, area) };
+            help::draw(state.kind, buffer, room);
         } else {
             draw_view(state, &scene, buffer, rest);
         }
@@ -474,7 +243,7 @@ fn draw_view(state: &mut State, scene: &Scene, buffer: &mut Buffer, area: Rect) 
     let (title, area) = (area, below(area, 1));
     let told = match state.kind {
         Kind::Connections | Kind::Hosts if !has_its_rows(state, scene) => {
-            line(buffer, area, "These rows come with the next interval.", Look::new());
+            line(buffer, area, "These rows come with the next interval at the latest.", Look::new());
             format!("{}, asked for", state.order_told())
         }
         Kind::Connections => connections::draw(state, scene, buffer, area),
@@ -513,9 +282,13 @@ fn scene<'a>(
 }
 
 /// Whether the rows that are there are those of this view: others were asked for
-/// a moment ago, and come with the next interval.
+/// a moment ago.
 fn has_its_rows(state: &State, scene: &Scene) -> bool {
-    let Some(row) = scene.snapshot().rows.first() else { return true };
+    if scene.moment.number() >= state.asked {
+        return true;
+    }
+    let shows_some = scene.rows().len() > state.scroll[state.kind as usize];
+    let Some(row) = scene.rows().first().filter(|_| shows_some) else { return false };
     let by = match row.name {
         RowName::Connection(_) => By::Connection,
         RowName::Pair(..) => By::Pair,
@@ -530,7 +303,7 @@ fn has_its_rows(state: &State, scene: &Scene) -> bool {
 
 /// What the rows of a view are, in words behind its name.
 fn rows_told(state: &State, scene: &Scene, first: usize, shown: usize) -> String {
-    let found = scene.snapshot().rows_found;
+    let found = scene.moment.found();
     let mut told = state.order_told().to_owned();
     let last = first + shown;
     let range = if shown == 0 {
@@ -544,6 +317,8 @@ fn rows_told(state: &State, scene: &Scene, first: usize, shown: usize) -> String
     }
     if state.is_paused() {
         told += ", as they were when paused";
+    } else if scene.moment.number() < state.asked {
+        told += ", asked for";
     }
     told
 }

@@ -150,6 +150,18 @@ pub fn below(area: Rect, lines: u16) -> Rect {
     Rect { y: area.y + taken, height: area.height - taken, ..area }
 }
 
+/// Nothing is written there any more.
+pub fn clear(buffer: &mut Buffer, area: Rect) -> Rect {
+    for y in area.top()..area.bottom() {
+        for x in area.left()..area.right() {
+            if let Some(cell) = buffer.cell_mut((x, y)) {
+                cell.reset();
+            }
+        }
+    }
+    area
+}
+
 /// Lays a whole line under what is written there already.
 pub fn shade(buffer: &mut Buffer, area: Rect, style: Style) {
     buffer.set_style(Rect { height: area.height.min(1), ..area }, style);

@@ -1,0 +1,326 @@
+//! What keys have made of the screen: view, order, cursor, pause, filter.
+//!
+//! [`State::press`] says what a key changes, [`State::wanted`] which rows have to
+//! be asked for. Pure: no terminal, no clock; drawing notes here how many rows a
+//! page has, how many there are to scroll through, and which one the cursor is on.
+//!
+//! Invariant: the cursor is on a row that is shown, if any is.
+
+use super::filter::Filter;
+use super::keys::{self, Does, Key};
+use super::{Answer, Kind, LineMode, Moment, ROWS_MAX};
+use crate::aggregate::snapshot::{Row, RowName};
+use crate::aggregate::view::{Only, Order, View, Window};
+use crate::config::{Bars, By, Sort, Unit};
+use crate::output::{Context, Style, grouping_of};
+use std::collections::HashMap;
+use std::sync::Arc;
+
+/// See the module's description.
+pub struct State {
+    pub(super) style: Style,
+    /// What a row of the first view is.
+    pub(super) by: By,
+    pub(super) kind: Kind,
+    pub(super) orders: [Order; 2],
+    /// The first row that is shown, by view.
+    pub(super) scroll: [usize; Kind::ALL.len()],
+    /// The row in question, by view.
+    pub(super) cursor: [usize; Kind::ALL.len()],
+    /// What it is called, as it was drawn last.
+    pub(super) under: Option<RowName>,
+    pub(super) open: bool,
+    pub(super) help: bool,
+    pub(super) filter: Filter,
+    pub(super) names: bool,
+    pub(super) sums: bool,
+    pub(super) bars: Bars,
+    pub(super) log: bool,
+    pub(super) line_mode: LineMode,
+    /// Ports shown of the first and of the second side.
+    pub(super) ports: [bool; 2],
+    pub(super) paused: Option<Moment>,
+    /// Rows by their places, where the order is frozen.
+    pub(super) frozen: Option<Arc<HashMap<RowName, usize>>>,
+    /// Lines that rows had when they were drawn last.
+    pub(super) page: usize,
+    /// Rows that there were to scroll through.
+    pub(super) found: usize,
+    /// Number of the request for rows that was made last.
+    pub(super) asked: u64,
+    /// As many rows as it was for.
+    pub(super) limit: usize,
+}
+
+impl State {
+    /// At the start, as the command line has it.
+    pub fn new(style: Style, bars: Bars) -> State {
+        let order = match style.sort {
+            Sort::Rate => Order::Rate,
+            Sort::Bytes => Order::Bytes,
+            Sort::Packets => Order::Packets,
+            Sort::None => Order::None,
+        };
+        State {
+            style,
+            by: style.by,
+            kind: Kind::Connections,
+            orders: [order; 2],
+            scroll: [0; Kind::ALL.len()],
+            cursor: [0; Kind::ALL.len()],
+            under: None,
+            open: false,
+            help: false,
+            filter: Filter::default(),
+            names: true,
+            sums: false,
+            bars,
+            log: false,
+            line_mode: LineMode::Two,
+            ports: [false; 2],
+            paused: None,
+            frozen: None,
+            page: 20,
+            found: 0,
+            asked: 0,
+            limit: 0,
+        }
+    }
+
+    /// The view that is shown.
+    pub fn kind(&self) -> Kind {
+        self.kind
+    }
+
+    /// Whether rows stay as they are.
+    pub fn is_paused(&self) -> bool {
+        self.paused.is_some()
+    }
+
+    pub(super) fn order(&self) -> Order {
+        self.orders[usize::from(self.kind == Kind::Hosts)]
+    }
+
+    /// The same in words.
+    pub(super) fn order_told(&self) -> &'static str {
+        if self.frozen.is_some() { "in frozen order" } else { order_words(self.order()) }
+    }
+
+    /// Keeps the order of the rows that are there, or lets it go.
+    fn freeze(&mut self, now: Option<&Moment>) {
+        self.frozen = match (&self.frozen, now) {
+            (None, Some(now)) => {
+                let names = now.rows().iter().map(|row| row.name);
+                Some(Arc::new(names.enumerate().map(|(place, name)| (name, place)).collect()))
+            }
+            _ => None,
+        };
+    }
+
+    /// Rows in the order in which they are shown.
+    pub(super) fn ordered<'a>(&self, rows: &'a [Row]) -> Vec<&'a Row> {
+        let mut rows: Vec<&Row> = rows.iter().collect();
+        if let Some(frozen) = &self.frozen {
+            rows.sort_by_key(|row| frozen.get(&row.name).copied().unwrap_or(usize::MAX));
+        }
+        rows
+    }
+
+    fn set_order(&mut self, order: Order) {
+        self.frozen = None;
+        self.orders[usize::from(self.kind == Kind::Hosts)] = order;
+        (self.scroll[self.kind as usize], self.cursor[self.kind as usize]) = (0, 0);
+    }
+
+    /// So many rows were asked for, at most, under this number.
+    pub fn note_asked(&mut self, number: u64, limit: usize) {
+        (self.asked, self.limit) = (number, limit);
+    }
+
+    /// What a row of the view is.
+    pub(super) fn grouping(&self) -> By {
+        match self.kind {
+            Kind::Hosts if self.ports == [false; 2] => By::Pair,
+            Kind::Hosts => By::Connection,
+            _ => self.by,
+        }
+    }
+
+    /// The rows that this state shows; None where its view has none. A page more
+    /// than is seen, so that a step further on is there at once. `names` are
+    /// those of outputs, `base` has what the command line leaves out.
+    pub fn wanted(&self, base: &View, context: &Context) -> Option<View> {
+        if !matches!(self.kind, Kind::Connections | Kind::Hosts) {
+            return None;
+        }
+        let grouping = grouping_of(self.grouping());
+        let limit = self.scroll[self.kind as usize] + 2 * self.page.max(20);
+        let limit = self.frozen.as_ref().map_or(limit, |frozen| frozen.len());
+        let only = self.filter.only(base.only.as_ref().filter(|_| self.kind == Kind::Connections), context);
+        let only = match &self.frozen {
+            None => only,
+            Some(frozen) => {
+                let frozen = frozen.clone();
+                let fits = move |name: &RowName| {
+                    frozen.contains_key(name) && only.as_ref().is_none_or(|only| only.fits(name))
+                };
+                Some(Only::new(fits))
+            }
+        };
+        // A list of connections has those that are silent too.
+        let order = if self.order() == Order::Rate { Order::Activity } else { self.order() };
+        Some(View { grouping, order, offset: 0, limit: limit.min(ROWS_MAX), only })
+    }
+
+    /// What a key does. `now` is what is drawn: a pause keeps it.
+    pub fn press(&mut self, key: Key, now: Option<&Moment>) -> Answer {
+        if self.filter.is_typed() {
+            return match key {
+                Key::Ctrl('c') => Answer::Quit,
+                key => self.filter.press(key),
+            };
+        }
+        let Some(does) = keys::find(key, self.kind) else {
+            // Any other key leaves the help, as in tcptrack's kin.
+            return if std::mem::take(&mut self.help) { Answer::Draw } else { Answer::Nothing };
+        };
+        let help = std::mem::take(&mut self.help);
+        match does {
+            Does::Quit => return Answer::Quit,
+            Does::Help => self.help = !help,
+            Does::Leave if help => {}
+            Does::Leave if self.open => self.open = false,
+            Does::Leave => return if self.filter.clear() { Answer::Ask } else { Answer::Draw },
+            Does::Pause => {
+                self.paused = match self.paused {
+                    None => now.cloned(),
+                    Some(_) => None,
+                };
+            }
+            Does::Sort => self.set_order(next_order(self.order())),
+            Does::SortBy(window) => {
+                self.set_order(Order::Average([Window::Short, Window::Middle, Window::Long][window.min(2)]));
+            }
+            Does::ByName => self.set_order(Order::None),
+            Does::ByDestination => self.set_order(Order::Destination),
+            Does::Turn(by) => {
+                let place = (self.kind as usize + by) % Kind::ALL.len();
+                self.turn(Kind::ALL[place]);
+            }
+            Does::To(kind) => self.turn(kind),
+            Does::Freeze => self.freeze(now),
+            Does::Filter => self.filter.begin(),
+            Does::Open => self.open = !self.open,
+            Does::Lines(_) | Does::Pages(_) | Does::Home | Does::End => self.move_by(does),
+            other => self.show(other),
+        }
+        Answer::Ask
+    }
+
+    /// Keys that change how rows look.
+    fn show(&mut self, does: Does) {
+        match does {
+            Does::Names => self.names = !self.names,
+            Does::Unit => {
+                self.style.unit = match self.style.unit {
+                    Unit::Bits => Unit::Bytes,
+                    Unit::Bytes => Unit::Bits,
+                };
+            }
+            // Rows are others then: no order of theirs is frozen.
+            Does::FirstPorts => (self.ports[0], self.frozen) = (!self.ports[0], None),
+            Does::SecondPorts => (self.ports[1], self.frozen) = (!self.ports[1], None),
+            Does::Sums => self.sums = !self.sums,
+            Does::Bars => self.bars.shown = !self.bars.shown,
+            Does::Log => self.log = !self.log,
+            Does::LineMode => {
+                self.line_mode = match self.line_mode {
+                    LineMode::Two => LineMode::One,
+                    LineMode::One => LineMode::Sent,
+                    LineMode::Sent => LineMode::Received,
+                    LineMode::Received => LineMode::Two,
+                };
+            }
+            _ => {}
+        }
+    }
+
+    fn turn(&mut self, kind: Kind) {
+        self.kind = kind;
+        self.open = false;
+        self.frozen = None;
+        // A pause keeps the rows of its view; another one has none of that moment.
+        self.paused = None;
+    }
+
+    fn move_by(&mut self, does: Does) {
+        let kind = self.kind as usize;
+        let page = i64::try_from(self.page.max(1)).unwrap_or(1);
+        let most = self.found.saturating_sub(1).min(ROWS_MAX - 1);
+        let moved = |from: usize, step: i64| {
+            let at = i64::try_from(from).unwrap_or(0).saturating_add(step).max(0);
+            usize::try_from(at).unwrap_or(0).min(most)
+        };
+        let step = match does {
+            Does::Lines(lines) => i64::from(lines),
+            Does::Pages(pages) => i64::from(pages).saturating_mul(page),
+            Does::Home => i64::MIN / 2,
+            _ => i64::MAX / 2,
+        };
+        self.cursor[kind] = moved(self.cursor[kind], step);
+        if matches!(does, Does::Pages(_)) {
+            self.scroll[kind] = moved(self.scroll[kind], step);
+        }
+        self.keep_in_sight();
+    }
+
+    /// Scrolls so far that the cursor's row is shown.
+    fn keep_in_sight(&mut self) {
+        let kind = self.kind as usize;
+        let cursor = self.cursor[kind];
+        let least = (cursor + 1).saturating_sub(self.page.max(1));
+        self.scroll[kind] = self.scroll[kind].clamp(least, cursor);
+    }
+
+    /// Notes that so many rows are there, and room for so many; the first one shown.
+    pub(super) fn settle(&mut self, page: usize, found: usize) -> usize {
+        let kind = self.kind as usize;
+        self.page = page.max(1);
+        self.found = found;
+        self.cursor[kind] = self.cursor[kind].min(found.saturating_sub(1));
+        // A last page is full, where there are as many.
+        self.scroll[kind] = self.scroll[kind].min(found.saturating_sub(self.page));
+        self.keep_in_sight();
+        self.scroll[kind]
+    }
+
+    /// The place of the cursor's row among those that are shown.
+    pub(super) fn cursor_line(&self) -> usize {
+        let kind = self.kind as usize;
+        self.cursor[kind].saturating_sub(self.scroll[kind])
+    }
+}
+
+/// tcptrack's cycle, and what text can sort by besides.
+fn next_order(order: Order) -> Order {
+    match order {
+        Order::Rate | Order::Activity => Order::Bytes,
+        Order::Bytes => Order::Packets,
+        Order::Packets => Order::None,
+        Order::None | Order::Destination | Order::Average(_) => Order::Rate,
+    }
+}
+
+/// An order in words.
+fn order_words(order: Order) -> &'static str {
+    match order {
+        Order::Rate | Order::Activity => "by rate",
+        Order::Bytes => "by bytes",
+        Order::Packets => "by packets",
+        Order::None => "by name",
+        Order::Destination => "by destination",
+        Order::Average(Window::Short) => "by 2 s average",
+        Order::Average(Window::Middle) => "by 10 s average",
+        Order::Average(Window::Long) => "by 40 s average",
+    }
+}
