@@ -234,11 +234,11 @@ pub(crate) struct Arguments {
     #[arg(short = 'n', help_heading = "Output")]
     no_host_names: bool,
 
-    /// No service names: ports are always numbers, so this changes nothing
+    /// No names of services among hosts on the screen (its key N); text has none
     #[arg(short = 'N', help_heading = "Output")]
     no_service_names: bool,
 
-    /// Ports shown: --by connection, the default, shows them
+    /// Ports shown among hosts on the screen too; connections, the default, have them
     #[arg(short = 'P', help_heading = "Output")]
     ports: bool,
 
@@ -263,6 +263,13 @@ pub(crate) struct Arguments {
     /// there were and what they had. Default: off.
     #[arg(short = 'd', long, help_heading = "Connections")]
     new_only: bool,
+
+    /// Seconds that a closed connection stays on the screen [default: 2]
+    ///
+    /// From its last packet on, live; 0 is not at all. Text and JSON show a connection in
+    /// the interval in which it closed, and --connections has a line for each.
+    #[arg(long, value_name = "SECS", help_heading = "Connections")]
+    linger: Option<String>,
 
     /// Seconds after which a handshake has failed [default: 60]
     #[arg(long, value_name = "SECS", help_heading = "Connections")]
@@ -451,7 +458,10 @@ mod tests {
             no_color: false,
             unit: Unit::Bits,
             bars: Default::default(),
+            ports: false,
+            services: true,
             new_only: false,
+            linger_ns: 2_000_000_000,
             handshake_timeout_ns: 60_000_000_000,
             icmp: true,
             sessions: false,
@@ -466,7 +476,8 @@ mod tests {
         type Change = fn(&mut Config);
         let table: &[(&str, Change)] = &[
             ("", |_| ()),
-            ("-n -nn -N -P --by connection", |_| ()),
+            ("-n -nn --by connection", |_| ()),
+            ("-N -P --by connection", |c| (c.ports, c.services) = (true, false)),
             ("-p", |c| c.promiscuous = false),
             ("--no-promisc", |c| c.promiscuous = false),
             ("-f port -f 80 or icmp", |c| c.filter = Some("port 80 or icmp".into())),

@@ -19,6 +19,8 @@ pub const DEFAULT_SNAPLEN: u32 = 160;
 pub const DEFAULT_MAX_FLOWS: usize = 2_000_000;
 /// Rows in a table unless asked otherwise.
 pub const DEFAULT_TOP: usize = 20;
+/// How long closed connections stay on the screen unless asked otherwise.
+pub const DEFAULT_LINGER_NS: u64 = 2 * SECOND_NS;
 /// Nanoseconds in a second.
 pub const SECOND_NS: u64 = 1_000_000_000;
 
@@ -83,8 +85,14 @@ pub struct Config {
     pub unit: Unit,
     /// Bars on the screen.
     pub bars: Bars,
+    /// Ports are shown among hosts on the screen, as it begins.
+    pub ports: bool,
+    /// They are shown as names of services.
+    pub services: bool,
     /// Lists leave out connections whose start was not seen; totals have them.
     pub new_only: bool,
+    /// How long closed connections stay on the screen of a live run, in nanoseconds.
+    pub linger_ns: u64,
     /// How long a handshake may take before it has failed, in nanoseconds, above 0.
     pub handshake_timeout_ns: u64,
     /// ICMP errors end attempts to connect (`--no-icmp`: they do not).

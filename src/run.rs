@@ -165,10 +165,16 @@ fn table_config(config: &Config, workers: usize) -> TableConfig {
     TableConfig {
         flows_max: (config.max_flows / workers.max(1)).max(16),
         handshake_timeout_ns: config.handshake_timeout_ns,
-        accounts: config.connections && has_json(config),
+        // A screen shows the account of one that has just ended.
+        accounts: tells_accounts(config) || config.output == OutputMode::Tui,
         active_timeout_ns: config.active_timeout_ns.unwrap_or(0),
         seed: random_seed(),
     }
+}
+
+/// Whether each connection that ended has a line.
+fn tells_accounts(config: &Config) -> bool {
+    config.connections && has_json(config)
 }
 
 /// Whether what is left at the end of the run has to be told flow by flow.
@@ -237,7 +243,11 @@ fn aggregator(
         aggregator.hide_midstream();
     }
     if screen {
-        aggregator.answer_at_once(if patience.is_some() { BUFFERS_LIVE / 3 } else { BUFFERS_FILE / 2 });
+        if patience.is_some() {
+            aggregator.linger(u32::try_from(config.linger_ns / 100_000_000).unwrap_or(u32::MAX));
+        }
+        aggregator.keep_accounts(tells_accounts(config));
+        aggregator.answer_at_once(if patience.is_some() { BUFFERS_LIVE / 4 * 3 } else { BUFFERS_FILE / 2 });
         // Pairs are a key away, and have their sums and averages from the start then.
         aggregator.keep(&View { grouping: Grouping::Pair, only: None, ..view(config) });
     }

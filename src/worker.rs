@@ -150,6 +150,7 @@ impl Worker {
     /// Packet time has come to a whole second, or anew to any time: milliseconds
     /// before it are handed over.
     pub fn tick(&mut self, time_ns: u64) {
+        self.show();
         self.hand_over_bins(time_ns / BIN_NS, false, false);
     }
 
@@ -215,8 +216,19 @@ impl Worker {
         !self.looks.is_idle()
     }
 
+    /// Tells how flows stand that somebody looks at.
+    #[inline]
+    fn show(&mut self) {
+        while let Some(inquiry) = self.outbox.inquiry() {
+            if let Some(account) = self.table.account_of(&inquiry.key) {
+                let _ = inquiry.reply.try_send(Box::new(account));
+            }
+        }
+    }
+
     /// Makes a whole cut at once and waits for room: files.
     pub fn cut_whole(&mut self, boundary_ns: u64, skipped: u64) {
+        self.show();
         self.hand_over_bins(boundary_ns / BIN_NS, false, false);
         self.table.sweep(boundary_ns, usize::MAX, &mut self.outbox);
         self.table.begin_cut(boundary_ns);
@@ -258,6 +270,7 @@ impl Worker {
 
     /// Live: a slice of what is not urgent. True if something is left to do.
     pub fn between_batches(&mut self, watermark_ns: u64) -> bool {
+        self.show();
         let swept = self.table.sweep(watermark_ns, SLICE, &mut self.outbox);
         let Some(mut cut) = self.pending.take() else { return !swept };
         if !self.table.write_cut(SLICE, &mut self.outbox) {

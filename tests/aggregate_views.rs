@@ -102,6 +102,7 @@ impl Sent {
                 return vec![(host(client), 1 - away), (host(server), away)];
             }
             Grouping::Destination => Name::Row(RowName::Destination(server)),
+            Grouping::Source => Name::Row(RowName::Source(client)),
             Grouping::Port => Name::Row(RowName::Port(UDP, self.ports()[1])),
             // No classes are named: all is in none.
             Grouping::Class => Name::Row(RowName::Class(NO_CLASS)),
@@ -129,11 +130,12 @@ fn name_of(row: &Row) -> Name {
     }
 }
 
-const GROUPINGS: [Grouping; 7] = [
+const GROUPINGS: [Grouping; 8] = [
     Grouping::Connection,
     Grouping::Pair,
     Grouping::Host,
     Grouping::Destination,
+    Grouping::Source,
     Grouping::Port,
     Grouping::Class,
     Grouping::Interface,
@@ -222,7 +224,7 @@ proptest! {
     #[test]
     fn rows_are_the_sums_of_their_packets(
         intervals in proptest::collection::vec(proptest::collection::vec(sent(), 0..80), 1..9),
-        asked in proptest::collection::vec((0usize..6, 0usize..6, any::<bool>()), 9),
+        asked in proptest::collection::vec((0usize..7, 0usize..7, any::<bool>()), 9),
     ) {
         let views = |(all, each, sums): (usize, usize, bool)| {
             let order = if sums { Order::Bytes } else { Order::Rate };

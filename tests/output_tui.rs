@@ -16,7 +16,8 @@ use fullcount::aggregate::view::{Grouping, Order, View};
 use fullcount::aggregate::window::Averages;
 use fullcount::capture::Direction;
 use fullcount::config::Bars;
-use fullcount::flow::record::Outcome;
+use fullcount::flow::entry::Entry;
+use fullcount::flow::record::{Account, EndReason, Outcome};
 use fullcount::links::balance::Balance;
 use fullcount::meter::journal::FlowName;
 use fullcount::output::tui::keys::{KEYS, Key};
@@ -164,7 +165,7 @@ fn shown(kind: Kind, keys: &[Key], size: (u16, u16)) -> String {
     for key in std::iter::once(&key_of(kind)).chain(keys) {
         // What is seen between two keys decides how far a page is.
         drawn(&mut state, &moment, ALL, size);
-        state.press(*key, Some(&moment));
+        state.press(*key, Some(&moment), &run());
     }
     text(&drawn(&mut state, &moment, ALL, size))
 }
@@ -184,6 +185,33 @@ fn every_view_at_three_sizes() {
             &format!("tui/help_{}x{}.txt", size.0, size.1),
             &shown(Kind::Hosts, &[Key::Char('?')], size),
         );
+    }
+}
+
+/// A connection's life, from its account: nothing is known of most of it, then more.
+#[test]
+fn one_connection_at_three_sizes() {
+    for size in SIZES {
+        let moment = moment();
+        let mut state = State::new(style(), Bars::default());
+        drawn(&mut state, &moment, ALL, size);
+        state.press(Key::Enter, Some(&moment), &run());
+        let key = state.looked_at().expect("the row under the cursor");
+        let mut entry = Entry::new(key, NINE);
+        entry.last = NINE + 1_234_567_000;
+        for (bytes, at_ns) in [(10_000, 1), (60_000, 1_000_000_001), (70_000, 2_000_000_001)] {
+            entry.sent[0].packets = 40;
+            entry.sent[0].bytes = bytes;
+            let (surplus, tcp) = Default::default();
+            let account = Account { entry, surplus, tcp, reason: EndReason::Open, lanes: Vec::new() };
+            state.take_account(Box::new(account), at_ns);
+        }
+        same_as_file(
+            &format!("tui/life_{}x{}.txt", size.0, size.1),
+            &text(&drawn(&mut state, &moment, ALL, size)),
+        );
+        state.press(Key::Escape, Some(&moment), &run());
+        assert_eq!(state.looked_at(), None);
     }
 }
 
@@ -248,7 +276,7 @@ fn without_colours_none_and_in_ascii_nothing_else() {
     let can = Can { colours: false, utf8: false };
     for kind in Kind::ALL {
         let mut state = State::new(style(), Bars::default());
-        state.press(key_of(kind), None);
+        state.press(key_of(kind), None, &run());
         let buffer = drawn(&mut state, &moment(), can, (120, 40));
         assert!(text(&buffer).is_ascii());
         assert!(buffer.content.iter().all(|cell| cell.fg == Color::Reset && cell.bg == Color::Reset));
@@ -264,14 +292,14 @@ fn a_pause_keeps_rows_and_the_header_goes_on() {
     later.table.active = 7;
     let later = Moment { snapshot: Arc::new(later), ..before.clone() };
     let mut state = State::new(style(), Bars::default());
-    state.press(Key::Char('P'), Some(&before));
+    state.press(Key::Char('P'), Some(&before), &run());
     assert!(state.is_paused());
     let seen = text(&drawn(&mut state, &later, ALL, (80, 24)));
     assert!(
         seen.contains("PAUSED") && seen.contains("7 flows") && seen.contains("192.0.2.7:40112"),
         "{seen}"
     );
-    state.press(Key::Char('p'), Some(&later));
+    state.press(Key::Char('p'), Some(&later), &run());
     let seen = text(&drawn(&mut state, &later, ALL, (80, 24)));
     assert!(!seen.contains("PAUSED") && !seen.contains("192.0.2.7:40112"), "{seen}");
 }
@@ -282,7 +310,7 @@ fn a_frozen_order_stays_and_takes_no_new_rows() {
     later.rows.reverse();
     let later = Moment { snapshot: Arc::new(later), ..before.clone() };
     let mut state = State::new(style(), Bars::default());
-    state.press(Key::Char('o'), Some(&before));
+    state.press(Key::Char('o'), Some(&before), &run());
     let seen = text(&drawn(&mut state, &later, ALL, (80, 24)));
     let places: Vec<usize> =
         [":443", ":53", "198.51.100.9"].iter().map(|end| seen.find(end).expect("a row")).collect();
@@ -291,6 +319,6 @@ fn a_frozen_order_stays_and_takes_no_new_rows() {
     let wanted = state.wanted(&base, &later.context).expect("rows");
     let only = wanted.only.expect("no others");
     assert!(only.fits(&later.snapshot.rows[0].name) && !only.fits(&RowName::Host(v4(1))));
-    state.press(Key::Char('o'), Some(&later));
+    state.press(Key::Char('o'), Some(&later), &run());
     assert!(!text(&drawn(&mut state, &later, ALL, (80, 24))).contains("frozen"));
 }

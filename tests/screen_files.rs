@@ -75,6 +75,54 @@ fn sorting_and_the_filter_change_rows_and_no_total() {
 }
 
 #[test]
+fn enter_shows_a_life_or_what_is_in_it() {
+    let mut screen = on("http_v4.pcap", &[], 120, 50);
+    screen.wait("connections", |text| text.contains(" Connections by rate"));
+    screen.keys("/:80 tcp\r");
+    screen.wait("web", |text| text.contains("that match"));
+    screen.keys("\r");
+    let text = screen.wait("its life", |text| text.contains("client to server"));
+    for what in
+        ["Handshake success", "Round trip: least, smoothed", "community_id 1:", "ended: fin", "Bytes by "]
+    {
+        assert!(text.contains(what), "{what}: {text}");
+    }
+    screen.keys("\x1b");
+    screen.wait("the list", |text| text.contains("that match") && !text.contains("client to server"));
+    screen.keys("\x1b");
+    screen.wait("no filter", |text| !text.contains("that match"));
+    screen.keys("\x1bOQ");
+    screen.wait("pairs", |text| text.contains(" Hosts by rate") && text.contains("=>"));
+    screen.keys("\r");
+    let text = screen.wait("its connections", |text| text.contains(" of 198.18."));
+    assert!(text.contains(" Hosts by rate, 1-") && text.contains(":80"), "{text}");
+    // A wheel, a click on the heading of bytes.
+    let line = text.lines().position(|line| line.starts_with("State ")).expect("a heading");
+    let heading = text.lines().nth(line).expect("a heading");
+    let column = heading.chars().position(|one| one == 'B').expect("bytes");
+    screen.keys(&format!("\x1b[<65;1;{0}M\x1b[<64;1;{0}M\x1b[<0;{1};{0}M", line + 1, column + 1));
+    screen.wait("another order", |text| text.contains(" Hosts by bytes"));
+    screen.keys("\r");
+    screen.wait("one of them", |text| text.contains("client to server"));
+    screen.keys("\x1b");
+    screen.wait("its connections again", |text| text.contains(" of 198.18."));
+    screen.keys("\x1b");
+    screen.wait("pairs again", |text| text.contains("=>"));
+    for (key, title) in [("x", "*"), ("X", "*")] {
+        screen.keys(key);
+        screen.wait("a sum", |text| text.contains("=>") && text.contains(title));
+        screen.keys(key);
+        screen.wait("pairs", |text| !text.contains(" * "));
+    }
+    screen.keys("\x1bOR\r");
+    screen.wait("a destination", |text| text.contains("one of them") && text.contains("(attempts)"));
+    screen.keys("\x1b");
+    screen.wait("destinations", |text| text.contains(" Destinations since the start, 1-"));
+    screen.keys("q");
+    assert_eq!(screen.end().0.code(), Some(0));
+}
+
+#[test]
 fn any_size_is_drawn_and_a_small_one_says_so() {
     let mut screen = on("http_v4.pcap", &[], 200, 50);
     screen.wait("wide", |text| text.contains(" Connections by rate"));

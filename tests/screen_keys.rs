@@ -58,6 +58,12 @@ fn another_view_is_there_before_the_next_interval() {
         let text = screen.wait(what, |text| text.contains(title) && is_answered(text) && text.contains(what));
         at_once += usize::from(time_of(&text) == before);
     }
+    // One connection: its worker is asked.
+    screen.keys("\r");
+    let text = screen.wait("its account", |text| text.contains("client to server"));
+    assert!(text.contains("still there") && text.contains("Payload"), "{text}");
+    screen.keys("\x1b");
+    screen.wait("the list again", |text| !text.contains("client to server"));
     // An interval may end just then, but not before each of the keys.
     assert!(at_once >= steps.len() / 2, "{at_once} of {} before the next interval", steps.len());
     screen.keys("q");

@@ -93,7 +93,9 @@ fn views_show_what_passes_and_a_resize_keeps_it() {
     screen.keys("S");
     screen.wait("ports", |text| text.contains("198.18.0.4:4000") && !text.contains("198.19.0.1:53"));
     screen.keys("D");
-    screen.wait("both ports", |text| text.contains("198.18.0.4:4000") && text.contains("198.19.0.1:53"));
+    screen.wait("both ports", |text| text.contains("198.18.0.4:4000") && text.contains("198.19.0.1:domain"));
+    screen.keys("N");
+    screen.wait("numbers", |text| text.contains("198.19.0.1:53"));
     screen.keys("/0\\.4:\r");
     screen.wait("one row", |text| text.contains("1-1 of 1 that match") && !text.contains("198.18.0.3:4000"));
     screen.resize(80, 24);
@@ -120,6 +122,86 @@ fn logged(path: &std::path::Path) -> (u64, String) {
         let packets = if kind == "interface" { live::number(&line["tx"]["packets"]) } else { 0 };
         (sum + packets, kind)
     })
+}
+
+/// A connection that was closed stays for a while, and says so; then it goes.
+#[test]
+fn closed_connections_linger() {
+    let Some((near, far)) = pair("closed_connections_linger") else { return };
+    near.veth("v0", &far, "w0");
+    let mut screen = start(&near, "-i v0 --linger 4 --interval 0.2", 120, 40);
+    screen.wait("the screen", |text| text.contains(" Connections by rate"));
+    let there = Ends::v4(([198, 18, 0, 1], 40_000), ([198, 19, 0, 1], 443));
+    let back = Ends::v4(([198, 19, 0, 1], 443), ([198, 18, 0, 1], 40_000));
+    let (syn, fin, ack) = (2u8, 1u8, 16u8);
+    let segments = [
+        (there, 100, 0, syn),
+        (back, 500, 101, syn | ack),
+        (there, 101, 501, ack),
+        (there, 101, 501, fin | ack),
+        (back, 501, 102, fin | ack),
+        (there, 102, 502, ack),
+    ];
+    let mut injector = near.injector("v0");
+    for (ends, sequence, acknowledged, flags) in segments {
+        let segment = tcp(ends, sequence, acknowledged, flags, 0);
+        injector.send(&ethernet(&[], 0x0800, &ip(ends, TCP, &segment)));
+    }
+    send(&near, 1, 1, 4000);
+    let text = screen.wait("closed", |text| text.lines().any(|line| line.starts_with("done ")));
+    assert!(text.contains(" Idle "), "{text}");
+    // In the table it is for ten seconds, in no list.
+    let text = screen.wait("gone", |text| !text.contains("40000"));
+    assert!(text.contains("198.18.0.1:4000"), "what is open stays: {text}");
+    screen.keys("q");
+    assert_eq!(screen.end().0.code(), Some(0));
+}
+
+/// Another filter is the kernel's at once, a broken one is told with its place, and
+/// every packet counts by the one that took it.
+#[test]
+fn the_capture_filter_is_changed_while_it_runs() {
+    let Some((near, far)) = pair("the_capture_filter_is_changed_while_it_runs") else { return };
+    near.veth("v0", &far, "w0");
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path().join("lines.json");
+    let arguments =
+        format!("-i v0 -o tui --workers 2 --log-file {} --interval 0.2 port 4000", path.display());
+    let mut screen = start(&near, &arguments, 120, 40);
+    screen.wait("the screen", |text| text.contains("only port 4000"));
+    let flows = |text: &str, count: u32| text.contains(&format!("of {count}"));
+    send(&near, 3, 30, 4000);
+    send(&near, 3, 30, 5000);
+    screen.wait("three flows", |text| flows(text, 3));
+    screen.keys("f");
+    screen.wait("the input line", |text| text.contains("capture filter: port 4000_"));
+    screen.keys(" or or\r");
+    let text = screen.wait("what is wrong", |text| text.contains("still in force"));
+    let lines: Vec<&str> = text.lines().collect();
+    let at = lines.iter().position(|line| line.contains("syntax error")).expect("a sentence");
+    let (shown, mark) = (lines[at + 1], lines[at + 2]);
+    assert_eq!(shown.trim(), "port 4000 or or");
+    assert_eq!(mark.find('^'), shown.rfind("or"), "{text}");
+    // What is in force still counts, and nothing else does.
+    screen.keys("\x15port 5000\r");
+    screen.wait("the new one", |text| text.contains("only port 5000"));
+    send(&near, 5, 50, 4000);
+    send(&near, 5, 50, 5000);
+    screen.wait("eight flows", |text| flows(text, 8));
+    screen.keys("f");
+    screen.wait("the input line", |text| text.contains("capture filter: port 5000_"));
+    screen.keys("\x15\r");
+    screen.wait("none", |text| !text.contains("only port") && !text.contains("capture filter:"));
+    send(&near, 2, 20, 6000);
+    screen.wait("ten flows", |text| flows(text, 10));
+    screen.keys("q");
+    assert_eq!(screen.end().0.code(), Some(0));
+    assert_eq!(logged(&path), (30 + 50 + 20, "stop".to_owned()));
+    let log = std::fs::read_to_string(&path).expect("a log");
+    let changes = log.lines().filter(|line| line.contains("\"filter_changed\""));
+    let changes: Vec<&str> = changes.collect();
+    assert_eq!(changes.len(), 2, "{changes:?}");
+    assert!(changes[0].contains("from 'port 4000' to 'port 5000'") && changes[1].contains("to none"));
 }
 
 #[test]

@@ -1,22 +1,25 @@
 //! Rows that somebody asks for between two boundaries, answered when they are asked for.
 //!
-//! Where a screen looks on, the rows of the interval that has ended stay until
+//! Where a screen inquiries on, the rows of the interval that has ended stay until
 //! records of the next one have to be taken in: buffers that come before its cut
 //! are held, so many at most, and applied together. Until then any view is
 //! answered from those rows, and its totals are those of the snapshot that was
 //! told last. Where more came than is held (tens of thousands of connections that
 //! end in an interval) an answer comes with the next boundary, as it does where
-//! nobody looks on and nothing is held. Workers notice nothing of it.
+//! nobody inquiries on and nothing is held. Workers notice nothing of it.
 //!
 //! A screen that outlives a file goes on asking so ([`Aggregator::again`]).
 
 use super::Aggregator;
 use super::group::{Stock, select};
+use super::rows::tenths;
 use super::snapshot::{Row, Snapshot};
 use super::view::{View, Views};
-use crate::flow::record::Buffer;
+use crate::flow::key::FlowKey;
+use crate::flow::record::{Account, Buffer};
+use crate::worker::outbox::Inquiry;
 use arc_swap::ArcSwapOption;
-use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
+use crossbeam_channel::{Receiver, Select, Sender, TrySendError, bounded};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -34,12 +37,17 @@ pub struct Answer {
     pub found: u64,
 }
 
-/// What is wanted from now on.
-pub(super) struct Request {
-    views: Views,
-    number: u64,
-    /// Who is told that an answer is there.
-    wake: Option<Sender<()>>,
+/// What somebody wants.
+pub(super) enum Request {
+    /// Rows, from now on.
+    Rows {
+        views: Views,
+        number: u64,
+        /// Who is told that an answer is there.
+        wake: Option<Sender<()>>,
+    },
+    /// A flow that may have ended.
+    Ended(Inquiry),
 }
 
 /// Requests and answers, seen from the aggregator.
@@ -74,6 +82,8 @@ pub struct Handle {
     latest: Arc<ArcSwapOption<Snapshot>>,
     answer: Arc<ArcSwapOption<Answer>>,
     requests: Sender<Request>,
+    /// To each worker.
+    inquiries: Arc<[Sender<Inquiry>]>,
 }
 
 impl Handle {
@@ -85,7 +95,7 @@ impl Handle {
     /// Asks for these rows, from the next boundary on. False where too many
     /// requests wait already: ask again after the next snapshot.
     pub fn ask(&self, views: Views) -> bool {
-        self.send(Request { views, number: 0, wake: None })
+        self.send(Request::Rows { views, number: 0, wake: None })
     }
 
     /// The same, from now on where the rows of the last snapshot are still there
@@ -93,7 +103,18 @@ impl Handle {
     /// with an [`Answer`] or with the next snapshot, whichever is first; `wake` has
     /// a message when the answer is there.
     pub fn ask_now(&self, views: Views, number: u64, wake: &Sender<()>) -> bool {
-        self.send(Request { views, number, wake: Some(wake.clone()) })
+        self.send(Request::Rows { views, number, wake: Some(wake.clone()) })
+    }
+
+    /// Asks for a flow's account as it stands: `reply` has it from the worker that
+    /// has the flow, or from the aggregator where it ended in an interval whose rows
+    /// are there still (and accounts are kept); from nobody where neither knows it,
+    /// from both where its ports were used again.
+    pub fn look(&self, key: FlowKey, reply: &Sender<Box<Account>>) {
+        for worker in &*self.inquiries {
+            let _ = worker.try_send(Inquiry { key, reply: reply.clone() });
+        }
+        self.send(Request::Ended(Inquiry { key, reply: reply.clone() }));
     }
 
     fn send(&self, request: Request) -> bool {
@@ -110,12 +131,6 @@ impl Handle {
 }
 
 impl Asked {
-    /// For whoever asks.
-    pub fn handle(&self) -> Handle {
-        let requests = self.requests.0.clone();
-        Handle { latest: self.latest.clone(), answer: self.answer.clone(), requests }
-    }
-
     /// What has been told.
     pub fn tell(&mut self, snapshot: &Arc<Snapshot>) {
         self.latest.store(Some(snapshot.clone()));
@@ -140,13 +155,37 @@ impl Asked {
 impl Aggregator {
     /// For whoever wants the latest snapshot, or other rows.
     pub fn handle(&self) -> Handle {
-        self.asked.handle()
+        Handle {
+            latest: self.asked.latest.clone(),
+            answer: self.asked.answer.clone(),
+            requests: self.asked.requests.0.clone(),
+            inquiries: self.sources.iter().map(|source| source.inbox.inquiries.clone()).collect(),
+        }
     }
 
     /// Who asks for other rows has them at once: rows of an interval stay until
     /// `buffers` of a worker are held, less than it has.
     pub fn answer_at_once(&mut self, buffers: usize) {
         self.asked.most = buffers;
+    }
+
+    /// Accounts of flows that ended stay as long as their rows do, for
+    /// [`Handle::look`]; `lines`: snapshots have them too.
+    pub fn keep_accounts(&mut self, lines: bool) {
+        self.tells_accounts = lines;
+        self.sources.iter_mut().for_each(|source| source.rows.keep_accounts());
+    }
+
+    /// Closed connections are among rows for so long, in tenths of a second, and no
+    /// longer: they are in the table for ten seconds, and beyond that kept here.
+    pub fn linger(&mut self, tenths: u32) {
+        self.linger = Some(tenths);
+        self.sources.iter_mut().for_each(|source| source.rows.linger(tenths));
+    }
+
+    /// The last boundary, in packet time.
+    pub(super) fn now(&self) -> u32 {
+        tenths(self.boundary_ns.saturating_sub(self.set_back_ns))
     }
 
     /// Takes a buffer of the next interval in, or holds it.
@@ -180,38 +219,58 @@ impl Aggregator {
     }
 
     fn clear_interval(&mut self) {
-        self.sources.iter_mut().for_each(|source| source.rows.next_interval());
+        let now = self.now();
+        self.sources.iter_mut().for_each(|source| source.rows.next_interval(now));
         self.groups.next_interval();
     }
 
     /// What was asked for since is shown from this boundary on.
     pub(super) fn take_requests(&mut self) {
         while let Ok(request) = self.asked.requests.1.try_recv() {
-            self.asked.number = request.number;
-            self.show(request.views);
+            match request {
+                Request::Rows { views, number, .. } => {
+                    self.asked.number = number;
+                    self.show(views);
+                }
+                Request::Ended(inquiry) => self.tell_ended(&inquiry),
+            }
         }
+    }
+
+    /// A flow that ended, where its account was kept.
+    fn tell_ended(&self, inquiry: &Inquiry) {
+        let ended = self.sources.iter().filter_map(|source| source.rows.ended_account(&inquiry.key));
+        ended.for_each(|account| {
+            let _ = inquiry.reply.try_send(Box::new(account.clone()));
+        });
     }
 
     /// Answers the latest of the requests that wait, and the others by that.
     pub(super) fn answer_requests(&mut self) {
-        let Some(request) = self.asked.requests.1.try_iter().last() else { return };
-        self.answer(request);
-    }
-
-    fn answer(&mut self, request: Request) {
-        let Some(last) = self.asked.latest.load_full() else { return };
-        self.asked.number = request.number;
-        self.show(request.views);
+        let mut latest = None;
+        while let Ok(request) = self.asked.requests.1.try_recv() {
+            match request {
+                Request::Rows { views, number, wake } => latest = Some((views, number, wake)),
+                Request::Ended(inquiry) => self.tell_ended(&inquiry),
+            }
+        }
+        let (Some((views, number, wake)), Some(last)) = (latest, self.asked.latest.load_full()) else {
+            return;
+        };
+        self.asked.number = number;
+        self.show(views);
         let stock = Stock {
             rows: self.sources.iter().map(|source| &source.rows).collect(),
             groups: &self.groups,
             interfaces: &last.interfaces,
             calendar: &self.calendar,
+            now: self.now(),
+            linger: self.linger,
         };
         let view = self.config.views.rows.as_ref();
         let (rows, found) = view.map_or_else(Default::default, |view| select(view, None, &stock));
-        self.asked.answer.store(Some(Arc::new(Answer { number: request.number, rows, found })));
-        if let Some(wake) = request.wake {
+        self.asked.answer.store(Some(Arc::new(Answer { number, rows, found })));
+        if let Some(wake) = wake {
             let _ = wake.try_send(());
         }
     }
@@ -230,10 +289,11 @@ impl Aggregator {
     /// After the last snapshot, where rows stay: waits so long for somebody to ask
     /// for other rows, and answers.
     pub fn again(&mut self, patience: Duration) {
-        if let Ok(request) = self.asked.requests.1.recv_timeout(patience) {
-            // The latest wish is the one that counts.
-            let request = self.asked.requests.1.try_iter().last().unwrap_or(request);
-            self.answer(request);
+        let mut select = Select::new();
+        select.recv(&self.asked.requests.1);
+        if select.ready_timeout(patience).is_ok() {
+            drop(select);
+            self.answer_requests();
         }
     }
 }

@@ -8,7 +8,7 @@
 use super::balance::Balancer;
 use super::best::Best;
 use super::classes::{Classes, NO_CLASS};
-use super::rows::{RowSight, RowState, Rows};
+use super::rows::{RowSight, RowState, Rows, is_closed, silent};
 use super::snapshot::{InterfaceFigures, Row, RowName};
 use super::view::{Grouping, Order, View};
 use super::window::{Averages, Calendar, Histories, NO_HISTORY};
@@ -221,6 +221,7 @@ impl Groups {
                 return [if stays { from } else { self.number(scope, RowName::Host(key.ip(side))) }, to];
             }
             Grouping::Destination => RowName::Destination(key.ip(server)),
+            Grouping::Source => RowName::Source(key.ip(1 - server)),
             Grouping::Port => RowName::Port(key.protocol(), key.end(server).port),
             Grouping::Class => RowName::Class(self.classes.of(key, row.client_second)),
             Grouping::Connection => RowName::Connection(*key),
@@ -358,10 +359,12 @@ fn directions(grouping: Grouping, row: &RowState, side: usize) -> &'static [usiz
         Grouping::Host => &[1, 0],
         Grouping::Pair | Grouping::Connection | Grouping::Interface if side == 0 => &[0],
         Grouping::Pair | Grouping::Connection | Grouping::Interface => &[1],
-        Grouping::Destination | Grouping::Port | Grouping::Class if side == row.client_second as usize => {
+        Grouping::Destination | Grouping::Source | Grouping::Port | Grouping::Class
+            if side == row.client_second as usize =>
+        {
             &[0]
         }
-        Grouping::Destination | Grouping::Port | Grouping::Class => &[1],
+        Grouping::Destination | Grouping::Source | Grouping::Port | Grouping::Class => &[1],
     }
 }
 
@@ -372,6 +375,7 @@ fn rest_of(name: RowName) -> RowName {
         RowName::Pair(..) => RowName::Pair(nobody, nobody),
         RowName::Host(_) => RowName::Host(nobody),
         RowName::Destination(_) => RowName::Destination(nobody),
+        RowName::Source(_) => RowName::Source(nobody),
         RowName::Port(..) => RowName::Port(0, 0),
         RowName::Class(_) => RowName::Class(NO_CLASS),
         RowName::Connection(_) | RowName::Interface(_) => name,
@@ -384,6 +388,17 @@ pub(super) struct Stock<'a> {
     pub groups: &'a Groups,
     pub interfaces: &'a [InterfaceFigures],
     pub calendar: &'a Calendar,
+    /// The boundary, [`tenths`].
+    pub now: u32,
+    /// Closed connections are left out when they have been silent for longer, tenths of a second.
+    pub linger: Option<u32>,
+}
+
+impl Stock<'_> {
+    /// Whether a row has been closed for longer than it is shown.
+    fn has_gone(&self, row: &RowState) -> bool {
+        self.linger.is_some_and(|linger| is_closed(row.state) && silent(self.now, row.last) > linger)
+    }
 }
 
 /// The rows that a view asks for, in its order, and how many there were to choose from.
@@ -409,7 +424,11 @@ pub(super) fn select_behind(
             for rows in &stock.rows {
                 best.found +=
                     if scope.is_none() { rows.pruned[usize::from(shows_rates(view) && !all)] } else { 0 };
-                let take = |sight: RowSight| offer_flow(&mut best, scope, &sight, stock.calendar);
+                let take = |sight: RowSight| {
+                    if scope.is_some() || !stock.has_gone(sight.row) {
+                        offer_flow(&mut best, scope, &sight, stock.calendar, stock.now);
+                    }
+                };
                 match view.order {
                     Order::Bytes | Order::Packets | Order::Activity => rows.each(take),
                     Order::Average(_) => rows.each_with_averages(take),
@@ -465,6 +484,7 @@ fn kind_of(name: RowName) -> Option<Grouping> {
         RowName::Pair(..) => Some(Grouping::Pair),
         RowName::Host(_) => Some(Grouping::Host),
         RowName::Destination(_) => Some(Grouping::Destination),
+        RowName::Source(_) => Some(Grouping::Source),
         RowName::Port(..) => Some(Grouping::Port),
         RowName::Class(_) => Some(Grouping::Class),
         RowName::Connection(_) | RowName::Interface(_) => None,
@@ -480,11 +500,12 @@ fn plain(name: RowName, interval: [Count; 2], total: [Count; 2]) -> Row {
         state: None,
         marks: 0,
         lanes: [None; 2],
+        idle_ns: None,
         averages: None,
     }
 }
 
-pub(super) fn offer_flow(best: &mut Best, scope: Scope, sight: &RowSight, calendar: &Calendar) {
+pub(super) fn offer_flow(best: &mut Best, scope: Scope, sight: &RowSight, calendar: &Calendar, moment: u32) {
     let row = sight.row;
     let (now, total) = sight.within(scope);
     // A flow that has ended or was handed over again without a packet.
@@ -502,6 +523,7 @@ pub(super) fn offer_flow(best: &mut Best, scope: Scope, sight: &RowSight, calend
         state: row.state,
         marks: row.marks,
         lanes: order.map(|side| (row.lanes[side] != NO_LANE).then_some(Lane(row.lanes[side]))),
+        idle_ns: Some(u64::from(silent(moment, row.last)) * 100_000_000),
         averages: sight.averages(calendar).map(|known| Averages {
             windows: known.windows.map(|rates| rates.map(|rates| order.map(|side| rates[side]))),
             peak: known.peak.map(|rates| order.map(|side| rates[side])),

@@ -126,6 +126,10 @@ pub struct Aggregator {
     incomplete: bool,
     /// Rows stay when the run is over.
     stays: bool,
+    /// Snapshots have accounts, where workers send any.
+    tells_accounts: bool,
+    /// How long closed connections are shown, tenths of a second; None as long as they are there.
+    linger: Option<u32>,
     calendar: Calendar,
     /// Of each link.
     histories: Vec<History>,
@@ -176,6 +180,8 @@ impl Aggregator {
             faults: Vec::new(),
             incomplete: false,
             stays: false,
+            tells_accounts: true,
+            linger: None,
             calendar: Calendar::default(),
             histories: vec![History::new(0); LINKS_MAX],
             missing_told: vec![0; LINKS_MAX],
@@ -321,7 +327,7 @@ impl Aggregator {
             }
         };
         source.rows.apply(&mut buffer, &mut self.flows_by_lane, &mut self.groups, kept, hear);
-        buffer.accounts.retain(|account| !self.hidden.has(account.entry.marks));
+        buffer.accounts.retain(|account| self.tells_accounts && !self.hidden.has(account.entry.marks));
         let most = if self.config.patience.is_some() { ACCOUNTS_MAX } else { usize::MAX };
         if self.accounts.len() + buffer.accounts.len() <= most {
             self.accounts.append(&mut buffer.accounts);
@@ -421,6 +427,8 @@ impl Aggregator {
             groups: &self.groups,
             interfaces,
             calendar: &self.calendar,
+            now: self.now(),
+            linger: self.linger,
         };
         Selected::of(&self.config.views, self.run_rows.as_mut(), &stock, last)
     }

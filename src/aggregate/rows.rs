@@ -13,16 +13,19 @@ use crate::capture::{Lane, LinkId};
 use crate::flow::detail::LaneCount;
 use crate::flow::entry::{NO_LANE, mark};
 use crate::flow::key::FlowKey;
-use crate::flow::record::{self, Buffer, Record, flag};
+use crate::flow::record::{self, Account, Buffer, Record, flag};
 use crate::flow::table::FLOWS_LEAST;
 use crate::flow::tcp::TcpState;
 use crate::meter::totals::Count;
 use crate::worker::{LargeVec, Reading};
 use std::cmp::Reverse;
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 
 /// Ended rows of one interval that are kept by each order, at least.
 const ENDED_KEPT: usize = 4096;
+
+/// Closed ones that are shown for a while, at most.
+const LINGERING_MAX: usize = 1 << 16;
 
 /// A flow's counters, by sender.
 #[derive(Clone, Copy, Debug)]
@@ -43,6 +46,8 @@ pub(super) struct RowState {
     pub state: Option<TcpState>,
     pub client_second: bool,
     pub live: bool,
+    /// When its last packet came, see [`tenths`].
+    pub last: u32,
 }
 
 impl Default for RowState {
@@ -60,11 +65,27 @@ impl Default for RowState {
             state: None,
             client_second: false,
             live: false,
+            last: 0,
         }
     }
 }
 
 const _: () = assert!(size_of::<RowState>() <= 104);
+
+/// A moment in tenths of a second, of a clock of 13 years that goes round.
+pub(super) fn tenths(time_ns: u64) -> u32 {
+    u32::try_from(time_ns / 100_000_000 % (1 << 32)).unwrap_or(0)
+}
+
+/// How long ago that was; nothing where it lies ahead.
+pub(super) fn silent(now: u32, last: u32) -> u32 {
+    Some(now.wrapping_sub(last)).filter(|&tenths| tenths <= u32::MAX / 2).unwrap_or(0)
+}
+
+/// Whether both ends are done with it.
+pub(super) fn is_closed(state: Option<TcpState>) -> bool {
+    matches!(state, Some(TcpState::TimeWait | TcpState::Reset | TcpState::Closed))
+}
 
 /// The row had nothing when the interval began.
 const NO_BASE: u32 = u32::MAX;
@@ -86,6 +107,10 @@ pub(super) struct Rows {
     /// Totals of rows as the interval began.
     bases: Vec<[Count; 2]>,
     ended: Vec<Ended>,
+    /// Closed ones of earlier intervals, while they are shown.
+    lingering: VecDeque<Ended>,
+    /// How long, tenths of a second.
+    linger: u32,
     by_lane: HashMap<u32, LaneRows>,
     histories: Histories,
     group_ids: GroupIds,
@@ -95,6 +120,8 @@ pub(super) struct Rows {
     prune_at: usize,
     /// Ended rows of the interval that were pruned; of them, those with packets in it.
     pub pruned: [u64; 2],
+    /// Ended rows have their accounts.
+    accounts: bool,
     /// Flows that are in no list.
     pub hidden: HiddenSums,
     /// Number of the interval; 0 is "never".
@@ -120,6 +147,7 @@ struct Ended {
     slot: u32,
     row: RowState,
     lanes: Option<LaneRows>,
+    account: Option<Box<Account>>,
 }
 
 /// A row with what is kept beside it.
@@ -195,15 +223,34 @@ impl Rows {
             touched: Vec::new(),
             bases: Vec::new(),
             ended: Vec::new(),
+            lingering: VecDeque::new(),
+            linger: 0,
             by_lane: HashMap::new(),
             histories: Histories::new(averages),
             group_ids: GroupIds::default(),
             kept: ENDED_KEPT,
             prune_at: 0,
             pruned: [0; 2],
+            accounts: false,
             hidden: HiddenSums::default(),
             interval: 0,
         }
+    }
+
+    /// Rows that ended have their accounts from now on, where workers send them.
+    pub fn keep_accounts(&mut self) {
+        self.accounts = true;
+    }
+
+    /// Closed ones stay so long from now on, tenths of a second.
+    pub fn linger(&mut self, tenths: u32) {
+        self.linger = tenths;
+    }
+
+    /// The account of a flow that ended, the latest of them.
+    pub fn ended_account(&self, key: &FlowKey) -> Option<&Account> {
+        let ended = self.ended.iter().rev().chain(self.lingering.iter().rev());
+        ended.filter(|one| one.row.key == *key).find_map(|one| one.account.as_deref())
     }
 
     /// Takes a buffer's records in.
@@ -241,13 +288,16 @@ impl Rows {
             }
             let (counts, rest) = lanes.split_at((record.lane_count as usize).min(lanes.len()));
             lanes = rest;
+            let mut kept = None;
             if record.flags & flag::ACCOUNT != 0
                 && let Some(account) = accounts.next()
             {
                 account.lanes = counts.to_vec();
+                let ends = self.accounts && record.flags & flag::END != 0;
+                kept = ends.then(|| Box::new(account.clone()));
             }
             let was_open = is_half_open(row_of(&mut self.rows, record.slot).state);
-            self.apply_record(record, counts, flows_by_lane, groups);
+            self.apply_record(record, counts, kept, flows_by_lane, groups);
             let ended = if record.flags & flag::ENDED != 0 { ended.next() } else { None };
             let row = row_of(&mut self.rows, record.slot);
             // At the end of the run all leave; what was under way then still is.
@@ -267,6 +317,7 @@ impl Rows {
         &mut self,
         record: &Record,
         counts: &[LaneCount],
+        account: Option<Box<Account>>,
         flows_by_lane: &mut [Count],
         groups: &mut Groups,
     ) {
@@ -292,6 +343,7 @@ impl Rows {
         row.marks = record.marks;
         row.pairs = record.pairs;
         row.state = record.state;
+        row.last = tenths(record.last_ns);
         row.client_second = record.flags & flag::CLIENT_SECOND != 0;
         let row = *row;
         if lanes_before != row.lanes || client_before != row.client_second {
@@ -317,7 +369,7 @@ impl Rows {
             }
         }
         if record.flags & flag::END != 0 {
-            self.end(slot, several);
+            self.end(slot, several, account);
         }
     }
 
@@ -371,7 +423,7 @@ impl Rows {
         known.now = counts.to_vec();
     }
 
-    fn end(&mut self, slot: u32, several: bool) {
+    fn end(&mut self, slot: u32, several: bool, account: Option<Box<Account>>) {
         let row = row_of(&mut self.rows, slot);
         row.live = false;
         // A history that was given back may become that of the slot's next flow.
@@ -384,7 +436,7 @@ impl Rows {
             self.histories.release(row.history, slot);
             return;
         }
-        self.ended.push(Ended { slot, row, lanes });
+        self.ended.push(Ended { slot, row, lanes, account });
         if self.ended.len() >= self.prune_at.max(4 * self.kept) {
             self.prune();
         }
@@ -474,6 +526,7 @@ impl Rows {
     pub fn each(&self, mut each: impl FnMut(RowSight)) {
         let live = (0u32..).zip(self.rows.iter()).filter(|(_, row)| row.live);
         live.filter_map(|(slot, _)| self.sight_of_slot(slot)).for_each(&mut each);
+        self.lingering.iter().for_each(|one| each(self.sight(one.slot, &one.row, one.lanes.as_ref())));
         self.each_ended(each);
     }
 
@@ -513,14 +566,23 @@ impl Rows {
         self.histories.sweep(calendar);
     }
 
-    /// The interval is over.
-    pub fn next_interval(&mut self) {
+    /// The interval is over, at `now` of [`tenths`].
+    pub fn next_interval(&mut self, now: u32) {
         self.interval += 1;
         self.touched.clear();
         self.bases.clear();
-        for one in self.ended.drain(..) {
+        let linger = self.linger;
+        let stays = |row: &RowState| is_closed(row.state) && silent(now, row.last) <= linger;
+        self.lingering.retain(|one| stays(&one.row));
+        for mut one in self.ended.drain(..) {
             self.histories.release(one.row.history, one.slot);
+            if linger > 0 && stays(&one.row) {
+                one.row.history = NO_HISTORY;
+                self.lingering.push_back(one);
+            }
         }
+        let too_many = self.lingering.len().saturating_sub(LINGERING_MAX);
+        self.lingering.drain(..too_many);
         self.pruned = [0; 2];
         self.prune_at = 0;
     }
@@ -586,7 +648,7 @@ mod tests {
         let flows = 5 * ENDED_KEPT as u32;
         let mut rows = Rows::new(flows as usize, false);
         (0..flows).for_each(|slot| tell(&mut rows, slot, if slot % 1000 == 999 { 1 } else { 50 }, flag::NEW));
-        rows.next_interval();
+        rows.next_interval(0);
         // The last of every thousand has two packets more, all end: the run is over.
         (0..flows).for_each(|slot| tell(&mut rows, slot, if slot % 1000 == 999 { 3 } else { 50 }, flag::END));
         let mut gained = Vec::new();
@@ -594,6 +656,29 @@ mod tests {
         gained.sort_unstable();
         assert_eq!(gained, (0..flows).filter(|slot| slot % 1000 == 999).map(key).collect::<Vec<_>>());
         assert!(rows.pruned[0] > 0 && rows.pruned[1] == 0, "{:?}", rows.pruned);
+    }
+
+    #[test]
+    fn closed_ones_stay_as_long_as_they_are_to_be_shown() {
+        let mut rows = Rows::new(8, false);
+        rows.linger(30);
+        tell(&mut rows, 0, 5, flag::NEW);
+        tell(&mut rows, 1, 5, flag::NEW);
+        // One is closed at 0 s, and leaves the table; the other leaves it as it was idle.
+        rows.rows[0].state = Some(TcpState::TimeWait);
+        rows.next_interval(0);
+        let end = |rows: &mut Rows, slot: u32| rows.end(slot, false, None);
+        (0..2).for_each(|slot| end(&mut rows, slot));
+        let shown = |rows: &Rows| {
+            let mut all = Vec::new();
+            rows.each(|sight| all.push((sight.row.key, sight.gained[0].packets)));
+            all
+        };
+        assert_eq!(shown(&rows).len(), 2, "in the interval in which they end");
+        for (now, expected) in [(10, 1), (30, 1), (31, 0)] {
+            rows.next_interval(now);
+            assert_eq!(shown(&rows), vec![(key(0), 0); expected], "{now} tenths later");
+        }
     }
 
     #[test]
@@ -607,7 +692,7 @@ mod tests {
                 let short = sight.averages(&calendar).and_then(|known| known.windows[0]);
                 averages.push((sight.row.live, short.map_or(0, |rates| rates[0])));
             });
-            rows.next_interval();
+            rows.next_interval(0);
             averages
         };
         tell(&mut rows, 0, 5, flag::NEW);

@@ -92,7 +92,7 @@ impl Keeper {
             let mut best = Best::behind(&self.view, std::mem::take(&mut past.rows), past.found);
             for rows in rows {
                 best.found += if scope.is_none() { rows.pruned[0] } else { 0 };
-                rows.each_ended(|sight| offer_flow(&mut best, scope, &sight, &calendar));
+                rows.each_ended(|sight| offer_flow(&mut best, scope, &sight, &calendar, 0));
             }
             (past.rows, past.found) = best.finish();
         }

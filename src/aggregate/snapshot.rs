@@ -174,6 +174,8 @@ pub enum RowName {
     Host(IpAddr),
     /// A server's address.
     Destination(IpAddr),
+    /// A client's address; direction 0 is from it.
+    Source(IpAddr),
     /// IP protocol and port of the server.
     Port(u8, u16),
     /// A class of traffic.
@@ -200,6 +202,8 @@ pub struct Row {
     pub marks: u16,
     /// Lane in force by direction (connections).
     pub lanes: [Option<Lane>; 2],
+    /// How long ago its last packet was, ns, to a tenth of a second (connections).
+    pub idle_ns: Option<u64>,
     /// Averages by direction, where the run keeps them and had room for this row.
     pub averages: Option<Averages>,
 }

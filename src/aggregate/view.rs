@@ -15,6 +15,8 @@ pub enum Grouping {
     Host,
     /// The server's address.
     Destination,
+    /// The client's address.
+    Source,
     /// Protocol and server's port.
     Port,
     /// A class of traffic, see [`super::classes`].

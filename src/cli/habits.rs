@@ -186,7 +186,7 @@ impl Habits<'_> {
         match (long, value) {
             ("read", _) if number(value).is_some() && !(self.file_exists)(Path::new(value)) => {
                 let meaning = format!("tcptrack's linger time, as no file {value} exists");
-                habit(typed, meaning, later::LINGER)
+                habit(typed, meaning, format!("type --linger {value}"))
             }
             ("output", "2s" | "10s" | "40s") => habit(typed, "iftop's sort order", "type --sort rate"),
             ("output", "source" | "destination") => {
@@ -268,18 +268,9 @@ mod tests {
     #[test]
     fn old_habits_are_answered() {
         let table = [
-            (
-                "-r 5",
-                "-r 5 is tcptrack's linger time, as no file 5 exists: leave it out, for a connection is shown in the interval in which it closed, and has a line with --connections",
-            ),
-            (
-                "-i eth0 -r2.5",
-                "-r 2.5 is tcptrack's linger time, as no file 2.5 exists: leave it out, for a connection is shown in the interval in which it closed, and has a line with --connections",
-            ),
-            (
-                "--read=5",
-                "--read 5 is tcptrack's linger time, as no file 5 exists: leave it out, for a connection is shown in the interval in which it closed, and has a line with --connections",
-            ),
+            ("-r 5", "-r 5 is tcptrack's linger time, as no file 5 exists: type --linger 5"),
+            ("-i eth0 -r2.5", "-r 2.5 is tcptrack's linger time, as no file 2.5 exists: type --linger 2.5"),
+            ("--read=5", "--read 5 is tcptrack's linger time, as no file 5 exists: type --linger 5"),
             (
                 "-t 60",
                 "-t 60 is tcpeek's handshake time-out, while -t alone is text output here: type --timeout 60",
@@ -424,7 +415,6 @@ mod tests {
             ("-i eth0 port 80", live("eth0", "port 80")),
             ("-i eth0 -r 5", told("-r 5 is tcptrack's linger time")),
             ("-i eth0 -r 5 -d", told("-r 5 is tcptrack's linger time")),
-            ("-i eth0 --linger 5", told("--linger 5 is not in this version")),
             ("-T network.pcap port", live("network.pcap", "port")),
             ("-T network.pcap", live("network.pcap", "")),
             (

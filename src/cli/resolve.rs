@@ -10,8 +10,8 @@ use std::path::{Path, PathBuf};
 
 use super::{Arguments, UsageError, values, watch};
 use crate::config::{
-    Bars, Bursts, By, Config, DEFAULT_MAX_FLOWS, DEFAULT_SNAPLEN, DEFAULT_TOP, Highlight, Input, OutputMode,
-    Report, SECOND_NS, Sort, Unit,
+    Bars, Bursts, By, Config, DEFAULT_LINGER_NS, DEFAULT_MAX_FLOWS, DEFAULT_SNAPLEN, DEFAULT_TOP, Highlight,
+    Input, OutputMode, Report, SECOND_NS, Sort, Unit,
 };
 
 /// How long `why` looks at interfaces.
@@ -77,6 +77,9 @@ pub(super) fn resolve(
         active_timeout_ns: seconds("--active-timeout", &typed.active_timeout)?,
         unit: if typed.bytes { Unit::Bytes } else { Unit::Bits },
         bars: bars(&typed)?,
+        ports: typed.ports,
+        services: !typed.no_service_names,
+        linger_ns: linger(&typed)?,
         new_only: typed.new_only,
         handshake_timeout_ns: seconds("--timeout", &typed.timeout)?.unwrap_or(60 * SECOND_NS),
         icmp: !typed.no_icmp,
@@ -99,6 +102,13 @@ pub(super) fn resolve(
 fn interval(typed: Option<&str>) -> Result<u64, UsageError> {
     const WANTS: &str = "seconds from 0.1 up to 31622400 (366 days), such as 1 or 0.5";
     typed.map_or(Ok(SECOND_NS), |text| time("--interval", text, MIN_INTERVAL_NS, WANTS))
+}
+
+/// How long closed connections stay on the screen.
+fn linger(typed: &Arguments) -> Result<u64, UsageError> {
+    const WANTS: &str = "seconds from 0 up to 31622400 (366 days), such as 2 or 0.5";
+    let Some(text) = typed.linger.as_deref() else { return Ok(DEFAULT_LINGER_NS) };
+    time("--linger", text, 0, WANTS)
 }
 
 /// Parts of the expression that are tcpeek's.

@@ -483,7 +483,7 @@ fn name_without_roles(name: RowName, context: &Context) -> String {
     match name {
         RowName::Connection(key) => [0, 1].map(|side| end(&key, side, context)).join(" "),
         RowName::Pair(a, b) => [a, b].map(|ip| context.names.shown(ip)).join(" → "),
-        RowName::Host(ip) | RowName::Destination(ip) => context.names.shown(ip),
+        RowName::Host(ip) | RowName::Destination(ip) | RowName::Source(ip) => context.names.shown(ip),
         RowName::Port(protocol, port) if has_ports(protocol) => format!("{port}/{}", protocol_name(protocol)),
         RowName::Port(protocol, _) => protocol_name(protocol).into_owned(),
         RowName::Class(class) => plain(context.class_name(class)).into_owned(),

@@ -9,7 +9,7 @@
 pub mod balances;
 pub mod bursts;
 pub mod community;
-mod connection;
+pub mod connection;
 pub mod destinations;
 pub mod handshakes;
 pub mod lines;
@@ -20,6 +20,7 @@ pub mod rows;
 use super::figures::{interval_span, links, run_span};
 use super::{Context, Coverages, Notice, Output, Start, StopReason, Style};
 use crate::aggregate::snapshot::Snapshot;
+use crate::flow::record::Account;
 use lines::{Head, Line, Time};
 use std::io::{self, Write};
 
@@ -123,6 +124,11 @@ impl<W: Write> JsonLines<W> {
         self.hand_over()?;
         self.writer.flush()
     }
+}
+
+/// What a `connection` line says of a flow: for whoever shows it in another form.
+pub(super) fn connection_of<'a>(account: &Account, context: &'a Context) -> connection::Connection<'a> {
+    make::connection(Head { time: None, seq: 0, host: "" }, account, context)
 }
 
 /// The lines of an interval that say how things stand, numbered from 0 on: what

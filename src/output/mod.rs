@@ -17,6 +17,7 @@ pub mod losses;
 pub mod lost;
 pub mod names;
 pub mod report;
+pub mod services;
 pub mod socket;
 pub mod stat;
 pub mod text;

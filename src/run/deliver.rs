@@ -1,5 +1,6 @@
 //! Snapshots to outputs, and the notices that follow from them.
 
+use super::live::filtering::Wish;
 use super::log_file::{LogFile, Trouble};
 use super::report::Report;
 use super::screen::Screen;
@@ -14,6 +15,7 @@ use crate::output::json::JsonLines;
 use crate::output::text::Text;
 use crate::output::why::Why;
 use crate::output::{Context, Coverages, Notice, Output, Start, StopReason, Style};
+use crossbeam_channel::{Receiver, never};
 use std::io::{self, BufWriter, Write};
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, PoisonError};
@@ -103,6 +105,11 @@ impl Deliver {
         if let Some(screen) = &self.screen {
             screen.ask_from(handle);
         }
+    }
+
+    /// Wishes for another capture filter.
+    pub fn filter_wishes(&self) -> Receiver<Wish> {
+        self.screen.as_ref().map_or_else(never, Screen::filter_wishes)
     }
 
     /// A file has been read: while a screen is there, it goes on showing how that

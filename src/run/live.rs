@@ -7,6 +7,7 @@
 mod bonds;
 mod control;
 mod coverage;
+pub(in crate::run) mod filtering;
 mod lost;
 mod machine;
 mod rings;
@@ -104,6 +105,7 @@ pub(super) fn run(config: &Config, named: &[String], signals: &Signals) -> Resul
     sharing.begin(config, classes, false, &mut aggregator);
     aggregator.begin_at(start_ns);
     deliver.count_from(aggregator.handle());
+    let wishes = deliver.filter_wishes();
     (0..selection.watched.len() as u8).for_each(|number| here.set_directed(number));
     let machine = Machine::begin(&root, &here, &lines);
 
@@ -156,6 +158,7 @@ pub(super) fn run(config: &Config, named: &[String], signals: &Signals) -> Resul
             told,
             events,
             notices: notice_out,
+            wishes,
             selection: &selection,
             opener: &opener,
             root: &root,

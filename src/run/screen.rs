@@ -11,11 +11,14 @@
 //! error, a panic of any thread, and a signal; a second signal ends the process
 //! at once, as without a screen, but not before that.
 
+use super::live::filtering::Wish;
 use super::{RunError, Signals, is_set, shows_color};
 use crate::aggregate::Handle;
 use crate::aggregate::snapshot::Snapshot;
 use crate::aggregate::view::{View, Views};
 use crate::config::{Bars, Config, Input, OutputMode};
+use crate::flow::key::FlowKey;
+use crate::flow::record::Account;
 use crate::output::tui::keys::Key;
 use crate::output::tui::memory::Memory;
 use crate::output::tui::{self, Answer, Can, Moment, Run, State};
@@ -24,7 +27,10 @@ use crossbeam_channel::{Receiver, SendTimeoutError, Sender, bounded, never};
 use ratatui::Terminal;
 use ratatui::backend::{Backend, CrosstermBackend};
 use ratatui::buffer::Buffer;
-use ratatui::crossterm::event::{self, Event, KeyCode, KeyEventKind, KeyModifiers};
+use ratatui::crossterm::event::{
+    self, DisableMouseCapture, EnableMouseCapture, Event, KeyCode, KeyEventKind, KeyModifiers, MouseButton,
+    MouseEvent, MouseEventKind,
+};
 use ratatui::crossterm::terminal::{
     Clear, ClearType, EnterAlternateScreen, LeaveAlternateScreen, disable_raw_mode, enable_raw_mode,
 };
@@ -38,6 +44,8 @@ use std::time::{Duration, Instant};
 
 /// Keys that may wait for the loop.
 const KEYS: usize = 64;
+/// Accounts that may wait.
+const ACCOUNTS: usize = 64;
 /// How often the input looks whether it is still wanted.
 const LOOK: Duration = Duration::from_millis(200);
 /// How long a terminal that is being written to is waited for before it is put
@@ -113,9 +121,12 @@ impl Shared {
 pub(super) struct Screen {
     shared: Arc<Shared>,
     wake: Sender<()>,
+    wishes: (Sender<Wish>, Receiver<Wish>),
     threads: Option<[JoinHandle<io::Result<()>>; 2]>,
     style: Style,
     bars: Bars,
+    ports: bool,
+    services: bool,
     can: Can,
     woken: Receiver<()>,
 }
@@ -141,7 +152,9 @@ impl Screen {
         };
         let (wake, woken) = bounded(1);
         let can = Can { colours: shows_color(config, &io::stdout()), utf8: locale_is_utf8() };
-        Some(Screen { shared: Arc::new(shared), wake, threads: None, style, bars: config.bars, can, woken })
+        let Config { bars, ports, services, .. } = *config;
+        let (shared, wishes) = (Arc::new(shared), bounded(1));
+        Some(Screen { shared, wake, wishes, threads: None, style, bars, ports, services, can, woken })
     }
 
     /// Takes the terminal.
@@ -158,7 +171,7 @@ impl Screen {
         let terminal = opened.map_err(failed)?;
         let screen = Loop {
             terminal,
-            state: State::new(self.style, self.bars),
+            state: State::new(self.style, self.bars).with(self.ports, self.services),
             can: self.can,
             shared: self.shared.clone(),
             heard,
@@ -166,6 +179,11 @@ impl Screen {
             wake: self.wake.clone(),
             asked: 0,
             number: 0,
+            accounts: bounded(ACCOUNTS),
+            looked: None,
+            began: Instant::now(),
+            wishes: self.wishes.0.clone(),
+            filtered: bounded(1),
             refused: false,
         };
         let input = self.shared.clone();
@@ -180,6 +198,11 @@ impl Screen {
         let input = spawn("input", self.shared.clone(), Box::new(move || listen(&input, &heard_out)));
         self.threads = Some([screen, input.map_err(failed)?]);
         Ok(())
+    }
+
+    /// Where other capture filters are asked for.
+    pub fn filter_wishes(&self) -> Receiver<Wish> {
+        self.wishes.1.clone()
     }
 
     /// From now on other rows can be asked for.
@@ -271,9 +294,20 @@ struct Loop<B: Backend> {
     asked: usize,
     /// Number of that request.
     number: u64,
+    /// Accounts of the connection that is looked at.
+    accounts: (Sender<Box<Account>>, Receiver<Box<Account>>),
+    /// What was looked at last, and in which snapshot.
+    looked: Option<(FlowKey, u64)>,
+    began: Instant,
     /// There was no room for what was asked.
     refused: bool,
+    wishes: Sender<Wish>,
+    /// What became of them.
+    filtered: (Sender<Filtered>, Receiver<Filtered>),
 }
+
+/// A filter, and what is wrong with it.
+type Filtered = (String, Option<String>);
 
 impl<B: Backend> Loop<B> {
     /// Until the screen is closed.
@@ -288,12 +322,18 @@ impl<B: Backend> Loop<B> {
                     Err(_) => heard = never(),
                 },
                 recv(self.woken) -> _ => {}
+                recv(self.filtered.1) -> told => told.into_iter().for_each(|told| self.hear_of_filter(told)),
+                recv(self.accounts.1) -> account => {
+                    let now_ns = u64::try_from(self.began.elapsed().as_nanos()).unwrap_or(u64::MAX);
+                    account.into_iter().for_each(|account| self.state.take_account(account, now_ns));
+                }
             }
             // All that waits is one frame.
             while let Ok(one) = self.heard.try_recv() {
                 self.hear(one)?;
             }
             self.draw()?;
+            self.look();
             if self.refused {
                 self.ask();
             }
@@ -315,14 +355,33 @@ impl<B: Backend> Loop<B> {
         };
         let answer = {
             let told = self.shared.told();
-            self.state.press(key, told.moment.as_ref())
+            self.state.press(key, told.moment.as_ref(), &told.run)
         };
         match answer {
             Answer::Nothing | Answer::Draw => {}
             Answer::Ask => self.ask(),
+            Answer::CaptureFilter => self.wish(),
             Answer::Quit => self.shared.stop.store(true, Ordering::Relaxed),
         }
         Ok(())
+    }
+
+    /// Asks for another capture filter.
+    fn wish(&mut self) {
+        let Some(expression) = self.state.take_filter_wish() else { return };
+        let wish = Wish { expression, reply: self.filtered.0.clone() };
+        if self.wishes.try_send(wish).is_err() {
+            self.state.filtered(Some("The last one is not in force yet: try again."));
+        }
+    }
+
+    /// What became of it.
+    fn hear_of_filter(&mut self, (expression, wrong): Filtered) {
+        self.state.filtered(wrong.as_deref());
+        if wrong.is_none() {
+            let expression = expression.trim();
+            self.shared.told().run.filter = (!expression.is_empty()).then(|| expression.to_owned());
+        }
     }
 
     /// Asks for the rows that the view shows.
@@ -344,6 +403,19 @@ impl<B: Backend> Loop<B> {
             self.number += 1;
             self.state.note_asked(self.number, self.asked);
         }
+    }
+
+    /// Asks anew for the account of the connection that is looked at, once a snapshot.
+    fn look(&mut self) {
+        let time_ns = self.shared.told().moment.as_ref().map_or(0, |moment| moment.snapshot.time_ns);
+        let wanted = self.state.looked_at().map(|key| (key, time_ns));
+        if self.looked != wanted
+            && let (Some((key, _)), Some(handle)) = (wanted, self.shared.handle.get())
+        {
+            handle.look(key, &self.accounts.0);
+            self.state.note_looked();
+        }
+        self.looked = wanted;
     }
 
     fn draw(&mut self) -> io::Result<()> {
@@ -400,6 +472,7 @@ fn listen(shared: &Shared, heard: &Sender<Heard>) -> io::Result<()> {
             Event::Key(key) if key.kind != KeyEventKind::Release => {
                 key_of(key.code, key.modifiers).map(Heard::Key)
             }
+            Event::Mouse(mouse) => key_of_mouse(mouse).map(Heard::Key),
             Event::Resize(..) => Some(Heard::Resized),
             _ => None,
         };
@@ -412,6 +485,15 @@ fn listen(shared: &Shared, heard: &Sender<Heard>) -> io::Result<()> {
         }
     }
     Ok(())
+}
+
+fn key_of_mouse(mouse: MouseEvent) -> Option<Key> {
+    match mouse.kind {
+        MouseEventKind::ScrollUp => Some(Key::Wheel(true)),
+        MouseEventKind::ScrollDown => Some(Key::Wheel(false)),
+        MouseEventKind::Down(MouseButton::Left) => Some(Key::Click(mouse.column, mouse.row)),
+        _ => None,
+    }
 }
 
 fn key_of(code: KeyCode, modifiers: KeyModifiers) -> Option<Key> {
@@ -448,7 +530,7 @@ fn locale_is_utf8() -> bool {
 fn open() -> io::Result<()> {
     enable_raw_mode()?;
     OPEN.store(true, Ordering::SeqCst);
-    execute!(io::stdout(), EnterAlternateScreen, cursor::Hide).inspect_err(|_| restore())
+    execute!(io::stdout(), EnterAlternateScreen, EnableMouseCapture, cursor::Hide).inspect_err(|_| restore())
 }
 
 /// After others had the terminal.
@@ -459,7 +541,7 @@ fn reopen() -> io::Result<()> {
     // The shell may have put its own modes back: raw ones are set anew.
     disable_raw_mode()?;
     enable_raw_mode()?;
-    execute!(io::stdout(), EnterAlternateScreen, cursor::Hide, Clear(ClearType::All))
+    execute!(io::stdout(), EnterAlternateScreen, EnableMouseCapture, cursor::Hide, Clear(ClearType::All))
 }
 
 /// Puts the terminal back as it was, once.
@@ -478,7 +560,7 @@ fn restore() {
     }
     // Modes first: what is written may wait for a terminal that is stuck.
     let _ = disable_raw_mode();
-    let _ = execute!(io::stdout(), LeaveAlternateScreen, cursor::Show);
+    let _ = execute!(io::stdout(), DisableMouseCapture, LeaveAlternateScreen, cursor::Show);
 }
 
 /// What a panic says is read on a terminal that is as it was.
@@ -561,6 +643,11 @@ mod tests {
             wake: bounded(1).0,
             asked: 0,
             number: 0,
+            accounts: bounded(ACCOUNTS),
+            looked: None,
+            began: Instant::now(),
+            wishes: bounded(1).0,
+            filtered: bounded(1),
             refused: false,
         };
         (looped, keys, shared)

@@ -59,6 +59,8 @@ pub enum Control {
     },
     /// Who listens on this machine, from now on.
     Listeners(Arc<Listeners>),
+    /// Other programs for the rings of these links; told by [`Told::Filtered`] with the same moment.
+    Filter(Arc<[(LinkId, Vec<SockFilter>)]>, u64),
     /// Take out what is there and let nothing more in.
     Drain,
     /// Make the last cut, at this time.
@@ -83,6 +85,15 @@ pub enum Told {
         link: LinkId,
         /// Frames.
         frames: u64,
+    },
+    /// Rings have the programs of [`Control::Filter`].
+    Filtered {
+        /// The worker.
+        worker: usize,
+        /// The moment that came with them.
+        at_ns: u64,
+        /// Why one of them does not.
+        refused: Option<String>,
     },
     /// Everything that was let in has been taken out. `missing`: frames that
     /// the kernel counted and never handed over.
@@ -389,6 +400,11 @@ impl Live {
             Control::Mark(at_ns) => self.marks.push(at_ns),
             Control::SetBack { to_ns, by_ns } => self.restart(to_ns, by_ns),
             Control::Listeners(listeners) => self.worker.set_listeners(listeners),
+            Control::Filter(programs, at_ns) => {
+                let refused = self.change_filter(&programs);
+                let worker = self.setup.number;
+                let _ = self.setup.told.try_send(Told::Filtered { worker, at_ns, refused });
+            }
             Control::Drain => {
                 for (_, ring) in self.merge.sources_mut() {
                     // Where the gate cannot be closed the time limit ends the drain.
@@ -398,6 +414,20 @@ impl Live {
             }
             Control::Finish(_) => {}
         }
+    }
+
+    /// Other programs for rings; not for those whose gate is closed. What is wrong.
+    fn change_filter(&mut self, programs: &[(LinkId, Vec<SockFilter>)]) -> Option<String> {
+        if self.draining_until.is_some() {
+            return None;
+        }
+        let watched = |id: SourceId| self.rings.iter().any(|(of, _)| *of == id);
+        let rings = self.merge.sources_mut().filter(|(id, _)| watched(*id));
+        let swapped = rings.filter_map(|(_, ring)| {
+            let (_, program) = programs.iter().find(|(link, _)| *link == ring.link())?;
+            ring.set_filter(program).err()
+        });
+        swapped.last().map(|error| error.to_string())
     }
 
     /// The interval under way ends here, the next one begins at the new time.

@@ -9,7 +9,8 @@
 
 use super::look::{Answer, Ask};
 use crate::capture::LinkId;
-use crate::flow::record::{Buffer, Sink};
+use crate::flow::key::FlowKey;
+use crate::flow::record::{Account, Buffer, Sink};
 use crate::flow::table::TableStats;
 use crate::meter::bins::LaneBins;
 use crate::meter::totals::{Count, LaneTotals};
@@ -113,6 +114,14 @@ pub struct BinCut {
     pub last: bool,
 }
 
+/// Somebody inquiries at a flow.
+pub struct Inquiry {
+    /// Which.
+    pub key: FlowKey,
+    /// Where its account goes, if there is room; nothing from those who do not have it.
+    pub reply: Sender<Box<Account>>,
+}
+
 /// What travels to the aggregator.
 pub enum Message {
     /// Records of touched flows.
@@ -133,6 +142,8 @@ pub struct Inbox {
     pub empties: Sender<Box<Buffer>>,
     /// Questions.
     pub asks: Sender<Ask>,
+    /// Flows that somebody inquiries at.
+    pub inquiries: Sender<Inquiry>,
 }
 
 /// The worker's end.
@@ -145,6 +156,7 @@ pub struct Outbox {
     accounts: bool,
     waits: bool,
     asks: Receiver<Ask>,
+    inquiries: Receiver<Inquiry>,
     /// Whether the aggregator has questions.
     answers: bool,
 }
@@ -154,9 +166,20 @@ pub fn outbox(buffers: usize, accounts: bool, waits: bool) -> (Outbox, Inbox) {
     let (messages, inbox) = bounded(buffers + CUTS_WAITING);
     let (back, empties) = bounded(buffers);
     let (ask, asks) = bounded(ASKS_WAITING);
-    let outbox =
-        Outbox { current: None, messages, empties, to_make: buffers, accounts, waits, asks, answers: false };
-    (outbox, Inbox { messages: inbox, empties: back, asks: ask })
+    let (inquiry, inquiries) = bounded(ASKS_WAITING);
+    let to_make = buffers;
+    let outbox = Outbox {
+        current: None,
+        messages,
+        empties,
+        to_make,
+        accounts,
+        waits,
+        asks,
+        inquiries,
+        answers: false,
+    };
+    (outbox, Inbox { messages: inbox, empties: back, asks: ask, inquiries: inquiry })
 }
 
 impl Outbox {
@@ -241,6 +264,12 @@ impl Outbox {
     /// None also where nobody asks any more.
     pub fn asked(&mut self) -> Option<Ask> {
         if self.waits { self.asks.recv().ok() } else { self.asks.try_recv().ok() }
+    }
+
+    /// A flow that somebody inquiries at, if there is one; never waits.
+    #[inline]
+    pub fn inquiry(&mut self) -> Option<Inquiry> {
+        self.inquiries.try_recv().ok()
     }
 
     /// Whether it waits for room, and for questions.

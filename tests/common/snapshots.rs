@@ -172,6 +172,7 @@ pub fn connection_row(
         state,
         marks: if state.is_some() { mark::ROLE_SYN } else { 0 },
         lanes: [Some(lane(0, Direction::Rx)), Some(lane(1, Direction::Tx))],
+        idle_ns: Some(300_000_000),
         averages: None,
     }
 }
@@ -185,6 +186,7 @@ pub fn group_row(name: RowName, now: [Count; 2], total: [Count; 2]) -> Row {
         state: None,
         marks: 0,
         lanes: [None; 2],
+        idle_ns: None,
         averages: None,
     }
 }

@@ -9,7 +9,7 @@ use crate::flow::detail::Details;
 use crate::flow::entry::{Entry, mark, state};
 use crate::flow::idle::Class;
 use crate::flow::key::FlowKey;
-use crate::flow::record::{EndReason, FlowExchange, Sink, TcpAccount};
+use crate::flow::record::{Account, EndReason, FlowExchange, Sink, TcpAccount};
 use crate::flow::track::Events;
 use crate::flow::{exchange, handshake, sequence};
 
@@ -91,6 +91,25 @@ impl FlowTable {
                 self.write(slot, Some(reason), sink);
             }
         }
+    }
+
+    /// The account of a flow that is in the table, as it stands; None of any other.
+    pub fn account_of(&self, key: &FlowKey) -> Option<Account> {
+        let tag = (key.hash(self.config.seed) >> 32) as u32;
+        let slot = self.index.find(tag, |slot| self.entries[slot as usize].key == *key)?;
+        let (entry, beside) = (&self.entries[slot as usize], &self.beside[slot as usize]);
+        let is_tcp = entry.key.protocol() == protocol::TCP;
+        let mut lanes = Vec::new();
+        if entry.marks & (mark::LANES[0] | mark::LANES[1]) != 0 {
+            self.details.lanes(entry, |lane| lanes.push(lane));
+        }
+        Some(Account {
+            entry: *entry,
+            surplus: self.details.surplus(entry),
+            tcp: if is_tcp { tcp_account(entry, beside, &self.details) } else { TcpAccount::default() },
+            reason: if class_of(entry) == Class::Tombstone { reason_of(entry) } else { EndReason::Open },
+            lanes,
+        })
     }
 
     /// What a flow's end decides: its attempt, its last exchange.

@@ -215,6 +215,9 @@ impl<'a> Thing<'a> {
                 let [a_name, b_name] = [a, b].map(|ip| context.names.of(ip));
                 Thing::Pair { a, a_name, b, b_name, a_to_b: first, b_to_a: second }
             }
+            RowName::Source(host) => {
+                Thing::Host { host, name: context.names.of(host), to: second, from: first }
+            }
             RowName::Host(host) => {
                 Thing::Host { host, name: context.names.of(host), to: first, from: second }
             }

@@ -1,7 +1,7 @@
 //! The latest bursts, and of the one under the cursor who filled it.
 
 use super::connections::visible;
-use super::paint::{Head, Piece, Table, below, lines, shade};
+use super::paint::{Head, Piece, Table, below, cursor_at, lines};
 use super::{Scene, State};
 use crate::aggregate::culprit::Burst;
 use crate::meter::bins::BIN_NS;
@@ -10,7 +10,7 @@ use crate::output::columns::nothing;
 use crate::output::units::{duration, grouped, human, percent_of, plain, rate_in, rate_unit, short_moment};
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
-use ratatui::style::{Modifier, Style};
+use ratatui::style::Style;
 
 /// Draws the list or the burst; what it is, in words.
 pub(super) fn draw(state: &mut State, scene: &Scene, buffer: &mut Buffer, area: Rect) -> String {
@@ -30,8 +30,7 @@ pub(super) fn draw(state: &mut State, scene: &Scene, buffer: &mut Buffer, area: 
     let shown: Vec<&Burst> = bursts.iter().skip(first).take(state.page).collect();
     let table = Table { heads: heads(scene), lines: shown.iter().map(|burst| cells(burst, scene)).collect() };
     table.draw(buffer, area);
-    let under = u16::try_from(state.cursor_line() + 1).unwrap_or(u16::MAX);
-    shade(buffer, below(area, under), Style::new().add_modifier(Modifier::REVERSED));
+    cursor_at(buffer, area, state.cursor_line());
     format!("the newest first, {place}")
 }
 

@@ -1,11 +1,14 @@
 //! tcptrack's list: one row a connection (or what `--by` names), the columns of
 //! text, and where there is room averages and a bar.
 
-use super::paint::{Head, bar, shade, table_of};
+use super::paint::{Head, Table, bar, shade, table_of};
 use super::{ROWS_MAX, Scene, State, rows_told};
 use crate::aggregate::snapshot::{Row, RowName};
-use crate::output::columns::{ROW_COLUMNS, bits};
+use crate::aggregate::view::{Order, Window};
+use crate::flow::tcp::TcpState;
+use crate::output::columns::{ROW_COLUMNS, bits, nothing};
 use crate::output::figures::{bits_per_second, sum};
+use crate::output::units::duration;
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::style::{Color, Modifier, Style};
@@ -38,15 +41,25 @@ pub(super) fn draw(state: &mut State, scene: &Scene, buffer: &mut Buffer, area: 
         let bars = bars_of(rows, &shown, state, scene);
         put(&format!("{:BAR_CELLS$}", ""), false, 9, bars, Style::new().fg(Color::Cyan));
     }
+    if scene.run.live && area.width >= WIDE[0] {
+        let idle =
+            |row: &Row| row.idle_ns.map_or_else(nothing, |ns| duration(ns / 1_000_000_000 * 1_000_000_000));
+        put("Idle", true, 8, shown.iter().map(idle).collect(), Style::new());
+    }
     if scene.run.live && area.width >= WIDE[1] {
         for (place, title) in ["2s", "10s", "40s"].into_iter().enumerate().rev() {
             let cell = |row: &Row| bits(average(row, place), &scene.sight);
             put(title, true, 8, shown.iter().map(cell).collect(), Style::new());
         }
     }
+    for (line, _) in table.lines.iter_mut().zip(&shown).filter(|(_, row)| is_closed(row)) {
+        // Their state says it too.
+        line.iter_mut().for_each(|(_, look)| *look = look.add_modifier(Modifier::DIM));
+    }
     table.draw(buffer, area);
     let names: Vec<RowName> = shown.iter().map(|row| row.name).collect();
     draw_cursor(state, &names, 1, buffer, area);
+    note_places(state, &table, 1, area);
     if rows.is_empty() {
         super::line(buffer, super::below(area, 1), "No traffic in this interval.", Style::new());
     }
@@ -70,6 +83,27 @@ pub(super) fn reachable(state: &State, scene: &Scene) -> usize {
     }
 }
 
+/// Notes what a click on a heading orders by, and where rows are.
+pub(super) fn note_places(state: &mut State, table: &Table, lines_each: u16, area: Rect) {
+    let places = table.places(area).into_iter();
+    state.headings = places.filter_map(|(title, at)| Some((at, order_of(title.trim())?))).collect();
+    state.list = (super::below(area, 1), lines_each);
+}
+
+/// What a column is ordered by, by its title.
+fn order_of(title: &str) -> Option<Order> {
+    let windows = [("2s", Window::Short), ("10s", Window::Middle), ("40s", Window::Long)];
+    let window = windows.iter().find(|(word, _)| title.split(' ').next() == Some(word));
+    match title {
+        _ if let Some((_, window)) = window => Some(Order::Average(*window)),
+        "Bytes" => Some(Order::Bytes),
+        "Pkts" => Some(Order::Packets),
+        title if title.ends_with("/s") => Some(Order::Rate),
+        title if title.contains('→') || title.contains("Address") => Some(Order::None),
+        _ => None,
+    }
+}
+
 /// Lays the cursor under its row, of those that are shown.
 pub(super) fn draw_cursor(
     state: &mut State,
@@ -87,6 +121,11 @@ pub(super) fn draw_cursor(
             shade(buffer, under, Style::new().add_modifier(Modifier::REVERSED));
         }
     }
+}
+
+/// Both ends are done with it: it is shown for a while (`--linger`).
+fn is_closed(row: &Row) -> bool {
+    matches!(row.state, Some(TcpState::TimeWait | TcpState::Reset | TcpState::Closed))
 }
 
 /// Both directions, over one of the windows.

@@ -2,9 +2,9 @@
 //! last line. Its columns are those of text.
 
 use super::connections::visible;
-use super::paint::table_of;
+use super::paint::{cursor_at, in_full, table_of};
 use super::{Scene, State};
-use crate::output::destinations::{DESTINATION_COLUMNS, shown_of};
+use crate::output::destinations::{DESTINATION_COLUMNS, Shown, shown_of};
 use crate::output::units::grouped;
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
@@ -25,12 +25,25 @@ pub(super) fn draw(state: &mut State, scene: &Scene, buffer: &mut Buffer, area: 
         return String::new();
     }
     // What trtop had first falls away last: the name stays, then attempts and latencies.
+    let cursor = state.cursor_line();
+    if state.open && cursor < count {
+        return draw_one(shown.get(cursor), scene, buffer, area);
+    }
     let table = table_of(&DESTINATION_COLUMNS, &shown, &scene.sight, |name, place| match name {
         "destination" => 0,
         "attempts" | "connect" | "reply" => 1,
         _ => u8::try_from(place).unwrap_or(u8::MAX),
     });
     table.draw(buffer, area);
+    if count > 0 {
+        cursor_at(buffer, area, cursor);
+    }
     let (from, to) = (grouped(first as u64 + 1), grouped((first + count) as u64));
     format!("since the start, {from}-{to} of {}", grouped(found))
+}
+
+/// Every column of a destination, a line each.
+fn draw_one(one: Option<&Shown>, scene: &Scene, buffer: &mut Buffer, area: Rect) -> String {
+    in_full(&DESTINATION_COLUMNS, one, &scene.sight).draw(buffer, area);
+    String::from("since the start, one of them (Esc: the list)")
 }

@@ -2,10 +2,15 @@
 //! at which attempts came to nothing.
 
 use super::connections::visible;
-use super::paint::{Head, Table, below, lines, table_of};
+use super::paint::{Head, Table, below, cursor_at, lines, table_of};
 use super::{Scene, State};
+use crate::aggregate::watch::Watched;
+use crate::capture::Lane;
+use crate::flow::entry::NO_LANE;
+use crate::flow::record::Outcome;
+use crate::output::columns::{end, nothing};
 use crate::output::handshakes::{HANDSHAKE_COLUMNS, result};
-use crate::output::units::{duration, grouped, short_moment};
+use crate::output::units::{duration, grouped, plain, short_moment};
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::style::Style;
@@ -20,6 +25,15 @@ pub(super) fn draw(state: &mut State, scene: &Scene, buffer: &mut Buffer, area: 
         "syn_repeated" | "synack_repeated" => 3,
         _ => 1,
     });
+    if state.open {
+        let chosen =
+            state.failure.or_else(|| scene.memory.failures.get(state.cursor[state.kind as usize]).copied());
+        state.failure = chosen;
+        state.open = chosen.is_some();
+        if let Some(chosen) = chosen {
+            return draw_one(&chosen, scene, buffer, area);
+        }
+    }
     // Half of the room at most, however many watches there are.
     let most = Rect { height: area.height.div_ceil(2), ..area };
     let rest = table.draw(buffer, most);
@@ -55,9 +69,56 @@ pub(super) fn draw(state: &mut State, scene: &Scene, buffer: &mut Buffer, area: 
     let rest = match (table.lines.is_empty(), scene.run.sessions) {
         (true, true) => lines(buffer, area, "No handshake has failed."),
         (true, false) => lines(buffer, area, "Failures are listed with --sessions."),
-        (false, _) => table.draw(buffer, area),
+        (false, _) => {
+            let rest = table.draw(buffer, area);
+            cursor_at(buffer, area, state.cursor_line());
+            rest
+        }
     };
     lines(buffer, rest, &crate::output::incomplete::table(&scene.snapshot().incomplete));
     let failed = failures.len() as u64;
     format!("since the start, the latest {} that failed", grouped(failed))
+}
+
+/// All that is known of a handshake that failed.
+fn draw_one(watched: &Watched, scene: &Scene, buffer: &mut Buffer, area: Rect) -> String {
+    let session = &watched.session;
+    let context = scene.sight.context;
+    let client = usize::from(session.client_second);
+    let time = |us: Option<u32>| us.map_or_else(nothing, |us| duration(u64::from(us) * 1000));
+    let on = |side: usize| match session.lanes[side] {
+        NO_LANE => String::from("no interface"),
+        lane => plain(context.link_name(Lane(lane).link())).into_owned(),
+    };
+    let watches = scene.snapshot().handshakes.watches.iter().enumerate();
+    let counted = watches.filter(|(place, _)| watched.watches >> place & 1 == 1);
+    let counted: Vec<String> = counted.map(|(_, watch)| plain(&watch.name).into_owned()).collect();
+    let icmp = match session.outcome {
+        Outcome::Unreach => format!(" (ICMP type {} code {})", session.icmp[0], session.icmp[1]),
+        Outcome::TimeoutNoSynack => " (nobody answered the SYN)".to_owned(),
+        Outcome::TimeoutNoAck => " (nobody answered the SYN/ACK)".to_owned(),
+        Outcome::AbortedRst => " (the client gave up by RST)".to_owned(),
+        _ => String::new(),
+    };
+    let told = [
+        format!("{} → {}", end(&session.key, client, context), end(&session.key, 1 - client, context)),
+        format!("Outcome {}{icmp}", session.outcome.name()),
+        format!(
+            "First packet {} UTC, decided {} UTC, {} later",
+            short_moment(session.start_ns),
+            short_moment(session.end_ns),
+            duration(session.end_ns.saturating_sub(session.start_ns))
+        ),
+        format!(
+            "SYN sent again {}, SYN/ACK {}{}",
+            session.syn_retransmitted,
+            session.synack_retransmitted,
+            if session.synack_seen { "" } else { " (none was seen)" }
+        ),
+        format!("SYN to SYN/ACK {}, SYN/ACK to ACK {}", time(session.server_us), time(session.client_us)),
+        format!("Client's packets on {}, server's on {}", on(client), on(1 - client)),
+        format!("Counted by {}", if counted.is_empty() { nothing() } else { counted.join(", ") }),
+    ];
+    lines(buffer, area, &told.join("\n"));
+    String::from("one that failed (Esc: the list)")
 }

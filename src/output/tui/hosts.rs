@@ -2,14 +2,16 @@
 //! 40 s, and below them what all interfaces had. A file has one rate, that of
 //! all of it. With ports shown (`S`, `D`) a row is a connection.
 
-use super::connections::{draw_cursor, reachable, share_of, visible};
+use super::connections::{draw_cursor, note_places, reachable, share_of, visible};
 use super::paint::{Head, Piece, Table, bar};
 use super::{LineMode, Scene, State, rows_told};
 use crate::aggregate::snapshot::{InterfaceFigures, Row, RowName};
 use crate::aggregate::window::WINDOWS_S;
+use crate::flow::key::FlowKey;
 use crate::meter::totals::Count;
 use crate::output::columns::{bits, end, nothing, rate};
 use crate::output::figures::bits_per_second;
+use crate::output::services::service;
 use crate::output::units::{human, rate_unit};
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
@@ -36,6 +38,7 @@ pub(super) fn draw(state: &mut State, scene: &Scene, buffer: &mut Buffer, area: 
     let names: Vec<RowName> = shown.iter().map(|row| row.name).collect();
     let count = shown.len();
     draw_cursor(state, &names, lines_each, buffer, list);
+    note_places(state, &table, lines_each, list);
     if rows.is_empty() {
         super::line(buffer, super::below(list, 1), "No traffic in this interval.", Style::new());
     }
@@ -122,12 +125,23 @@ fn ends_of(row: &Row, state: &State, scene: &Scene) -> [String; 2] {
         RowName::Connection(key) => {
             let client = usize::from(row.client_second);
             [(client, 0), (1 - client, 1)].map(|(side, place)| match state.ports[place] {
-                true => end(&key, side, context),
+                true => with_port(&key, side, state, scene),
                 false => context.names.shown(key.ip(side)),
             })
         }
         RowName::Pair(a, b) => [a, b].map(|ip| context.names.shown(ip)),
+        RowName::Destination(ip) => ["*".to_owned(), context.names.shown(ip)],
+        RowName::Source(ip) => [context.names.shown(ip), "*".to_owned()],
         _ => [String::new(), String::new()],
+    }
+}
+
+/// An end with its port, or the service that it is registered for.
+fn with_port(key: &FlowKey, side: usize, state: &State, scene: &Scene) -> String {
+    let context = scene.sight.context;
+    match service(key.protocol(), key.end(side).port).filter(|_| state.services) {
+        Some(name) => format!("{}:{name}", context.names.before_port(key.ip(side))),
+        None => end(key, side, context),
     }
 }
 

@@ -35,6 +35,10 @@ pub enum Key {
     Backspace,
     /// A function key.
     F(u8),
+    /// The mouse's wheel, up or down.
+    Wheel(bool),
+    /// A click on this column and line.
+    Click(u16, u16),
 }
 
 /// What a key does.
@@ -56,8 +60,12 @@ pub enum Does {
     Freeze,
     /// Scrolls by lines.
     Lines(i32),
+    /// Three rows, as the wheel turns.
+    Wheel,
     /// Scrolls by pages.
     Pages(i32),
+    /// The row that is clicked, or the order of a heading.
+    Click,
     /// The first row.
     Home,
     /// The last row asked for.
@@ -70,12 +78,18 @@ pub enum Does {
     Help,
     /// Takes a filter in.
     Filter,
+    /// Takes a capture filter in.
+    CaptureFilter,
     /// No filter, no details, no help.
     Leave,
     /// Details.
     Open,
     /// Names or addresses.
     Names,
+    /// Names of services or ports.
+    Services,
+    /// Sums over the first side (0) or the second.
+    Merge(usize),
     /// Bits or bytes.
     Unit,
     /// Ports of the first side.
@@ -143,11 +157,14 @@ pub static KEYS: &[Binding] = &[
     bind(&[Key::F(6)], "F6", Does::To(Kind::Bursts), "bursts"),
     bind(&[Key::Up, Key::Char('k')], "↑ k", Does::Lines(-1), "up a row"),
     bind(&[Key::Down, Key::Char('j')], "↓ j", Does::Lines(1), "down a row"),
+    bind(&[Key::Wheel(true), Key::Wheel(false)], "wheel", Does::Wheel, "three rows up or down"),
     bind(&[Key::PageUp], "PgUp", Does::Pages(-1), "up a page"),
     bind(&[Key::PageDown], "PgDn", Does::Pages(1), "down a page"),
     bind(&[Key::Home], "Home", Does::Home, "first row"),
     bind(&[Key::End], "End", Does::End, "last row, the 10,000th at most"),
+    bind(&[Key::Enter], "Enter", Does::Open, "all about the row"),
     bind(&[Key::Escape], "Esc", Does::Leave, "no help, details, filter"),
+    bind(&[Key::Char('f')], "f", Does::CaptureFilter, "capture filter, as tcpdump's"),
     bind(&[Key::Char('B')], "B", Does::Unit, "bytes or bits"),
     bind(&[Key::Char('n')], "n", Does::Names, "names or addresses"),
     of(ROWS, &[Key::Char('s')], "s", Does::Sort, "order: rate or sums"),
@@ -156,15 +173,18 @@ pub static KEYS: &[Binding] = &[
     of(ROWS, &[Key::Char('3')], "3", Does::SortBy(2), "order by 40 s average"),
     of(ROWS, &[Key::Char('<')], "<", Does::ByName, "order by name"),
     of(ROWS, &[Key::Char('>')], ">", Does::ByDestination, "order by destination"),
+    of(ROWS, &[Key::Click(0, 0)], "click", Does::Click, "order by a heading"),
     of(ROWS, &[Key::Char('o')], "o", Does::Freeze, "freeze the order"),
     of(ROWS, &[Key::Char('/'), Key::Char('l')], "/ l", Does::Filter, "filter by a pattern"),
     of(ROWS, &[Key::Char('b')], "b", Does::Bars, "bars or none"),
     of(ROWS, &[Key::Char('L')], "L", Does::Log, "bars by logarithm"),
     of(HOSTS, &[Key::Char('S')], "S", Does::FirstPorts, "ports of the first side"),
     of(HOSTS, &[Key::Char('D')], "D", Does::SecondPorts, "ports of the second side"),
+    of(HOSTS, &[Key::Char('N')], "N", Does::Services, "services or ports"),
+    of(HOSTS, &[Key::Char('x')], "x", Does::Merge(0), "sum over sources"),
+    of(HOSTS, &[Key::Char('X')], "X", Does::Merge(1), "sum over destinations"),
     of(HOSTS, &[Key::Char('T')], "T", Does::Sums, "sums since the start"),
     of(HOSTS, &[Key::Char('t')], "t", Does::LineMode, "two lines, one, =>, <="),
-    of(&[Kind::Bursts], &[Key::Enter], "Enter", Does::Open, "who filled it"),
 ];
 
 /// What a key does in a view.

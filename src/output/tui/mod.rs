@@ -11,8 +11,10 @@
 //! Everything from files or the network is [`plain`].
 
 mod bursts;
+mod capture;
 mod connections;
 mod destinations;
+mod details;
 mod filter;
 mod handshakes;
 mod header;
@@ -24,14 +26,14 @@ pub mod memory;
 pub mod paint;
 mod state;
 
-use super::columns::Sight;
+use super::columns::{Sight, name_of};
 use super::figures::interval_span;
 use super::names::Names;
 use super::units::{grouped, plain};
 use super::{Context, Coverages, Style};
 use crate::aggregate::ask;
 use crate::aggregate::snapshot::{Row, RowName, Snapshot};
-use crate::config::By;
+use crate::aggregate::view::Grouping;
 use memory::Memory;
 use paint::{below, line, standing_out};
 use ratatui::buffer::Buffer;
@@ -159,6 +161,8 @@ pub enum Answer {
     Draw,
     /// Draw again, and other rows are wanted.
     Ask,
+    /// Another capture filter is wanted ([`State::take_filter_wish`]).
+    CaptureFilter,
     /// End the run.
     Quit,
 }
@@ -242,11 +246,15 @@ fn draw_all(state: &mut State, now: Option<&Moment>, run: &Run, memory: &Memory,
 fn draw_view(state: &mut State, scene: &Scene, buffer: &mut Buffer, area: Rect) {
     let (title, area) = (area, below(area, 1));
     let told = match state.kind {
+        Kind::Connections | Kind::Hosts if state.details.is_some() => {
+            details::draw(state, scene, buffer, area)
+        }
         Kind::Connections | Kind::Hosts if !has_its_rows(state, scene) => {
             line(buffer, area, "These rows come with the next interval at the latest.", Look::new());
             format!("{}, asked for", state.order_told())
         }
         Kind::Connections => connections::draw(state, scene, buffer, area),
+        Kind::Hosts if state.within.is_some() => connections::draw(state, scene, buffer, area),
         Kind::Hosts => hosts::draw(state, scene, buffer, area),
         Kind::Destinations => destinations::draw(state, scene, buffer, area),
         Kind::Handshakes => handshakes::draw(state, scene, buffer, area),
@@ -276,7 +284,7 @@ fn scene<'a>(
     memory: &'a Memory,
 ) -> Scene<'a> {
     let span_ns = interval_span(&moment.snapshot, run.live);
-    let style = Style { by: state.grouping(), color: true, ..state.style };
+    let style = Style { by: state.by(), color: true, ..state.style };
     let sight = Sight { context, style, span_ns, going_on: run.live };
     Scene { moment, sight, run, memory }
 }
@@ -289,16 +297,17 @@ fn has_its_rows(state: &State, scene: &Scene) -> bool {
     }
     let shows_some = scene.rows().len() > state.scroll[state.kind as usize];
     let Some(row) = scene.rows().first().filter(|_| shows_some) else { return false };
-    let by = match row.name {
-        RowName::Connection(_) => By::Connection,
-        RowName::Pair(..) => By::Pair,
-        RowName::Host(_) => By::Host,
-        RowName::Destination(_) => By::Destination,
-        RowName::Port(..) => By::Port,
-        RowName::Class(_) => By::Class,
-        RowName::Interface(_) => By::Interface,
+    let is = match row.name {
+        RowName::Connection(_) => Grouping::Connection,
+        RowName::Pair(..) => Grouping::Pair,
+        RowName::Host(_) => Grouping::Host,
+        RowName::Destination(_) => Grouping::Destination,
+        RowName::Source(_) => Grouping::Source,
+        RowName::Port(..) => Grouping::Port,
+        RowName::Class(_) => Grouping::Class,
+        RowName::Interface(_) => Grouping::Interface,
     };
-    by == state.grouping()
+    is == state.grouping()
 }
 
 /// What the rows of a view are, in words behind its name.
@@ -312,6 +321,9 @@ fn rows_told(state: &State, scene: &Scene, first: usize, shown: usize) -> String
         format!("{}-{}", grouped(first as u64 + 1), grouped(last as u64))
     };
     told += &format!(", {range} of {}", grouped(found));
+    if let Some(within) = &state.within {
+        told += &format!(" of {}", plain(&name_of(within, scene.sight.context)));
+    }
     if let Some(filter) = state.filter.told() {
         told += &format!(" that match /{}/", plain(filter));
     }
@@ -324,17 +336,32 @@ fn rows_told(state: &State, scene: &Scene, first: usize, shown: usize) -> String
 }
 
 fn draw_footer(state: &State, buffer: &mut Buffer, area: Rect) {
+    if let Some(told) = state.capture.prompt() {
+        // It needs more than a line where something is wrong: from below upwards.
+        let (height, last) = (paint::wide(told.len()), told.len().saturating_sub(1));
+        let y = area.y.saturating_sub(height.saturating_sub(1));
+        let mut rest = paint::clear(buffer, Rect { y, height: area.bottom() - y, ..area });
+        for (place, one) in told.iter().enumerate() {
+            rest = line(buffer, rest, one, if place == last { standing_out() } else { Look::new() });
+        }
+        return;
+    }
     if let Some(typed) = state.filter.prompt() {
         line(buffer, area, &typed, standing_out());
         return;
     }
     let order = state.order_told();
     let words = match state.kind {
+        Kind::Connections | Kind::Hosts if state.details.is_some() => {
+            "q quit  ? help  Esc the list  ↑↓ line  B unit".to_owned()
+        }
         Kind::Connections | Kind::Hosts => {
-            format!("q quit  ? help  Tab view  ↑↓ row  s sort: {order}  / filter  p pause")
+            format!("q quit  ? help  Tab view  ↑↓ row  Enter details  s sort: {order}  / filter  p pause")
         }
         Kind::Bursts => "q quit  ? help  Tab view  ↑↓ burst  Enter who  p pause".to_owned(),
-        Kind::Destinations | Kind::Handshakes => "q quit  ? help  Tab view  ↑↓ row  p pause".to_owned(),
+        Kind::Destinations | Kind::Handshakes => {
+            "q quit  ? help  Tab view  ↑↓ row  Enter details  p pause".to_owned()
+        }
         Kind::Links => "q quit  ? help  Tab view  p pause".to_owned(),
     };
     line(buffer, area, &words, Look::new().add_modifier(Modifier::DIM));

@@ -6,6 +6,7 @@
 //! Invariant: nothing is written outside the area given.
 
 use crate::output::columns::{Column, Sight};
+use crate::output::units::plain;
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::style::{Modifier, Style};
@@ -72,6 +73,24 @@ pub fn table_of<T>(
         cells.collect()
     };
     Table { heads: heads.collect(), lines: items.iter().map(line).collect() }
+}
+
+/// An item's columns, a line each: what they are called, and what they say.
+pub fn in_full<T>(columns: &[Column<T>], item: Option<&T>, sight: &Sight) -> Table {
+    let shown = columns.iter().filter(|column| (column.shown)(sight));
+    let lines = shown.filter_map(|column| {
+        let text = (column.cell)(item?, sight);
+        let words = format!("{} ({})", column.title(sight).trim(), column.name.replace('_', " "));
+        Some(vec![(text.trim().to_owned(), Style::new()), (words, Style::new())])
+    });
+    let head = |title: &str, right| Head { title: title.to_owned(), right, rank: 0 };
+    Table { lines: lines.collect(), heads: vec![head("Figure", true), head("Column", false)] }
+}
+
+/// Lays the cursor under a line of a table, from 0 on, below its heading.
+pub fn cursor_at(buffer: &mut Buffer, area: Rect, at: usize) {
+    let under = below(area, wide(at.saturating_add(1)));
+    shade(buffer, under, Style::new().add_modifier(Modifier::REVERSED));
 }
 
 /// Width of a text on a terminal.
@@ -150,6 +169,16 @@ pub fn below(area: Rect, lines: u16) -> Rect {
     Rect { y: area.y + taken, height: area.height - taken, ..area }
 }
 
+/// Lines that are fit for a terminal.
+pub fn plain_lines(text: &str) -> Vec<String> {
+    text.lines().map(|one| plain(one).into_owned()).collect()
+}
+
+/// As a place or a size of cells.
+pub fn wide(cells: usize) -> u16 {
+    u16::try_from(cells).unwrap_or(u16::MAX)
+}
+
 /// Nothing is written there any more.
 pub fn clear(buffer: &mut Buffer, area: Rect) -> Rect {
     for y in area.top()..area.bottom() {
@@ -202,6 +231,20 @@ impl Table {
             widths[last] = Some(width.saturating_sub(others));
         }
         widths
+    }
+
+    /// Titles as they are drawn in an area, and where.
+    pub fn places(&self, area: Rect) -> Vec<(&str, Rect)> {
+        let widths = self.widths(usize::from(area.width));
+        let mut x = 0;
+        let mut places = Vec::new();
+        for (head, width) in self.heads.iter().zip(widths) {
+            let Some(width) = width else { continue };
+            let at = Rect { x: area.x.saturating_add(wide(x)), width: wide(width), height: 1, ..area };
+            places.push((head.title.as_str(), at.intersection(area)));
+            x += width + 1;
+        }
+        places
     }
 
     /// The heading and the lines, as many as there is room for; what is below.
@@ -259,6 +302,9 @@ pub fn to_ascii(buffer: &mut Buffer) {
             "─" => "-",
             "█" | "▉" | "▊" | "▋" | "▌" => "#",
             "▍" | "▎" | "▏" => " ",
+            "▁" | "▂" | "▃" => ".",
+            "▄" | "▅" | "▆" => "=",
+            "▇" => "#",
             _ => "?",
         };
         cell.set_symbol(told);

@@ -6,13 +6,19 @@
 //!
 //! Invariant: the cursor is on a row that is shown, if any is.
 
+use super::capture::CaptureFilter;
+use super::details::Details;
 use super::filter::Filter;
 use super::keys::{self, Does, Key};
-use super::{Answer, Kind, LineMode, Moment, ROWS_MAX};
+use super::{Answer, Kind, LineMode, Moment, ROWS_MAX, Run};
 use crate::aggregate::snapshot::{Row, RowName};
-use crate::aggregate::view::{Only, Order, View, Window};
+use crate::aggregate::view::{Grouping, Only, Order, View, Window};
+use crate::aggregate::watch::Watched;
 use crate::config::{Bars, By, Sort, Unit};
+use crate::flow::key::FlowKey;
+use crate::flow::record::Account;
 use crate::output::{Context, Style, grouping_of};
+use ratatui::layout::{Position, Rect};
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -29,9 +35,17 @@ pub struct State {
     pub(super) cursor: [usize; Kind::ALL.len()],
     /// What it is called, as it was drawn last.
     pub(super) under: Option<RowName>,
+    /// Of the lists that show it in full: whether they do.
     pub(super) open: bool,
+    /// The connection that is shown in full.
+    pub(super) details: Option<Details>,
+    /// Only connections of this.
+    pub(super) within: Option<RowName>,
+    /// The failure that is shown in full.
+    pub(super) failure: Option<Watched>,
     pub(super) help: bool,
     pub(super) filter: Filter,
+    pub(super) capture: CaptureFilter,
     pub(super) names: bool,
     pub(super) sums: bool,
     pub(super) bars: Bars,
@@ -39,6 +53,14 @@ pub struct State {
     pub(super) line_mode: LineMode,
     /// Ports shown of the first and of the second side.
     pub(super) ports: [bool; 2],
+    /// Which side is summed over: 0 clients, 1 servers.
+    pub(super) merged: Option<usize>,
+    /// Names of services in place of ports, among hosts.
+    pub(super) services: bool,
+    /// What a click orders by, and where.
+    pub(super) headings: Vec<(Rect, Order)>,
+    /// Where rows are drawn, and lines of each.
+    pub(super) list: (Rect, u16),
     pub(super) paused: Option<Moment>,
     /// Rows by their places, where the order is frozen.
     pub(super) frozen: Option<Arc<HashMap<RowName, usize>>>,
@@ -70,14 +92,22 @@ impl State {
             cursor: [0; Kind::ALL.len()],
             under: None,
             open: false,
+            details: None,
+            within: None,
+            failure: None,
             help: false,
             filter: Filter::default(),
+            capture: CaptureFilter::default(),
             names: true,
             sums: false,
             bars,
             log: false,
             line_mode: LineMode::Two,
             ports: [false; 2],
+            merged: None,
+            services: true,
+            headings: Vec::new(),
+            list: (Rect::ZERO, 1),
             paused: None,
             frozen: None,
             page: 20,
@@ -138,12 +168,29 @@ impl State {
     }
 
     /// What a row of the view is.
-    pub(super) fn grouping(&self) -> By {
+    pub(super) fn grouping(&self) -> Grouping {
+        match (self.kind, self.merged) {
+            (Kind::Hosts, Some(0)) if self.within.is_none() => Grouping::Destination,
+            (Kind::Hosts, Some(_)) if self.within.is_none() => Grouping::Source,
+            _ => grouping_of(self.by()),
+        }
+    }
+
+    /// The same as columns know it.
+    pub(super) fn by(&self) -> By {
         match self.kind {
+            _ if self.within.is_some() => By::Connection,
+            Kind::Hosts if self.merged.is_some() => By::Host,
             Kind::Hosts if self.ports == [false; 2] => By::Pair,
             Kind::Hosts => By::Connection,
             _ => self.by,
         }
+    }
+
+    /// As the command line has it besides: ports shown, and by their services' names.
+    pub fn with(mut self, ports: bool, services: bool) -> State {
+        (self.ports, self.services) = ([ports; 2], services);
+        self
     }
 
     /// The rows that this state shows; None where its view has none. A page more
@@ -153,10 +200,16 @@ impl State {
         if !matches!(self.kind, Kind::Connections | Kind::Hosts) {
             return None;
         }
-        let grouping = grouping_of(self.grouping());
+        let grouping = self.grouping();
         let limit = self.scroll[self.kind as usize] + 2 * self.page.max(20);
         let limit = self.frozen.as_ref().map_or(limit, |frozen| frozen.len());
         let only = self.filter.only(base.only.as_ref().filter(|_| self.kind == Kind::Connections), context);
+        let only = match self.within {
+            None => only,
+            Some(within) => Some(Only::new(move |name: &RowName| {
+                is_within(name, &within) && only.as_ref().is_none_or(|only| only.fits(name))
+            })),
+        };
         let only = match &self.frozen {
             None => only,
             Some(frozen) => {
@@ -173,12 +226,27 @@ impl State {
     }
 
     /// What a key does. `now` is what is drawn: a pause keeps it.
-    pub fn press(&mut self, key: Key, now: Option<&Moment>) -> Answer {
+    pub fn press(&mut self, key: Key, now: Option<&Moment>, run: &Run) -> Answer {
+        if self.capture.is_typed() {
+            if key == Key::Ctrl('c') {
+                return Answer::Quit;
+            }
+            self.capture.press(key);
+            return Answer::CaptureFilter;
+        }
         if self.filter.is_typed() {
             return match key {
                 Key::Ctrl('c') => Answer::Quit,
                 key => self.filter.press(key),
             };
+        }
+        match key {
+            Key::Click(column, line) => return self.click(Position { x: column, y: line }),
+            Key::Wheel(up) => {
+                self.move_by(Does::Lines(if up { -3 } else { 3 }));
+                return Answer::Ask;
+            }
+            _ => {}
         }
         let Some(does) = keys::find(key, self.kind) else {
             // Any other key leaves the help, as in tcptrack's kin.
@@ -189,7 +257,9 @@ impl State {
             Does::Quit => return Answer::Quit,
             Does::Help => self.help = !help,
             Does::Leave if help => {}
-            Does::Leave if self.open => self.open = false,
+            Does::Leave if self.open => (self.open, self.failure) = (false, None),
+            Does::Leave if self.details.is_some() => self.details = None,
+            Does::Leave if self.within.is_some() => self.enter(None),
             Does::Leave => return if self.filter.clear() { Answer::Ask } else { Answer::Draw },
             Does::Pause => {
                 self.paused = match self.paused {
@@ -210,7 +280,11 @@ impl State {
             Does::To(kind) => self.turn(kind),
             Does::Freeze => self.freeze(now),
             Does::Filter => self.filter.begin(),
-            Does::Open => self.open = !self.open,
+            Does::CaptureFilter if run.live => self.capture.begin(run.filter.as_deref()),
+            Does::CaptureFilter => self.capture.refuse(
+                "A file is read with the filter that it began with: quit, and type another one behind -r FILE.",
+            ),
+            Does::Open => self.open(),
             Does::Lines(_) | Does::Pages(_) | Does::Home | Does::End => self.move_by(does),
             other => self.show(other),
         }
@@ -228,8 +302,13 @@ impl State {
                 };
             }
             // Rows are others then: no order of theirs is frozen.
-            Does::FirstPorts => (self.ports[0], self.frozen) = (!self.ports[0], None),
-            Does::SecondPorts => (self.ports[1], self.frozen) = (!self.ports[1], None),
+            Does::FirstPorts => (self.ports[0], self.merged, self.frozen) = (!self.ports[0], None, None),
+            Does::SecondPorts => (self.ports[1], self.merged, self.frozen) = (!self.ports[1], None, None),
+            Does::Merge(side) => {
+                self.merged = if self.merged == Some(side) { None } else { Some(side) };
+                self.frozen = None;
+            }
+            Does::Services => self.services = !self.services,
             Does::Sums => self.sums = !self.sums,
             Does::Bars => self.bars.shown = !self.bars.shown,
             Does::Log => self.log = !self.log,
@@ -245,9 +324,80 @@ impl State {
         }
     }
 
+    /// A click: on a heading the order by it, on a row the cursor there.
+    fn click(&mut self, at: Position) -> Answer {
+        let order = self.headings.iter().find(|(area, _)| area.contains(at)).map(|(_, order)| *order);
+        let (list, lines_each) = self.list;
+        match order {
+            _ if self.help || self.details.is_some() || self.open => return Answer::Nothing,
+            Some(order) => self.set_order(order),
+            None if list.contains(at) => {
+                let line = usize::from((at.y - list.y) / lines_each.max(1));
+                let place = self.scroll[self.kind as usize] + line;
+                if place >= self.found {
+                    return Answer::Nothing;
+                }
+                self.cursor[self.kind as usize] = place;
+            }
+            None => return Answer::Nothing,
+        }
+        Answer::Ask
+    }
+
+    /// What is under the cursor, in full.
+    fn open(&mut self) {
+        match (self.kind, self.under) {
+            (Kind::Connections | Kind::Hosts, _) if self.details.is_some() => {}
+            (Kind::Connections | Kind::Hosts, Some(RowName::Connection(key))) => {
+                self.details = Some(Details::new(key));
+            }
+            (Kind::Connections | Kind::Hosts, Some(within)) if may_be_within(&within) => {
+                self.enter(Some(within));
+            }
+            (Kind::Connections | Kind::Hosts | Kind::Links, _) => {}
+            _ => (self.open, self.failure) = (!self.open, None),
+        }
+    }
+
+    /// Lists the connections of something, or everything.
+    fn enter(&mut self, within: Option<RowName>) {
+        (self.within, self.frozen, self.under) = (within, None, None);
+        (self.scroll[self.kind as usize], self.cursor[self.kind as usize]) = (0, 0);
+    }
+
+    /// The capture filter that is to be put in force, once.
+    pub fn take_filter_wish(&mut self) -> Option<String> {
+        self.capture.take_wish()
+    }
+
+    /// What became of it: what is wrong, if anything.
+    pub fn filtered(&mut self, wrong: Option<&str>) {
+        self.capture.answer(wrong);
+    }
+
+    /// The connection that is shown in full.
+    pub fn looked_at(&self) -> Option<FlowKey> {
+        self.details.as_ref().map(|details| details.key)
+    }
+
+    /// Its account is asked for.
+    pub fn note_looked(&mut self) {
+        if let Some(details) = &mut self.details {
+            details.note_asked();
+        }
+    }
+
+    /// An account came, at a time (ns) of a clock that only goes on.
+    pub fn take_account(&mut self, account: Box<Account>, now_ns: u64) {
+        if let Some(details) = &mut self.details {
+            details.take(account, now_ns);
+        }
+    }
+
     fn turn(&mut self, kind: Kind) {
         self.kind = kind;
         self.open = false;
+        (self.details, self.within, self.failure, self.under) = (None, None, None, None);
         self.frozen = None;
         // A pause keeps the rows of its view; another one has none of that moment.
         self.paused = None;
@@ -256,6 +406,17 @@ impl State {
     fn move_by(&mut self, does: Does) {
         let kind = self.kind as usize;
         let page = i64::try_from(self.page.max(1)).unwrap_or(1);
+        if let Some(details) = &mut self.details {
+            let step = match does {
+                Does::Lines(lines) => i64::from(lines),
+                Does::Pages(pages) => i64::from(pages).saturating_mul(10),
+                Does::Home => i64::MIN / 2,
+                _ => 1000,
+            };
+            let at = i64::try_from(details.scroll).unwrap_or(0).saturating_add(step).max(0);
+            details.scroll = usize::try_from(at).unwrap_or(0);
+            return;
+        }
         let most = self.found.saturating_sub(1).min(ROWS_MAX - 1);
         let moved = |from: usize, step: i64| {
             let at = i64::try_from(from).unwrap_or(0).saturating_add(step).max(0);
@@ -298,6 +459,25 @@ impl State {
     pub(super) fn cursor_line(&self) -> usize {
         let kind = self.kind as usize;
         self.cursor[kind].saturating_sub(self.scroll[kind])
+    }
+}
+
+/// Whether there are connections of it to be listed.
+fn may_be_within(name: &RowName) -> bool {
+    !matches!(name, RowName::Connection(_) | RowName::Class(_) | RowName::Interface(_))
+}
+
+/// Whether a connection has these ends (a server's address or port on either).
+fn is_within(name: &RowName, within: &RowName) -> bool {
+    let RowName::Connection(key) = name else { return false };
+    let ips = [key.ip(0), key.ip(1)];
+    match within {
+        RowName::Pair(a, b) => ips == [*a, *b] || ips == [*b, *a],
+        RowName::Host(ip) | RowName::Destination(ip) | RowName::Source(ip) => ips.contains(ip),
+        RowName::Port(protocol, port) => {
+            key.protocol() == *protocol && (0..2).any(|side| key.end(side).port == *port)
+        }
+        RowName::Connection(_) | RowName::Class(_) | RowName::Interface(_) => false,
     }
 }
 

@@ -5,6 +5,7 @@ use super::super::sets::{self, Sharing};
 use super::super::{Signals, is_set};
 use super::bonds::{Follower, Step};
 use super::coverage::Meter;
+use super::filtering::Wish;
 use super::machine::Machine;
 use super::rings::Opener;
 use super::{context_of, deal_out, link_facts, lock};
@@ -42,6 +43,8 @@ pub(super) struct Controller<'a> {
     /// Of interfaces, since before they were read; None where netlink refuses.
     pub events: Option<EventSource>,
     pub notices: Sender<Notice>,
+    /// Wishes for another filter.
+    pub wishes: Receiver<Wish>,
     pub selection: &'a Selection,
     pub opener: &'a Opener<'a>,
     pub root: &'a Root,
@@ -133,6 +136,9 @@ impl Controller<'_> {
             if let Some(listeners) = self.machine.look(self.root, &self.here, moved) {
                 self.each(|| Control::Listeners(listeners.clone()));
             }
+            while let Ok(wish) = self.wishes.try_recv() {
+                self.change_filter(&states, wish);
+            }
             let until_reading = Duration::from_nanos(next_reading.saturating_sub(now_ns()));
             let until_end = match self.config.duration_ns {
                 Some(limit) => Duration::from_nanos(limit).saturating_sub(started.elapsed()),
@@ -148,7 +154,7 @@ impl Controller<'_> {
     }
 
     /// What a worker tells while it runs.
-    fn hear(&self, states: &[State], told: Told, follows_events: bool) {
+    pub(super) fn hear(&self, states: &[State], told: Told, follows_events: bool) {
         let name = |link: u8| states.get(link as usize).map(|state| state.watch.link.name.clone());
         match told {
             // What sockets tell is known from netlink, with names, unless that is not to be had.
@@ -164,7 +170,7 @@ impl Controller<'_> {
                 );
                 self.tell("frames_missing", name(link), Some(frames), message);
             }
-            Told::Device { .. } | Told::Drained { .. } => {}
+            Told::Device { .. } | Told::Drained { .. } | Told::Filtered { .. } => {}
         }
     }
 
@@ -172,7 +178,13 @@ impl Controller<'_> {
         self.config.output == OutputMode::Text || self.config.log_file.is_none()
     }
 
-    fn tell(&self, event: &'static str, interface: Option<String>, count: Option<u64>, message: String) {
+    pub(super) fn tell(
+        &self,
+        event: &'static str,
+        interface: Option<String>,
+        count: Option<u64>,
+        message: String,
+    ) {
         // A writer that is stuck does not hold control up.
         let notice = Notice { time_ns: now_ns(), event, interface, count, message };
         if self.notices.try_send(notice).is_err() {
@@ -180,7 +192,7 @@ impl Controller<'_> {
         }
     }
 
-    fn each(&self, control: impl Fn() -> Control) {
+    pub(super) fn each(&self, control: impl Fn() -> Control) {
         for Line(line) in &self.lines {
             let _ = line.send_timeout(control(), DRAIN);
         }
@@ -434,7 +446,7 @@ impl Controller<'_> {
                     missing += of_worker;
                     drained[worker] = true;
                 }
-                Ok(of_worker @ (Told::Device { .. } | Told::Missing { .. })) => {
+                Ok(of_worker @ (Told::Device { .. } | Told::Missing { .. } | Told::Filtered { .. })) => {
                     self.hear(states, of_worker, true);
                 }
                 Err(_) => break,

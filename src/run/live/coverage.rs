@@ -58,6 +58,11 @@ impl Meter {
         Meter { links: Vec::new(), readings: Vec::new(), filtered, latest: Vec::new(), ledger }
     }
 
+    /// A filter is in force, or was: no counter of an interface knows what it took.
+    pub fn filter(&mut self) {
+        self.filtered = true;
+    }
+
     /// An interface's counters; in the place of those of a device that is gone.
     pub fn add(&mut self, number: usize, reader: CounterReader, link: &Link) {
         while self.links.len() <= number {

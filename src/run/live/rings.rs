@@ -1,6 +1,7 @@
 //! Rings for an interface, as this run wants them.
 
 use super::super::RunError;
+use super::lock;
 use crate::capture::deal::DealKey;
 use crate::capture::fanout::{self, Dealing, Opened};
 use crate::capture::filter::{self, Filter};
@@ -9,6 +10,7 @@ use crate::capture::ring::{CaptureError, CaptureErrorKind, RingConfig};
 use crate::capture::sys::SockFilter;
 use crate::config::Config;
 use crate::output::Notice;
+use std::sync::Mutex;
 
 /// Bytes of a block: many enough that a quiet link's blocks, handed over
 /// nearly empty, still bridge a stall of seconds.
@@ -26,6 +28,8 @@ pub(super) struct Opener<'a> {
     links: usize,
     memory_bytes: u64,
     deal: DealKey,
+    /// The filter in force.
+    filter: Mutex<Option<String>>,
 }
 
 impl<'a> Opener<'a> {
@@ -37,7 +41,8 @@ impl<'a> Opener<'a> {
         deal: DealKey,
     ) -> Result<Opener<'a>, RunError> {
         let memory_bytes = memory_bytes(root).unwrap_or(MEMORY_UNKNOWN);
-        Ok(Opener { config, workers, links, memory_bytes, deal })
+        let filter = Mutex::new(config.filter.clone());
+        Ok(Opener { config, workers, links, memory_bytes, deal, filter })
     }
 
     /// Whether the interface is put into promiscuous mode: loopback has no use for it.
@@ -62,9 +67,19 @@ impl<'a> Opener<'a> {
         }
     }
 
+    /// The filter in force.
+    pub fn filter(&self) -> Option<String> {
+        lock(&self.filter).clone()
+    }
+
+    /// From now on this one is.
+    pub fn set_filter(&self, expression: Option<&str>) {
+        *lock(&self.filter) = expression.map(str::to_owned);
+    }
+
     /// The program of the rings' sockets: what is selected, and how much of it.
-    fn program(&self, interface: &str) -> Result<Vec<SockFilter>, RunError> {
-        let filter = match &self.config.filter {
+    pub fn program(&self, interface: &str, expression: Option<&str>) -> Result<Vec<SockFilter>, RunError> {
+        let filter = match expression {
             None => None,
             Some(expression) => Some(Filter::for_ring(expression, interface)?),
         };
@@ -79,7 +94,7 @@ impl<'a> Opener<'a> {
         let ring = self.ring_config(watch, link);
         let everything = filter::compose(None, self.config.snaplen);
         // Whether rings may be opened at all is told before what is wrong with a filter.
-        let program = match self.program(name) {
+        let program = match self.program(name, self.filter().as_deref()) {
             Ok(program) => program,
             Err(RunError::Usage(sentence)) => return Err(RunError::Usage(sentence)),
             Err(other) => {
