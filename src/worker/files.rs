@@ -138,8 +138,9 @@ fn walk<T: Target>(job: Job<'_>, mut target: T) -> Walked {
         } else if !pace.moves_to(frame.time_ns, &mut target) {
             return false;
         }
-        decoder.decode_into(frame, target.place());
-        let quote = decoder.quoted(frame, target.place());
+        let packet = target.place();
+        decoder.decode_into(frame, packet);
+        let quote = decoder.quoted(frame, packet);
         target.placed();
         if let Some(quote) = quote {
             *target.place() = quote;
