@@ -211,7 +211,8 @@ pub(crate) struct Arguments {
     /// Names for addresses from a file as /etc/hosts is one
     ///
     /// A line is an address, a name, other names; # begins a comment. They stand
-    /// in text in place of addresses, in JSON beside them. Nothing is looked up.
+    /// in text in place of addresses, in JSON beside them, and go before those that
+    /// are looked up.
     #[arg(long, value_name = "FILE", help_heading = "Output")]
     names: Option<PathBuf>,
 
@@ -228,9 +229,11 @@ pub(crate) struct Arguments {
     #[arg(long, help_heading = "Output")]
     no_color: bool,
 
-    /// No host names looked up: none ever are, so this changes nothing
+    /// No host names looked up
     ///
-    /// Those of --names stay, as reading a file is no look-up.
+    /// Without it the screen and live text show the names that the system has for
+    /// the addresses in sight, as soon as it has told them; JSON and files never
+    /// do. Those of --names stay, as reading a file is no look-up.
     #[arg(short = 'n', help_heading = "Output")]
     no_host_names: bool,
 
@@ -445,6 +448,7 @@ mod tests {
             connections: false,
             active_timeout_ns: None,
             log_file: None,
+            host_names: true,
             names: None,
             report: None,
             highlights: vec![],
@@ -466,7 +470,7 @@ mod tests {
         type Change = fn(&mut Config);
         let table: &[(&str, Change)] = &[
             ("", |_| ()),
-            ("-n -nn -N -P --by connection", |_| ()),
+            ("-n -nn -N -P --by connection", |c| c.host_names = false),
             ("-p", |c| c.promiscuous = false),
             ("--no-promisc", |c| c.promiscuous = false),
             ("-f port -f 80 or icmp", |c| c.filter = Some("port 80 or icmp".into())),
@@ -542,7 +546,7 @@ mod tests {
                 };
                 c.highlights = vec![highlight("connect", false, "100ms"), highlight("S/A", true, "90%")];
             }),
-            ("-n --names hosts", |c| c.names = Some("hosts".into())),
+            ("-n --names hosts", |c| (c.host_names, c.names) = (false, Some("hosts".into()))),
             ("--sessions", |c| c.sessions = true),
             ("--sessions -q", |_| ()),
             ("--quiet", |_| ()),

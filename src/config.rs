@@ -71,6 +71,8 @@ pub struct Config {
     pub active_timeout_ns: Option<u64>,
     /// File for JSON lines, beside `OutputMode::Text` or in place of standard output.
     pub log_file: Option<PathBuf>,
+    /// Names of addresses are looked up for the screen and for text, live (`-n`: they are not).
+    pub host_names: bool,
     /// File of names for addresses, as hosts(5) has it.
     pub names: Option<PathBuf>,
     /// Figures that stand out.

@@ -88,6 +88,7 @@ pub(super) fn resolve(
         log_file: typed.log_file,
         classes: typed.classes,
         why,
+        host_names: !typed.no_host_names,
         names: typed.names,
         highlights: highlights(&typed.highlight)?,
         no_color: typed.no_color,
