@@ -142,6 +142,13 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "SECS", help_heading = "Output")]
     interval: Option<String>,
 
+    /// A file at its own pace: 1 as fast as it was, 10 ten times that; as fast as it goes without it
+    ///
+    /// On a terminal it is shown on the screen, as it would have been live; SPEED is
+    /// 0.01 to 1000. What was silent for longer than a minute is passed over.
+    #[arg(long, value_name = "SPEED", help_heading = "Output")]
+    replay: Option<String>,
+
     /// Stop after this many seconds [default: off]
     #[arg(long, value_name = "SECS", help_heading = "Output")]
     duration: Option<String>,
@@ -439,6 +446,7 @@ mod tests {
             output: OutputMode::Text,
             output_is_open: true,
             interval_ns: 1_000_000_000,
+            replay_thousandths: None,
             duration_ns: None,
             count: None,
             top: 20,
@@ -494,6 +502,10 @@ mod tests {
             ("-t", |c| c.output_is_open = false),
             ("-t -o text", |c| c.output_is_open = false),
             ("--interval 0.1", |c| c.interval_ns = 100_000_000),
+            ("-r x --replay 2.5", |c| {
+                c.input = Input::Files { groups: vec![vec!["x".into()]] };
+                c.replay_thousandths = Some(2500);
+            }),
             ("--duration 0.5", |c| c.duration_ns = Some(500_000_000)),
             ("--count 1", |c| c.count = Some(1)),
             ("--top 0", |c| c.top = 0),
@@ -603,6 +615,8 @@ mod tests {
             ("--by flow", "--by cannot be \"flow\": it takes one of connection, pair, host, destination, port, class, interface".to_owned()),
             ("--sort size", "--sort cannot be \"size\": it takes one of rate, bytes, packets, none".to_owned()),
             ("--interval 0.01", "--interval cannot be \"0.01\": it takes seconds from 0.1 up to 31622400 (366 days), such as 1 or 0.5".to_owned()),
+            ("-r x --replay 0", "--replay cannot be \"0\": it takes a speed from 0.01 up to 1000, such as 1 or 10".to_owned()),
+            ("--replay 1", "--replay does nothing without --read: add --read or leave --replay out".to_owned()),
             ("--interval 1s", "--interval cannot be \"1s\": it takes seconds from 0.1 up to 31622400 (366 days), such as 1 or 0.5".to_owned()),
             ("--interval=", "--interval cannot be \"\": it takes seconds from 0.1 up to 31622400 (366 days), such as 1 or 0.5".to_owned()),
             ("--duration 0", "--duration cannot be \"0\": it takes seconds above 0 up to 31622400 (366 days), such as 60 or 0.5".to_owned()),

@@ -14,6 +14,7 @@ mod files;
 mod live;
 mod log_file;
 mod names;
+mod replay;
 mod report;
 mod resolver;
 mod screen;
