@@ -146,6 +146,18 @@ class Run:
                 sum_ns += int((task / "schedstat").read_text().split()[0])
         return sum_ns / 1e9
 
+    def worker_user_seconds(self):
+        """User time of fullcount's workers alone, in the kernel's ticks; None for
+        other tools."""
+        if self.tool.name != "fullcount":
+            return None
+        ticks = 0
+        for task in pathlib.Path(f"/proc/{self.process.pid}/task").iterdir():
+            with contextlib.suppress(OSError):
+                name, figures = (task / "stat").read_text().split("(", 1)[1].rsplit(")", 1)
+                ticks += int(figures.split()[11]) if name.startswith("worker") else 0
+        return ticks / os.sysconf("SC_CLK_TCK")
+
     def memory_mib(self):
         status = pathlib.Path(f"/proc/{self.process.pid}/status").read_text()
         return int(re.search(r"VmHWM:\s+(\d+)", status).group(1)) / 1024

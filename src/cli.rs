@@ -142,6 +142,13 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "SECS", help_heading = "Output")]
     interval: Option<String>,
 
+    /// A file at its own pace: 1 as fast as it was, 10 ten times that; as fast as it goes without it
+    ///
+    /// On a terminal it is shown on the screen, as it would have been live; SPEED is
+    /// 0.01 to 1000. What was silent for longer than a minute is passed over.
+    #[arg(long, value_name = "SPEED", help_heading = "Output")]
+    replay: Option<String>,
+
     /// Stop after this many seconds [default: off]
     #[arg(long, value_name = "SECS", help_heading = "Output")]
     duration: Option<String>,
@@ -211,7 +218,8 @@ pub(crate) struct Arguments {
     /// Names for addresses from a file as /etc/hosts is one
     ///
     /// A line is an address, a name, other names; # begins a comment. They stand
-    /// in text in place of addresses, in JSON beside them. Nothing is looked up.
+    /// in text in place of addresses, in JSON beside them, and go before those that
+    /// are looked up.
     #[arg(long, value_name = "FILE", help_heading = "Output")]
     names: Option<PathBuf>,
 
@@ -228,9 +236,11 @@ pub(crate) struct Arguments {
     #[arg(long, help_heading = "Output")]
     no_color: bool,
 
-    /// No host names looked up: none ever are, so this changes nothing
+    /// No host names looked up
     ///
-    /// Those of --names stay, as reading a file is no look-up.
+    /// Without it the screen and live text show the names that the system has for
+    /// the addresses in sight, as soon as it has told them; JSON and files never
+    /// do. Those of --names stay, as reading a file is no look-up.
     #[arg(short = 'n', help_heading = "Output")]
     no_host_names: bool,
 
@@ -443,6 +453,7 @@ mod tests {
             output: OutputMode::Text,
             output_is_open: true,
             interval_ns: 1_000_000_000,
+            replay_thousandths: None,
             duration_ns: None,
             count: None,
             top: 20,
@@ -452,6 +463,7 @@ mod tests {
             connections: false,
             active_timeout_ns: None,
             log_file: None,
+            host_names: true,
             names: None,
             report: None,
             highlights: vec![],
@@ -476,7 +488,7 @@ mod tests {
         type Change = fn(&mut Config);
         let table: &[(&str, Change)] = &[
             ("", |_| ()),
-            ("-n -nn --by connection", |_| ()),
+            ("-n -nn --by connection", |c| c.host_names = false),
             ("-N -P --by connection", |c| (c.ports, c.services) = (true, false)),
             ("-p", |c| c.promiscuous = false),
             ("--no-promisc", |c| c.promiscuous = false),
@@ -501,6 +513,10 @@ mod tests {
             ("-t", |c| c.output_is_open = false),
             ("-t -o text", |c| c.output_is_open = false),
             ("--interval 0.1", |c| c.interval_ns = 100_000_000),
+            ("-r x --replay 2.5", |c| {
+                c.input = Input::Files { groups: vec![vec!["x".into()]] };
+                c.replay_thousandths = Some(2500);
+            }),
             ("--duration 0.5", |c| c.duration_ns = Some(500_000_000)),
             ("--count 1", |c| c.count = Some(1)),
             ("--top 0", |c| c.top = 0),
@@ -553,7 +569,7 @@ mod tests {
                 };
                 c.highlights = vec![highlight("connect", false, "100ms"), highlight("S/A", true, "90%")];
             }),
-            ("-n --names hosts", |c| c.names = Some("hosts".into())),
+            ("-n --names hosts", |c| (c.host_names, c.names) = (false, Some("hosts".into()))),
             ("--sessions", |c| c.sessions = true),
             ("--sessions -q", |_| ()),
             ("--quiet", |_| ()),
@@ -610,6 +626,8 @@ mod tests {
             ("--by flow", "--by cannot be \"flow\": it takes one of connection, pair, host, destination, port, class, interface".to_owned()),
             ("--sort size", "--sort cannot be \"size\": it takes one of rate, bytes, packets, none".to_owned()),
             ("--interval 0.01", "--interval cannot be \"0.01\": it takes seconds from 0.1 up to 31622400 (366 days), such as 1 or 0.5".to_owned()),
+            ("-r x --replay 0", "--replay cannot be \"0\": it takes a speed from 0.01 up to 1000, such as 1 or 10".to_owned()),
+            ("--replay 1", "--replay does nothing without --read: add --read or leave --replay out".to_owned()),
             ("--interval 1s", "--interval cannot be \"1s\": it takes seconds from 0.1 up to 31622400 (366 days), such as 1 or 0.5".to_owned()),
             ("--interval=", "--interval cannot be \"\": it takes seconds from 0.1 up to 31622400 (366 days), such as 1 or 0.5".to_owned()),
             ("--duration 0", "--duration cannot be \"0\": it takes seconds above 0 up to 31622400 (366 days), such as 60 or 0.5".to_owned()),

@@ -55,6 +55,8 @@ pub struct Config {
     pub output_is_open: bool,
     /// Time between two reports in nanoseconds, 0.1 s to a day.
     pub interval_ns: u64,
+    /// Pace of a file in thousandths of its own, 10 to 1,000,000; None is as fast as it goes.
+    pub replay_thousandths: Option<u32>,
     /// Time after which the run stops by itself, in nanoseconds, above 0.
     pub duration_ns: Option<u64>,
     /// Packets after which the run stops by itself, at least 1.
@@ -73,6 +75,8 @@ pub struct Config {
     pub active_timeout_ns: Option<u64>,
     /// File for JSON lines, beside `OutputMode::Text` or in place of standard output.
     pub log_file: Option<PathBuf>,
+    /// Names of addresses are looked up for the screen and for text, live (`-n`: they are not).
+    pub host_names: bool,
     /// File of names for addresses, as hosts(5) has it.
     pub names: Option<PathBuf>,
     /// Figures that stand out.

@@ -26,8 +26,8 @@ mod quote;
 use crate::capture::{Direction, Frame, Lane, LinkId};
 use crate::flow::key::{End, FlowKey};
 use crate::meter::loss::Reason;
-use direction::by_rule;
 pub use direction::{DirectionRule, contains};
+use direction::{by_mac, by_rule};
 use etherparse::TcpHeaderSlice;
 use fragment::FragmentTable;
 use headers::{Link, Network};
@@ -219,6 +219,15 @@ pub struct LinkContext {
     pub shares_load: bool,
 }
 
+/// What is known of an interface that nobody has told of.
+static ALONE: LinkContext = LinkContext {
+    group: 0,
+    rule: DirectionRule::AsTold,
+    from_file: false,
+    second_copy: false,
+    shares_load: false,
+};
+
 /// Turns frames into packets. One per worker, or one for a set of files.
 pub struct Decoder {
     links: Vec<LinkContext>,
@@ -268,16 +277,18 @@ impl Decoder {
         let tag_bytes = if frame.stripped_tag.is_some() { 4 } else { 0 };
         let frame_bytes = frame.len.saturating_add(tag_bytes);
         blank(packet, frame, frame_bytes);
-        let context = self.links.get(frame.link as usize);
-        let group = context.map_or(0, |context| context.group);
-        packet.maybe_super = context.is_some_and(|context| context.from_file);
-        let special = context.is_some_and(|context| {
-            context.second_copy
-                || context.shares_load && frame.direction != Some(Direction::Rx)
-                || frame.direction.is_none() && !matches!(context.rule, DirectionRule::AsTold)
-        });
-        if !plain(frame, packet, group) {
-            self.decode_fully(frame, packet, group);
+        let context = self.links.get(frame.link as usize).unwrap_or(&ALONE);
+        packet.maybe_super = context.from_file;
+        let told = frame.direction.is_some();
+        let special = context.second_copy
+            || context.shares_load && frame.direction != Some(Direction::Rx)
+            || !told && matches!(context.rule, DirectionRule::Networks(_));
+        // Whose address the frame has is seen without understanding it.
+        if !told && let DirectionRule::Mac(mac) = &context.rule {
+            packet.lane = Lane::new(frame.link, by_mac(mac, frame));
+        }
+        if !plain(frame, packet, context.group) {
+            self.decode_fully(frame, packet, context.group);
         }
         if special {
             self.apply_context(frame, packet);

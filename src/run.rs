@@ -14,7 +14,9 @@ mod files;
 mod live;
 mod log_file;
 mod names;
+mod replay;
 mod report;
+mod resolver;
 mod screen;
 mod sets;
 mod socket;
@@ -339,6 +341,17 @@ fn context(config: &Config) -> Result<Context, RunError> {
     let names = names::read(config.names.as_deref())?;
     let (names, highlights) = (names.into(), highlights.into());
     Ok(Context { host: host_name(), names, highlights, ..Context::default() })
+}
+
+/// Looks names up for what people read of a live run.
+fn look_up_names(config: &Config, context: &mut Context) {
+    let is_read = matches!(config.output, OutputMode::Tui | OutputMode::Text);
+    if config.host_names
+        && is_read
+        && let Some(resolver) = resolver::Resolver::start()
+    {
+        Arc::make_mut(&mut context.names).look_up(Arc::new(resolver));
+    }
 }
 
 /// This host's name.

@@ -159,3 +159,22 @@ proptest! {
         prop_assert_eq!(told(&times, &workers.to_string()), expected(&times));
     }
 }
+
+/// `--replay` changes when lines come, and nothing else.
+#[test]
+fn a_replay_takes_its_time_and_says_the_same() {
+    let file = write(&[100 * S, 100 * S + 500_000_000, 102 * S, 103 * S + 1]);
+    let path = file.path().to_str().expect("a name");
+    let lines = |more: &[&str]| {
+        let (_, mut lines) = lines_of(&[&["-r", path][..], more].concat());
+        // It tells of the workers.
+        lines.retain(|line| line["type"] != "start");
+        lines
+    };
+    let begun = Instant::now();
+    let replayed = lines(&["--replay", "4"]);
+    // Three intervals end before the last packet, a quarter of a second each.
+    assert!(begun.elapsed() >= 3 * Duration::from_millis(250), "{:?}", begun.elapsed());
+    assert_eq!(replayed, lines(&[]));
+    assert_eq!(replayed, lines(&["--replay", "1000", "--workers", "2"]));
+}

@@ -34,7 +34,6 @@ pub(super) const OPTIONS: &[Later] = &[
     flag("decap", None, "leave it out, for tunnels are counted by their outer addresses"),
     flag("fast", None, "type --interval 0.1 for ten reports a second"),
     flag("anonymize", None, "addresses are printed as they are, so replace them in the output"),
-    valued("replay", None, "type -r FILE, which reads as fast as it can"),
     valued("since", None, NO_CUT),
     valued("until", None, NO_CUT),
     valued("metrics", None, "type --socket PATH, and let a script ask there with fullcount stat --json"),

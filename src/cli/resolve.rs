@@ -64,6 +64,7 @@ pub(super) fn resolve(
         output: output(&typed, why),
         output_is_open: is_open(&typed, why),
         interval_ns: interval(typed.interval.as_deref())?,
+        replay_thousandths: typed.replay.as_deref().map(replay).transpose()?,
         duration_ns: match seconds("--duration", &typed.duration)? {
             None if why && typed.read.is_empty() => Some(WHY_NS),
             asked => asked,
@@ -91,6 +92,7 @@ pub(super) fn resolve(
         log_file: typed.log_file,
         classes: typed.classes,
         why,
+        host_names: !typed.no_host_names,
         names: typed.names,
         highlights: highlights(&typed.highlight)?,
         no_color: typed.no_color,
@@ -111,6 +113,17 @@ fn linger(typed: &Arguments) -> Result<u64, UsageError> {
     time("--linger", text, 0, WANTS)
 }
 
+/// Pace of a file, in thousandths of its own.
+fn replay(text: &str) -> Result<u32, UsageError> {
+    let speed = text.parse::<f64>().ok().filter(|speed| (0.01..=1000.0).contains(speed));
+    // At most a million.
+    speed.map(|speed| (speed * 1000.0).round() as u32).ok_or_else(|| UsageError::BadValue {
+        option: "--replay".into(),
+        value: text.into(),
+        wants: "a speed from 0.01 up to 1000, such as 1 or 10".into(),
+    })
+}
+
 /// Parts of the expression that are tcpeek's.
 fn words_of_watches(typed: &Arguments) -> impl Iterator<Item = &String> {
     expression(typed).filter(|part| watch::is_watch(part))
@@ -125,10 +138,11 @@ fn output(typed: &Arguments, why: bool) -> OutputMode {
     }
 }
 
-/// Whether a terminal may have the screen: interfaces, and no form asked for.
+/// Whether a terminal may have the screen: interfaces or a file at its own pace,
+/// and no form asked for.
 fn is_open(typed: &Arguments, why: bool) -> bool {
     let asked = typed.output.is_some() || typed.text || typed.log_file.is_some() || why;
-    !asked && typed.read.is_empty()
+    !asked && (typed.read.is_empty() || typed.replay.is_some())
 }
 
 /// Bars on the screen.
@@ -212,6 +226,9 @@ fn contradictions(typed: &Arguments) -> Result<(), UsageError> {
     }
     if typed.active_timeout.is_some() && !typed.connections {
         return Err(UsageError::Needs { option: "--active-timeout", needed: "--connections" });
+    }
+    if typed.replay.is_some() && typed.read.is_empty() {
+        return Err(UsageError::Needs { option: "--replay", needed: "--read" });
     }
     if !typed.allow.is_empty() && typed.by != Some(By::Destination) {
         return Err(UsageError::Needs { option: "--allow", needed: "--by destination" });

@@ -31,15 +31,21 @@ fn is_from(head: &[u8; 14], mac: &[u8; 6]) -> bool {
     high([a, b, c, d]) == high([p, q, r, s]) && low([e, f]) == low([t, u])
 }
 
+/// Direction by the monitored host's MAC address: what it sends is sent.
+#[inline(always)]
+pub(super) fn by_mac(mac: &[u8; 6], frame: &Frame<'_>) -> Direction {
+    match (frame.link_type, frame.data.first_chunk::<14>()) {
+        (LinkType::Ethernet, Some(head)) if is_from(head, mac) => Direction::Tx,
+        _ => Direction::Rx,
+    }
+}
+
 /// Direction by the monitored host's MAC address or networks.
 #[inline]
 pub(super) fn by_rule(rule: &DirectionRule, frame: &Frame<'_>, packet: &Packet) -> Direction {
     match rule {
         DirectionRule::AsTold => Direction::Rx,
-        DirectionRule::Mac(mac) => match (frame.link_type, frame.data.first_chunk::<14>()) {
-            (LinkType::Ethernet, Some(head)) if is_from(head, mac) => Direction::Tx,
-            _ => Direction::Rx,
-        },
+        DirectionRule::Mac(mac) => by_mac(mac, frame),
         DirectionRule::Networks(networks) => {
             if matches!(packet.kind, Kind::Untracked(_)) {
                 return Direction::Rx;

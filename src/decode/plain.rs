@@ -13,7 +13,7 @@ use etherparse::{Ipv4HeaderSlice, TcpHeaderSlice};
 /// fragment, TCP or UDP whole. False for anything else, and then nothing has
 /// been written that the full way would not write; a property holds both ways
 /// to the same answer.
-#[inline]
+#[inline(always)]
 pub(super) fn plain(frame: &Frame<'_>, packet: &mut Packet, group: u8) -> bool {
     const ETHERNET: usize = 14;
     if frame.link_type != LinkType::Ethernet || frame.stripped_tag.is_some() || frame.gso_size != 0 {

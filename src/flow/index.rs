@@ -58,19 +58,8 @@ impl Index {
 
     #[inline]
     fn segment(&self, tag: u32) -> usize {
-        // A shift by 32 is a shift by none: depth 0 has one place.
-        let place = tag.checked_shr(32 - self.depth).unwrap_or(0);
-        self.directory[place as usize] as usize
-    }
-
-    /// The segment of a tag, as a slice whose length the compiler knows.
-    #[inline]
-    fn slice(&self, tag: u32) -> &[u64; SEGMENT] {
-        let start = self.segment(tag) * SEGMENT;
-        match self.buckets[start..].first_chunk() {
-            Some(segment) => segment,
-            None => &[0; SEGMENT],
-        }
+        // In 64 bits, as depth 0 shifts by 32.
+        self.directory[((tag as u64) >> (32 - self.depth)) as usize] as usize
     }
 
     #[inline]
@@ -81,7 +70,9 @@ impl Index {
     /// Brings the home bucket of `tag` nearer.
     #[inline]
     pub fn prefetch(&self, tag: u32) {
-        prefetch::line(&self.slice(tag)[tag as usize % SEGMENT]);
+        if let Some(bucket) = self.buckets.get(self.segment(tag) * SEGMENT + tag as usize % SEGMENT) {
+            prefetch::line(bucket);
+        }
     }
 
     /// First slot with this tag: what to prefetch; its key is not compared.
@@ -93,10 +84,10 @@ impl Index {
     /// The slot with this tag whose key `matches`.
     #[inline]
     pub fn find(&self, tag: u32, mut matches: impl FnMut(u32) -> bool) -> Option<u32> {
-        let segment = self.slice(tag);
+        let start = self.segment(tag) * SEGMENT;
         let mut at = tag as usize % SEGMENT;
         loop {
-            let bucket = segment[at];
+            let bucket = *self.buckets.get(start + at)?;
             if bucket == 0 {
                 return None;
             }

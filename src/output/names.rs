@@ -5,22 +5,42 @@
 //! address counts, as it does for the system's own look-ups; the unspecified
 //! address has none, as lists that block names put them there, and rows for the
 //! rest bear it. Names are made fit for a terminal when they are read, so no
-//! output has to think of it. Knows nothing of files: who has read one gives its bytes and makes the sentence of
-//! [`BadLine`]. No address is ever looked up here.
+//! output has to think of it. Knows nothing of files: who has read one gives its
+//! bytes and makes the sentence of [`BadLine`]. No address is looked up here: where
+//! the run does that, [`LookUp`] has what is known by now, and never waits.
 //! Source: hosts(5); RFC 4007 §11 for `%zone`.
 
 use super::units::plain;
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::fmt;
 use std::net::IpAddr;
+use std::sync::Arc;
 
 /// Longest name in characters, as DNS has it (RFC 1035 §2.3.4).
 const NAME_MAX: usize = 253;
 
+/// Names that are found out while the run goes on.
+pub trait LookUp: Send + Sync {
+    /// The name as it is known now, fit for a terminal; never waits. `wanted`: a
+    /// row is shown, so it is worth to ask for it.
+    fn name(&self, address: IpAddr, wanted: bool) -> Option<Arc<str>>;
+}
+
 /// See the module's description.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 pub struct Names {
-    by_address: HashMap<IpAddr, Box<str>>,
+    by_address: Arc<HashMap<IpAddr, Box<str>>>,
+    look_up: Option<Arc<dyn LookUp>>,
+    /// Nothing is asked for: what is known is shown.
+    known_only: bool,
+}
+
+impl fmt::Debug for Names {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let looks_up = self.look_up.is_some();
+        f.debug_struct("Names").field("by_address", &self.by_address).field("looks_up", &looks_up).finish()
+    }
 }
 
 /// A line that is no line of hosts(5).
@@ -45,34 +65,57 @@ impl Names {
     /// All lines that cannot be read, in their order.
     pub fn read(text: &[u8]) -> Result<Names, Vec<BadLine>> {
         let text = String::from_utf8_lossy(text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text));
-        let mut names = Names::default();
+        let mut by_address = HashMap::new();
         let mut wrong = Vec::new();
         for (number, line) in (1..).zip(text.lines()) {
             match read_line(line) {
                 Ok(Some((address, name))) if !address.is_unspecified() => {
-                    names.by_address.entry(address).or_insert_with(|| plain(name).into());
+                    by_address.entry(address).or_insert_with(|| plain(name).into());
                 }
                 Ok(_) => {}
                 Err(what) => wrong.push(BadLine { number, wrong: what }),
             }
         }
+        let names = Names { by_address: by_address.into(), ..Names::default() };
         if wrong.is_empty() { Ok(names) } else { Err(wrong) }
     }
 
-    /// The name of an address, where there is one.
+    /// From now on names that the file does not have come from there.
+    pub fn look_up(&mut self, look_up: Arc<dyn LookUp>) {
+        self.look_up = Some(look_up);
+    }
+
+    /// The same names, of which none is asked for any more: for what goes through
+    /// more addresses than anybody sees.
+    pub fn known_only(&self) -> Names {
+        Names { known_only: true, ..self.clone() }
+    }
+
+    /// The name that the file has for an address.
     pub fn of(&self, address: IpAddr) -> Option<&str> {
         self.by_address.get(&address).map(|name| &**name)
     }
 
+    /// The same, else the one that was looked up.
+    fn any(&self, address: IpAddr) -> Option<Cow<'_, str>> {
+        match (self.of(address), &self.look_up) {
+            (Some(name), _) => Some(name.into()),
+            (None, Some(look_up)) => {
+                look_up.name(address, !self.known_only).map(|name| name.to_string().into())
+            }
+            (None, None) => None,
+        }
+    }
+
     /// The name, else the address.
     pub fn shown(&self, address: IpAddr) -> String {
-        self.of(address).map_or_else(|| address.to_string(), str::to_owned)
+        self.any(address).map_or_else(|| address.to_string(), Cow::into_owned)
     }
 
     /// The name, else the address, as it stands before a colon and a port.
     pub fn before_port(&self, address: IpAddr) -> String {
-        match (self.of(address), address) {
-            (Some(name), _) => name.to_owned(),
+        match (self.any(address), address) {
+            (Some(name), _) => name.into_owned(),
             (None, IpAddr::V4(address)) => address.to_string(),
             (None, IpAddr::V6(address)) => format!("[{address}]"),
         }
@@ -158,6 +201,26 @@ mod tests {
         assert_eq!(of(&names, "192.0.2.1"), Some("a\u{fffd}[2J\u{fffd}\u{fffd}1m\u{fffd}b"));
         let wrong = Names::read(b"\x1b]0;x\x07 a").unwrap_err();
         assert!(!wrong[0].to_string().contains(char::is_control), "{wrong:?}");
+    }
+
+    struct One;
+
+    impl LookUp for One {
+        fn name(&self, address: IpAddr, wanted: bool) -> Option<Arc<str>> {
+            (address.to_string() == "192.0.2.7").then(|| if wanted { "asked" } else { "known" }.into())
+        }
+    }
+
+    #[test]
+    fn what_is_looked_up_stands_behind_the_file_and_never_in_json() {
+        let mut names = names("192.0.2.1 web1");
+        names.look_up(Arc::new(One));
+        let shown = |names: &Names, address: &str| names.shown(address.parse().unwrap());
+        assert_eq!(shown(&names, "192.0.2.1"), "web1");
+        assert_eq!(shown(&names, "192.0.2.7"), "asked");
+        assert_eq!(shown(&names.known_only(), "192.0.2.7"), "known");
+        assert_eq!(shown(&names, "192.0.2.8"), "192.0.2.8");
+        assert_eq!(of(&names, "192.0.2.7"), None, "JSON has what the file says alone");
     }
 
     proptest::proptest! {

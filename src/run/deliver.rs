@@ -168,7 +168,7 @@ impl Deliver {
             screen.tell(snapshot, coverage, context);
         }
         // As the summary: no output that a run lives by.
-        let told = |to: &mut SessionLines<_>| to.tell(&snapshot.handshakes, &context.names);
+        let told = |to: &mut SessionLines<_>| to.tell(&snapshot.handshakes, &context.names.known_only());
         if self.sessions.as_mut().is_some_and(|sessions| told(sessions).is_err()) {
             self.sessions = None;
         }

@@ -1,6 +1,7 @@
 //! A run over capture files.
 
 use super::deliver::Deliver;
+use super::replay::Replay;
 use super::sets::{Sharing, may_burst};
 use super::{RunError, Signals, is_set, table_config};
 use crate::aggregate::Aggregator;
@@ -33,8 +34,7 @@ pub(super) fn run(config: &Config, groups: &[Vec<PathBuf>], signals: &Signals) -
         }));
     }
     set.compile()?;
-    let streams = groups.iter().flatten().any(|path| path.as_os_str() == STANDARD_INPUT);
-    let whole = !super::has_json(config) && !streams;
+    let whole = is_one_table(config, groups);
     let interval_ns = if whole { 0 } else { config.interval_ns };
     let workers = config.workers.unwrap_or(1);
     let tables = table_config(config, workers);
@@ -88,6 +88,8 @@ pub(super) fn run(config: &Config, groups: &[Vec<PathBuf>], signals: &Signals) -
                 let context = LinkContext { group, rule, from_file: true, second_copy: false, shares_load };
                 decoder.set_link(number, context);
             };
+            let mut replay = Replay::new(config.replay_thousandths, interval_ns);
+            let mut before_cut = |boundary_ns| replay.wait(boundary_ns, stop);
             let job = Job {
                 files: &mut set,
                 decoder: &mut decoder,
@@ -96,6 +98,7 @@ pub(super) fn run(config: &Config, groups: &[Vec<PathBuf>], signals: &Signals) -
                 accounts: super::ends_all(config, &tables),
                 frames_max: config.count,
                 duration_ns: config.duration_ns,
+                before_cut: &mut before_cut,
                 stop,
             };
             let workers = outboxes.into_iter().map(|outbox| sharing.worker(tables, outbox, bursts)).collect();
@@ -132,17 +135,28 @@ pub(super) fn run(config: &Config, groups: &[Vec<PathBuf>], signals: &Signals) -
         return Err(RunError::Failed(vec!["the reader ended by a defect: please report this".into()]));
     };
     let faults = if stopped { Vec::new() } else { faults(&mut set) };
-    let reason = match walked {
-        _ if !faults.is_empty() => StopReason::Error,
-        Walked::ToTheEnd => StopReason::EndOfFile,
-        Walked::Frames => StopReason::Count,
-        Walked::Duration => StopReason::Duration,
-        Walked::Stopped => StopReason::Signal,
-    };
+    let reason = reason_of(walked, faults.is_empty());
     if let Some((snapshot, coverage)) = &last {
         ended = deliver.stop(ended, &reason, snapshot, coverage, &context);
     }
     super::both(ended, super::failed(faults))
+}
+
+/// Whether all of it is one interval.
+fn is_one_table(config: &Config, groups: &[Vec<PathBuf>]) -> bool {
+    let streams = groups.iter().flatten().any(|path| path.as_os_str() == STANDARD_INPUT);
+    !super::has_json(config) && !streams && config.replay_thousandths.is_none()
+}
+
+/// Why the run ended.
+fn reason_of(walked: Walked, faultless: bool) -> StopReason {
+    match walked {
+        _ if !faultless => StopReason::Error,
+        Walked::ToTheEnd => StopReason::EndOfFile,
+        Walked::Frames => StopReason::Count,
+        Walked::Duration => StopReason::Duration,
+        Walked::Stopped => StopReason::Signal,
+    }
 }
 
 /// Snapshots to who delivers them, up to the last one.

@@ -59,6 +59,7 @@ pub(super) fn run(config: &Config, named: &[String], signals: &Signals) -> Resul
     let stacks = VlanStacks::default();
     let (classes, class_names) = super::classes(config)?;
     let mut context = Context { stacks: stacks.clone(), classes: class_names, ..super::context(config)? };
+    super::look_up_names(config, &mut context);
     let mut opened = Vec::new();
     let mut notices = Vec::new();
     for (number, watch) in selection.watched.iter().enumerate() {

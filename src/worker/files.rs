@@ -69,6 +69,8 @@ pub struct Job<'a> {
     pub frames_max: Option<u64>,
     /// Packet time after which it ends.
     pub duration_ns: Option<u64>,
+    /// Told of every interval's end before it is cut: it may wait there.
+    pub before_cut: &'a mut dyn FnMut(u64),
     /// Asked now and then.
     pub stop: &'a AtomicBool,
 }
@@ -110,7 +112,7 @@ pub fn run(job: Job<'_>, mut workers: Vec<Worker>) -> Walked {
 }
 
 fn walk<T: Target>(job: Job<'_>, mut target: T) -> Walked {
-    let Job { files, decoder, on_link, intervals, stop, .. } = job;
+    let Job { files, decoder, on_link, intervals, before_cut, stop, .. } = job;
     let frames_left = job.frames_max.unwrap_or(u64::MAX);
     let mut pace = Pace {
         intervals,
@@ -135,11 +137,12 @@ fn walk<T: Target>(job: Job<'_>, mut target: T) -> Walked {
         // Nearly always: time goes on by little, and nothing is due.
         if frame.time_ns >= pace.latest_ns && frame.time_ns < pace.calm_until_ns {
             pace.latest_ns = frame.time_ns;
-        } else if !pace.moves_to(frame.time_ns, &mut target) {
+        } else if !pace.moves_to(frame.time_ns, &mut target, before_cut) {
             return false;
         }
-        decoder.decode_into(frame, target.place());
-        let quote = decoder.quoted(frame, target.place());
+        let packet = target.place();
+        decoder.decode_into(frame, packet);
+        let quote = decoder.quoted(frame, packet);
         target.placed();
         if let Some(quote) = quote {
             *target.place() = quote;
@@ -195,7 +198,7 @@ impl Pace {
     /// ends before it.
     #[cold]
     #[inline(never)]
-    fn moves_to<T: Target>(&mut self, time_ns: u64, target: &mut T) -> bool {
+    fn moves_to<T: Target>(&mut self, time_ns: u64, target: &mut T, before_cut: &mut dyn FnMut(u64)) -> bool {
         let first = self.calm_until_ns == 0;
         if first {
             self.latest_ns = time_ns;
@@ -221,7 +224,7 @@ impl Pace {
                 target.late();
             }
         } else if let Some(passed) = self.intervals.observe(time_ns) {
-            pass(target, self.intervals.length_ns(), passed);
+            pass(target, self.intervals.length_ns(), passed, before_cut);
             if passed.skipped > 0 {
                 target.tick(time_ns);
             }
@@ -241,13 +244,12 @@ impl Pace {
 }
 
 #[cold]
-fn pass<T: Target>(target: &mut T, length_ns: u64, passed: super::Passed) {
-    target.cut(passed.boundary_ns, 0);
-    for empty in 1..=passed.empty {
-        target.cut(
-            passed.boundary_ns + empty * length_ns,
-            if empty == passed.empty { passed.skipped } else { 0 },
-        );
+fn pass<T: Target>(target: &mut T, length_ns: u64, passed: super::Passed, before_cut: &mut dyn FnMut(u64)) {
+    for number in 0..=passed.empty {
+        let boundary_ns = passed.boundary_ns + number * length_ns;
+        let skipped = if number > 0 && number == passed.empty { passed.skipped } else { 0 };
+        before_cut(boundary_ns);
+        target.cut(boundary_ns, skipped);
     }
 }
 

@@ -98,7 +98,10 @@ impl Filter {
     /// Which rows are looked at: what the command line leaves, less what does not match.
     pub fn only(&self, base: Option<&Only>, context: &Context) -> Option<Only> {
         let Some((_, regex)) = &self.good else { return base.cloned() };
-        let (regex, base, context) = (regex.clone(), base.cloned(), context.clone());
+        // Every row goes through it: none of them is worth a look-up by that.
+        let names = context.names.known_only().into();
+        let context = Context { names, ..context.clone() };
+        let (regex, base) = (regex.clone(), base.cloned());
         Some(Only::new(move |name: &RowName| {
             base.as_ref().is_none_or(|base| base.fits(name)) && regex.is_match(&name_of(name, &context))
         }))

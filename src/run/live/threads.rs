@@ -4,6 +4,7 @@
 //! the run, the others say what they have counted, and a sentence names the
 //! thread.
 
+use std::ffi::CString;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{Scope, ScopedJoinHandle};
@@ -32,11 +33,14 @@ impl<'scope, 'env> Threads<'scope, 'env> {
         Threads { scope, named: Vec::new(), defect: defect.clone() }
     }
 
-    /// Starts one.
+    /// Starts one. `top -H` and `perf` show it by its name.
     pub fn spawn(&mut self, name: String, act: impl FnOnce() + Send + 'scope) {
         let told = Told(self.defect.clone());
+        let shown = CString::new(name.trim_start_matches("the ")).unwrap_or_default();
         let handle = self.scope.spawn(move || {
             let _told = told;
+            // A thread without its name counts as well as one with it.
+            let _ = rustix::thread::set_name(&shown);
             act();
         });
         self.named.push((name, handle));
