@@ -9,6 +9,7 @@
 //! answer to wrong usage is one sentence.
 //! Sources: tcpdump(1), iftop(8), tcptrack(1), tcpeek's README for the habits.
 
+mod attach;
 mod error;
 mod habits;
 mod later;
@@ -23,7 +24,7 @@ use std::path::{Path, PathBuf};
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{CommandFactory, FromArgMatches, Parser};
 
-use crate::config::{By, Config, OutputMode, Sort, Stat};
+use crate::config::{Attach, By, Config, OutputMode, Sort, Stat};
 pub use error::UsageError;
 
 /// What a command line asks for.
@@ -33,6 +34,8 @@ pub enum Request {
     Run(Box<Config>),
     /// To ask another one that runs.
     Stat(Stat),
+    /// To look on at another one's screen.
+    Attach(Attach),
     /// To print this text (help or version) on standard output and exit 0.
     Print(String),
 }
@@ -347,6 +350,9 @@ pub fn parse(
     let mut args: Vec<OsString> = args.into_iter().collect();
     if args.get(1).is_some_and(|word| word == stat::WORD) {
         return stat::parse(args.get(1..).unwrap_or(&[]));
+    }
+    if args.get(1).is_some_and(|word| word == attach::WORD) {
+        return attach::parse(args.get(1..).unwrap_or(&[]));
     }
     // The same options; only what is printed differs.
     let why = args.get(1).is_some_and(|word| word == WHY);

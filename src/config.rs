@@ -177,6 +177,15 @@ pub struct Highlight {
     pub value: String,
 }
 
+/// Whose screen `fullcount attach` shows, and how.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Attach {
+    /// Where it answers; None is the default place.
+    pub socket: Option<PathBuf>,
+    /// No colours.
+    pub no_color: bool,
+}
+
 /// `fullcount stat`: what to ask a running fullcount, and how to show it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Stat {

@@ -17,6 +17,7 @@ fn main() -> ExitCode {
         }
         Ok(Request::Run(config)) => code(run::run(&config)),
         Ok(Request::Stat(wanted)) => code(run::stat(&wanted)),
+        Ok(Request::Attach(wanted)) => code(run::attach(&wanted)),
         Err(error) => {
             eprintln!("fullcount: {error}");
             ExitCode::from(2)

@@ -8,6 +8,7 @@
 //! Files: channels block, nothing is lost. Live: nothing blocks a worker.
 //! Signals set a flag that everybody looks at.
 
+mod attach;
 mod classes;
 mod deliver;
 mod files;
@@ -22,6 +23,7 @@ mod sets;
 mod socket;
 mod stat;
 
+pub use attach::attach;
 pub use stat::stat;
 
 use crate::aggregate::classes::Classes;
@@ -229,7 +231,8 @@ fn aggregator(
     inboxes: Vec<Inbox>,
 ) -> (Aggregator, Arc<Here>) {
     let flows_max = tables.flows_max;
-    let screen = config.output == OutputMode::Tui;
+    // Who looks on through the socket sees what a screen sees.
+    let screen = config.output == OutputMode::Tui || config.socket.is_some();
     let wanted =
         aggregate::Config { interval_ns, views: views(config), averages: screen, patience, flows_max };
     let networks = config.local_networks.iter().map(|&(address, prefix)| Network::new(address, prefix));

@@ -46,8 +46,18 @@ pub(super) enum Request {
         /// Who is told that an answer is there.
         wake: Option<Sender<()>>,
     },
+    /// Rows once, whatever the others see.
+    Beside(Beside),
     /// A flow that may have ended.
     Ended(Inquiry),
+}
+
+/// Rows for one who looks on.
+pub(super) struct Beside {
+    view: View,
+    number: u64,
+    reply: Arc<ArcSwapOption<Answer>>,
+    wake: Sender<()>,
 }
 
 /// Requests and answers, seen from the aggregator.
@@ -57,6 +67,8 @@ pub(super) struct Asked {
     requests: (Sender<Request>, Receiver<Request>),
     /// Of the rows that are shown.
     number: u64,
+    /// What those who look on wait for.
+    beside: Vec<Beside>,
     /// Buffers of a worker that are held, at most.
     most: usize,
     /// Rows are those of the snapshot that was told last.
@@ -70,6 +82,7 @@ impl Default for Asked {
             answer: Arc::default(),
             requests: bounded(REQUESTS),
             number: 0,
+            beside: Vec::new(),
             most: 0,
             answers: false,
         }
@@ -104,6 +117,18 @@ impl Handle {
     /// a message when the answer is there.
     pub fn ask_now(&self, views: Views, number: u64, wake: &Sender<()>) -> bool {
         self.send(Request::Rows { views, number, wake: Some(wake.clone()) })
+    }
+
+    /// Asks for rows of the last snapshot, once, into `reply`: views of outputs do
+    /// not change by it. Answered with the next one where its rows are gone.
+    pub fn ask_beside(
+        &self,
+        view: View,
+        number: u64,
+        reply: &Arc<ArcSwapOption<Answer>>,
+        wake: &Sender<()>,
+    ) -> bool {
+        self.send(Request::Beside(Beside { view, number, reply: reply.clone(), wake: wake.clone() }))
     }
 
     /// Asks for a flow's account as it stands: `reply` has it from the worker that
@@ -232,6 +257,7 @@ impl Aggregator {
                     self.asked.number = number;
                     self.show(views);
                 }
+                Request::Beside(beside) => self.asked.beside.push(beside),
                 Request::Ended(inquiry) => self.tell_ended(&inquiry),
             }
         }
@@ -251,14 +277,34 @@ impl Aggregator {
         while let Ok(request) = self.asked.requests.1.try_recv() {
             match request {
                 Request::Rows { views, number, wake } => latest = Some((views, number, wake)),
+                Request::Beside(beside) => self.asked.beside.push(beside),
                 Request::Ended(inquiry) => self.tell_ended(&inquiry),
             }
         }
+        self.answer_beside();
         let (Some((views, number, wake)), Some(last)) = (latest, self.asked.latest.load_full()) else {
             return;
         };
         self.asked.number = number;
         self.show(views);
+        let answer = self.rows_of(self.config.views.rows.as_ref(), number, &last);
+        self.asked.answer.store(Some(Arc::new(answer)));
+        if let Some(wake) = wake {
+            let _ = wake.try_send(());
+        }
+    }
+
+    /// Answers those who look on, from the rows of the last snapshot.
+    pub(super) fn answer_beside(&mut self) {
+        let Some(last) = self.asked.latest.load_full() else { return };
+        for Beside { view, number, reply, wake } in std::mem::take(&mut self.asked.beside) {
+            self.begin_group(false, &view);
+            reply.store(Some(Arc::new(self.rows_of(Some(&view), number, &last))));
+            let _ = wake.try_send(());
+        }
+    }
+
+    fn rows_of(&self, view: Option<&View>, number: u64, last: &Snapshot) -> Answer {
         let stock = Stock {
             rows: self.sources.iter().map(|source| &source.rows).collect(),
             groups: &self.groups,
@@ -267,12 +313,8 @@ impl Aggregator {
             now: self.now(),
             linger: self.linger,
         };
-        let view = self.config.views.rows.as_ref();
         let (rows, found) = view.map_or_else(Default::default, |view| select(view, None, &stock));
-        self.asked.answer.store(Some(Arc::new(Answer { number, rows, found })));
-        if let Some(wake) = wake {
-            let _ = wake.try_send(());
-        }
+        Answer { number, rows, found }
     }
 
     /// Rows stay at the end of the run, for [`Aggregator::again`].

@@ -57,7 +57,7 @@ use run_rows::{Keeper, Selected};
 use snapshot::{CaptureFigures, Fault, InterfaceFigures, Snapshot};
 use std::sync::Arc;
 use std::time::Duration;
-use view::Views;
+use view::{View, Views};
 use watch::Watcher;
 use window::{Calendar, History};
 
@@ -219,6 +219,7 @@ impl Aggregator {
             .boundary_ns
             .saturating_add(snapshot.skipped_intervals.saturating_mul(self.config.interval_ns));
         self.asked.tell(&snapshot);
+        self.answer_beside();
         Some(snapshot)
     }
 
@@ -298,17 +299,21 @@ impl Aggregator {
     /// begins with what the flows have had that are open now.
     fn show(&mut self, views: Views) {
         for (each_link, view) in views_of(&views) {
-            if self.groups.keep(each_link, view) {
-                for source in &self.sources {
-                    source.rows.each(|sight| {
-                        sight.each_lane(|side, lane, had| {
-                            self.groups.take_in(sight.row, side, lane, had);
-                        })
-                    });
-                }
-            }
+            self.begin_group(each_link, view);
         }
         self.config.views = views;
+    }
+
+    fn begin_group(&mut self, each_link: bool, view: &View) {
+        if self.groups.keep(each_link, view) {
+            for source in &self.sources {
+                source.rows.each(|sight| {
+                    sight.each_lane(|side, lane, had| {
+                        self.groups.take_in(sight.row, side, lane, had);
+                    })
+                });
+            }
+        }
     }
 
     fn apply(&mut self, number: usize, mut buffer: Box<Buffer>) {

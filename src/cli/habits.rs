@@ -54,9 +54,14 @@ pub(super) fn check(
             if !filter_begun && let Some((name, now)) = later::SUBCOMMANDS.iter().find(|s| s.0 == arg) {
                 return Err(not_yet(format!("fullcount {name}"), now));
             }
-            if !filter_begun && arg == super::stat::WORD {
-                let instead =
-                    "type fullcount stat first, then where it asks, as in fullcount stat --socket PATH";
+            let first = match &*arg {
+                super::stat::WORD => {
+                    Some("type fullcount stat first, then where it asks, as in fullcount stat --socket PATH")
+                }
+                super::attach::WORD => Some("type fullcount attach first, as in fullcount attach PATH"),
+                _ => None,
+            };
+            if let Some(instead) = first.filter(|_| !filter_begun) {
                 let meaning = "stands behind options";
                 return Err(UsageError::Misplaced { typed: arg.into_owned(), meaning, instead });
             }
@@ -260,7 +265,7 @@ mod tests {
         match parse(words(line), &exists) {
             Ok(Request::Run(config)) => Ok(*config),
             Ok(Request::Print(_)) => Err("prints".to_owned()),
-            Ok(Request::Stat(_)) => Err("asks".to_owned()),
+            Ok(Request::Stat(_) | Request::Attach(_)) => Err("asks".to_owned()),
             Err(error) => Err(error.to_string()),
         }
     }

@@ -56,7 +56,6 @@ pub(super) const VALUES: &[(&str, &str, &str)] = &[
 
 /// First words that will be subcommands.
 pub(super) const SUBCOMMANDS: &[(&str, &str)] = &[
-    ("attach", "start a second fullcount, which does not disturb the first"),
     ("check", "type -o json --duration 10 and test the figures of the last line"),
     ("doctor", "type -o json --duration 1, whose first line says what was opened"),
     ("demo", "type -r FILE, which needs no privileges"),

@@ -137,6 +137,11 @@ pub enum Refusal {
     NothingYet,
     /// Lines could not be made.
     NoLines,
+    /// So many look on already.
+    TooManyViewers {
+        /// How many may.
+        most: usize,
+    },
 }
 
 impl fmt::Display for Refusal {
@@ -158,6 +163,9 @@ impl fmt::Display for Refusal {
             ),
             Refusal::NothingYet => write!(f, "no interval has ended yet: ask again after the first one"),
             Refusal::NoLines => write!(f, "the lines could not be made: please report this"),
+            Refusal::TooManyViewers { most } => {
+                write!(f, "{most} screens look on already: try again when one of them has left")
+            }
         }
     }
 }

@@ -4,6 +4,7 @@ use super::live::filtering::Wish;
 use super::log_file::{LogFile, Trouble};
 use super::report::Report;
 use super::screen::Screen;
+use super::screen::hub::Hub;
 use super::socket::Socket;
 use super::{RunError, Signals, both, has_json, is_set, output_error, shows_color, style, views};
 use crate::aggregate::Handle;
@@ -31,6 +32,8 @@ pub(super) struct Deliver {
     beside_lines: bool,
     trouble: Trouble,
     socket: Option<Socket>,
+    /// Where the run has a screen, or may be looked on at.
+    hub: Option<Arc<Hub>>,
     screen: Option<Screen>,
     /// The signal that a terminal is gone means nothing else.
     ends_by_hangup: bool,
@@ -43,9 +46,10 @@ pub(super) struct Deliver {
 impl Deliver {
     /// The outputs that the user asked for. `whole`: one table for all.
     pub fn new(config: &Config, whole: bool, signals: &Signals) -> Result<Deliver, RunError> {
-        let socket = Socket::open(config)?;
-        let mut outputs: Vec<Box<dyn Output>> = Vec::new();
         let style = style(config, whole);
+        let hub = Hub::new(config, style, views(config));
+        let socket = Socket::open(config, hub.as_ref())?;
+        let mut outputs: Vec<Box<dyn Output>> = Vec::new();
         let trouble = Trouble::default();
         if config.why {
             outputs.push(Box::new(Why::new(BufWriter::new(io::stdout()), style, &config.bursts)));
@@ -88,7 +92,8 @@ impl Deliver {
             beside_lines,
             trouble,
             socket,
-            screen: Screen::new(config, style, views(config), signals),
+            screen: Screen::new(config, hub.as_ref(), signals),
+            hub,
             ends_by_hangup: config.log_file.is_none(),
             report: config.report.as_ref().map(|report| Report::new(report, style)),
             late_packets: 0,
@@ -102,8 +107,8 @@ impl Deliver {
         if let Some(socket) = &self.socket {
             socket.count_from(handle.clone());
         }
-        if let Some(screen) = &self.screen {
-            screen.ask_from(handle);
+        if let Some(hub) = &self.hub {
+            hub.ask_from(handle);
         }
     }
 
@@ -149,8 +154,8 @@ impl Deliver {
         if let Some(report) = &mut self.report {
             report.note(notice);
         }
-        if let Some(screen) = &self.screen {
-            screen.note(notice);
+        if let Some(hub) = &self.hub {
+            hub.note(notice);
         }
         self.each(|output| output.notice(notice, context))
     }
@@ -164,8 +169,8 @@ impl Deliver {
         if let Some(socket) = &self.socket {
             socket.tell(snapshot, coverage, context);
         }
-        if let Some(screen) = &self.screen {
-            screen.tell(snapshot, coverage, context);
+        if let Some(hub) = &self.hub {
+            hub.tell(snapshot, coverage, context);
         }
         // As the summary: no output that a run lives by.
         let told = |to: &mut SessionLines<_>| to.tell(&snapshot.handshakes, &context.names.known_only());

@@ -11,6 +11,8 @@
 //! one stands in its place.
 
 use super::RunError;
+use super::screen::hub::Hub;
+use super::screen::viewers::{Hello, VIEWERS_MAX, Viewers};
 use crate::aggregate::Handle;
 use crate::aggregate::snapshot::Snapshot;
 use crate::config::{Config, Input};
@@ -123,7 +125,7 @@ impl Socket {
     /// # Errors
     /// Exit code 2 for a path that cannot be one, 1 where somebody answers already
     /// or the system refuses.
-    pub fn open(config: &Config) -> Result<Option<Socket>, RunError> {
+    pub fn open(config: &Config, hub: Option<&Arc<Hub>>) -> Result<Option<Socket>, RunError> {
         let Some(path) = &config.socket else { return Ok(None) };
         let failed = |error: io::Error| SocketError::Failed { path: path.clone(), error };
         let listener = listen(path)?;
@@ -143,6 +145,7 @@ impl Socket {
             listener,
             woken,
             answers: Answers::new(latest, watches),
+            viewers: hub.map(Viewers::new),
             clients: Vec::with_capacity(CLIENTS_MAX),
             rests_until: None,
         };
@@ -240,6 +243,8 @@ enum Next {
     Waits,
     /// Gone, or served.
     Done,
+    /// It looks on from now on; what came behind its first line.
+    LooksOn(Hello, Vec<u8>),
 }
 
 impl Client {
@@ -263,6 +268,10 @@ impl Client {
             self.request.extend_from_slice(piece.get(..read).unwrap_or(&[]));
             let end = self.request.iter().position(|&byte| byte == b'\n');
             let whole = end.map_or(self.request.len(), |end| end + 1);
+            let hello = self.request.get(..whole).and_then(|line| std::str::from_utf8(line).ok());
+            if let (Some(_), Some(Ok(hello))) = (end, hello.map(str::parse)) {
+                return Ok(Next::LooksOn(hello, self.request.split_off(whole)));
+            }
             let answer = if whole > REQUEST_MAX {
                 refused(&Refusal::TooLong)
             } else if read == 0 && self.request.is_empty() {
@@ -310,6 +319,7 @@ struct Server {
     listener: UnixListener,
     woken: UnixStream,
     answers: Answers,
+    viewers: Option<Viewers>,
     clients: Vec<Client>,
     /// Nobody is accepted before.
     rests_until: Option<Instant>,
@@ -326,13 +336,27 @@ impl Server {
             for (number, mut client) in clients.into_iter().enumerate() {
                 let is_ready = ready.get(number).copied().unwrap_or(false);
                 let next = if is_ready { client.go_on(&mut self.answers) } else { Next::Waits };
-                if next == Next::Waits && client.deadline > now {
-                    self.clients.push(client);
-                } else {
-                    client.gone(&mut self.answers);
+                match next {
+                    Next::Waits if client.deadline > now => self.clients.push(client),
+                    Next::Waits | Next::Done => client.gone(&mut self.answers),
+                    Next::LooksOn(hello, rest) => self.look_on(client, hello, rest),
                 }
             }
             self.accept();
+        }
+    }
+
+    /// A client becomes one who looks on, or is told why not.
+    fn look_on(&mut self, mut client: Client, hello: Hello, rest: Vec<u8>) {
+        match self.viewers.as_mut().and_then(|viewers| viewers.has_room().then_some(viewers)) {
+            Some(viewers) => {
+                // What fails there is its socket: it sees that itself.
+                let _ = viewers.add(hello, client.stream, rest);
+            }
+            None => {
+                client.answer = Some(refused(&Refusal::TooManyViewers { most: VIEWERS_MAX }));
+                self.clients.push(client);
+            }
         }
     }
 

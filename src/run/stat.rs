@@ -27,7 +27,7 @@ const DEFAULT: &str = "fullcount/fullcount.sock";
 pub fn stat(wanted: &Stat) -> Result<(), RunError> {
     let path = match &wanted.socket {
         Some(path) => path.clone(),
-        None => found()?,
+        None => found("stat --socket PATH")?,
     };
     let request = match wanted.refresh.as_deref() {
         None => "GET\r\n".to_owned(),
@@ -44,7 +44,8 @@ pub fn stat(wanted: &Stat) -> Result<(), RunError> {
     }
 }
 
-fn sentence(error: &io::Error) -> String {
+/// Why nobody could be asked.
+pub(super) fn sentence(error: &io::Error) -> String {
     match error.kind() {
         ErrorKind::NotFound | ErrorKind::ConnectionRefused => {
             "nobody answers there: start fullcount with --socket, or name its path with --socket".to_owned()
@@ -59,8 +60,8 @@ fn sentence(error: &io::Error) -> String {
     }
 }
 
-/// Where a fullcount answers by default.
-fn found() -> Result<PathBuf, RunError> {
+/// Where a fullcount answers by default; `words` name another place.
+pub(super) fn found(words: &str) -> Result<PathBuf, RunError> {
     let mut places = vec![Path::new("/run").join(DEFAULT)];
     places.extend(env::var_os("XDG_RUNTIME_DIR").map(|user| Path::new(&user).join(DEFAULT)));
     if let Some(place) = places.iter().find(|place| place.exists()) {
@@ -68,7 +69,7 @@ fn found() -> Result<PathBuf, RunError> {
     }
     let list: Vec<String> = places.iter().map(|place| place.display().to_string()).collect();
     Err(RunError::Failed(vec![format!(
-        "no fullcount answers at {}: name the path that it was started with, as in fullcount stat --socket PATH",
+        "no fullcount answers at {}: name the path that it was started with, as in fullcount {words}",
         list.join(" or ")
     )]))
 }

@@ -3,6 +3,8 @@
 //! Sources: tcptrack's manual and iftop's, where the two agree with a habit.
 
 use super::Kind;
+use std::fmt;
+use std::str::FromStr;
 
 /// A key, as terminals tell them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,6 +41,56 @@ pub enum Key {
     Wheel(bool),
     /// A click on this column and line.
     Click(u16, u16),
+}
+
+/// Names of keys that are one word, as they travel.
+const WORDS: [(&str, Key); 13] = [
+    ("up", Key::Up),
+    ("down", Key::Down),
+    ("page-up", Key::PageUp),
+    ("page-down", Key::PageDown),
+    ("home", Key::Home),
+    ("end", Key::End),
+    ("tab", Key::Tab),
+    ("back-tab", Key::BackTab),
+    ("enter", Key::Enter),
+    ("escape", Key::Escape),
+    ("backspace", Key::Backspace),
+    ("wheel-up", Key::Wheel(true)),
+    ("wheel-down", Key::Wheel(false)),
+];
+
+impl fmt::Display for Key {
+    /// As it travels from who looks on; [`Key::from_str`] reads it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match *self {
+            Key::Char(one) => write!(f, "char {:x}", u32::from(one)),
+            Key::Ctrl(one) => write!(f, "ctrl {:x}", u32::from(one)),
+            Key::F(number) => write!(f, "f {number}"),
+            Key::Click(column, line) => write!(f, "click {column} {line}"),
+            key => f.write_str(WORDS.iter().find(|(_, one)| *one == key).map_or("", |(word, _)| word)),
+        }
+    }
+}
+
+impl FromStr for Key {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Key, ()> {
+        let words: Vec<&str> = text.split(' ').collect();
+        let one = |code: &str| u32::from_str_radix(code, 16).ok().and_then(char::from_u32).ok_or(());
+        match words[..] {
+            ["char", code] => one(code).map(Key::Char),
+            ["ctrl", code] => one(code).map(Key::Ctrl),
+            ["f", number] => number.parse().map(Key::F).map_err(|_| ()),
+            ["click", column, line] => match (column.parse(), line.parse()) {
+                (Ok(column), Ok(line)) => Ok(Key::Click(column, line)),
+                _ => Err(()),
+            },
+            [word] => WORDS.iter().find(|(name, _)| *name == word).map(|(_, key)| *key).ok_or(()),
+            _ => Err(()),
+        }
+    }
 }
 
 /// What a key does.
@@ -212,6 +264,14 @@ pub fn markdown() -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn every_key_travels() {
+        let others = [Key::Char('ß'), Key::Char(' '), Key::Ctrl('c'), Key::F(12), Key::Click(7, 65535)];
+        for key in WORDS.iter().map(|(_, key)| *key).chain(others) {
+            assert_eq!(key.to_string().parse(), Ok(key));
+        }
+    }
 
     #[test]
     fn no_key_means_two_things_in_a_view() {

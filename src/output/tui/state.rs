@@ -162,6 +162,11 @@ impl State {
         (self.scroll[self.kind as usize], self.cursor[self.kind as usize]) = (0, 0);
     }
 
+    /// Number of the rows that are waited for.
+    pub fn asked(&self) -> u64 {
+        self.asked
+    }
+
     /// So many rows were asked for, at most, under this number.
     pub fn note_asked(&mut self, number: u64, limit: usize) {
         (self.asked, self.limit) = (number, limit);

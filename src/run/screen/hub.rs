@@ -1,0 +1,125 @@
+//! How things stand, for every screen that shows it: the one on the terminal, and
+//! those that look on through the socket.
+//!
+//! Who delivers puts the newest moment in place of the last one, wakes the screens
+//! and goes on. A screen that is slow or stuck loses frames; nobody waits for it.
+
+use crate::aggregate::Handle;
+use crate::aggregate::snapshot::Snapshot;
+use crate::aggregate::view::Views;
+use crate::config::{Bars, Config, Input, OutputMode};
+use crate::output::tui::memory::Memory;
+use crate::output::tui::{Moment, Run, State};
+use crate::output::{Context, Coverages, Notice, Style};
+use crossbeam_channel::{Receiver, Sender, bounded};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+
+/// What drawing needs, put in place by who delivers.
+#[derive(Default)]
+pub(super) struct Told {
+    pub moment: Option<Moment>,
+    pub memory: Memory,
+    pub run: Run,
+}
+
+/// See the module's description.
+pub(in crate::run) struct Hub {
+    told: Mutex<Told>,
+    handle: OnceLock<Handle>,
+    /// Rows that the others want, whatever a screen shows.
+    pub(super) base: Views,
+    wakes: Mutex<Vec<Sender<()>>>,
+    style: Style,
+    bars: Bars,
+    ports: bool,
+    services: bool,
+}
+
+impl Hub {
+    /// Where the run has a screen, or may be looked on at.
+    pub fn new(config: &Config, style: Style, base: Views) -> Option<Arc<Hub>> {
+        let is_wanted = config.output == OutputMode::Tui || config.socket.is_some();
+        let run = Run {
+            live: matches!(config.input, Input::Live { .. }),
+            filter: config.filter.clone(),
+            sessions: crate::run::keeps_sessions(config),
+            ..Run::default()
+        };
+        let Config { bars, ports, services, .. } = *config;
+        // Who looks on has rows of all interfaces, whatever the outputs have.
+        let base = Views { rows: Some(base.rows.unwrap_or_else(|| crate::run::view(config))), ..base };
+        is_wanted.then(|| Arc::new(Hub::of(run, base, (style, bars, ports, services))))
+    }
+
+    pub(super) fn of(run: Run, base: Views, begins: (Style, Bars, bool, bool)) -> Hub {
+        let (style, bars, ports, services) = begins;
+        let told = Mutex::new(Told { run, ..Told::default() });
+        Hub { told, handle: OnceLock::new(), base, wakes: Mutex::default(), style, bars, ports, services }
+    }
+
+    /// A screen as it is at first.
+    pub(super) fn state(&self) -> State {
+        State::new(self.style, self.bars).with(self.ports, self.services)
+    }
+
+    pub(super) fn told(&self) -> MutexGuard<'_, Told> {
+        self.told.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn handle(&self) -> Option<&Handle> {
+        self.handle.get()
+    }
+
+    /// Both ends of what wakes a screen, from now on until its receiver is gone.
+    pub(super) fn wakes(&self) -> (Sender<()>, Receiver<()>) {
+        let (wake, woken) = bounded(1);
+        self.wakes.lock().unwrap_or_else(PoisonError::into_inner).push(wake.clone());
+        (wake, woken)
+    }
+
+    /// Nobody is woken by this any more.
+    pub(super) fn forget(&self, wake: &Sender<()>) {
+        let mut wakes = self.wakes.lock().unwrap_or_else(PoisonError::into_inner);
+        wakes.retain(|one| !one.same_channel(wake));
+    }
+
+    fn wake(&self) {
+        let wakes = self.wakes.lock().unwrap_or_else(PoisonError::into_inner);
+        wakes.iter().for_each(|wake| {
+            let _ = wake.try_send(());
+        });
+    }
+
+    /// Which interfaces were taken and why.
+    pub fn begin(&self, reason: &str) {
+        reason.clone_into(&mut self.told().run.reason);
+    }
+
+    /// From now on other rows can be asked for.
+    pub fn ask_from(&self, handle: Handle) {
+        let _ = self.handle.set(handle);
+    }
+
+    /// How things stand.
+    pub fn tell(&self, snapshot: &Arc<Snapshot>, coverage: &Coverages, context: &Context) {
+        let moment = Moment {
+            snapshot: snapshot.clone(),
+            answer: None,
+            coverage: coverage.clone(),
+            context: context.clone(),
+        };
+        let mut told = self.told();
+        told.memory.take(snapshot);
+        let earlier = told.moment.replace(moment);
+        drop(told);
+        // Not under the lock: a large snapshot takes its time to go.
+        drop(earlier);
+        self.wake();
+    }
+
+    /// Something happened.
+    pub fn note(&self, notice: &Notice) {
+        self.told().memory.note(notice);
+        self.wake();
+    }
+}

@@ -1,0 +1,189 @@
+//! The process's own terminal: taken, read, put back as it was.
+
+use crate::output::tui::keys::Key;
+use crate::run::is_set;
+use crossbeam_channel::{SendTimeoutError, Sender};
+use ratatui::crossterm::event::{
+    self, DisableMouseCapture, EnableMouseCapture, Event, KeyCode, KeyEventKind, KeyModifiers, MouseButton,
+    MouseEvent, MouseEventKind,
+};
+use ratatui::crossterm::terminal::{
+    Clear, ClearType, EnterAlternateScreen, LeaveAlternateScreen, disable_raw_mode, enable_raw_mode,
+};
+use ratatui::crossterm::{cursor, execute};
+use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, Once};
+use std::time::Duration;
+
+/// How often the input looks whether it is still wanted.
+pub(in crate::run) const LOOK: Duration = Duration::from_millis(200);
+/// How long a terminal that is being written to is waited for before it is put
+/// back as it was, a millisecond each.
+const PATIENCE_MS: u32 = 100;
+
+/// Whether there is a screen that has to be put back. Of the process, as its
+/// terminal is: a panic of any thread has to find it.
+static OPEN: AtomicBool = AtomicBool::new(false);
+/// Held while a frame is written, so that nothing of it comes after the end.
+pub(in crate::run) static WRITING: Mutex<()> = Mutex::new(());
+
+/// What a screen hears besides snapshots.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::run) enum Heard {
+    Key(Key),
+    /// The terminal has another size.
+    Resized,
+    /// The process goes on after it was stopped: another one had the terminal.
+    Resumed,
+}
+
+/// Keys to the loop, until the screen is closed.
+pub(in crate::run) fn listen(closing: &AtomicBool, heard: &Sender<Heard>) -> io::Result<()> {
+    while !is_set(closing) {
+        if !event::poll(LOOK)? {
+            continue;
+        }
+        let one = match event::read()? {
+            Event::Key(key) if key.kind != KeyEventKind::Release => {
+                key_of(key.code, key.modifiers).map(Heard::Key)
+            }
+            Event::Mouse(mouse) => key_of_mouse(mouse).map(Heard::Key),
+            Event::Resize(..) => Some(Heard::Resized),
+            _ => None,
+        };
+        let Some(mut one) = one else { continue };
+        // While the terminal is stuck keys wait where they are typed: no quit is lost.
+        while let Err(SendTimeoutError::Timeout(unsent)) = heard.send_timeout(one, LOOK)
+            && !is_set(closing)
+        {
+            one = unsent;
+        }
+    }
+    Ok(())
+}
+
+fn key_of_mouse(mouse: MouseEvent) -> Option<Key> {
+    match mouse.kind {
+        MouseEventKind::ScrollUp => Some(Key::Wheel(true)),
+        MouseEventKind::ScrollDown => Some(Key::Wheel(false)),
+        MouseEventKind::Down(MouseButton::Left) => Some(Key::Click(mouse.column, mouse.row)),
+        _ => None,
+    }
+}
+
+fn key_of(code: KeyCode, modifiers: KeyModifiers) -> Option<Key> {
+    Some(match code {
+        KeyCode::Char(one) if modifiers.contains(KeyModifiers::CONTROL) => {
+            Key::Ctrl(one.to_ascii_lowercase())
+        }
+        KeyCode::Char(one) => Key::Char(one),
+        KeyCode::Up => Key::Up,
+        KeyCode::Down => Key::Down,
+        KeyCode::PageUp => Key::PageUp,
+        KeyCode::PageDown => Key::PageDown,
+        KeyCode::Home => Key::Home,
+        KeyCode::End => Key::End,
+        KeyCode::Tab => Key::Tab,
+        KeyCode::BackTab => Key::BackTab,
+        KeyCode::Enter => Key::Enter,
+        KeyCode::Esc => Key::Escape,
+        KeyCode::Backspace => Key::Backspace,
+        KeyCode::F(number) => Key::F(number),
+        _ => return None,
+    })
+}
+
+/// Whether the locale's characters are UTF-8 (POSIX: LC_ALL, LC_CTYPE, LANG, the
+/// first that is not empty).
+pub(in crate::run) fn locale_is_utf8() -> bool {
+    let set = |name| std::env::var(name).ok().filter(|value| !value.is_empty());
+    let locale = ["LC_ALL", "LC_CTYPE", "LANG"].into_iter().find_map(set);
+    let locale = locale.unwrap_or_default().to_ascii_lowercase();
+    locale.contains("utf-8") || locale.contains("utf8")
+}
+
+/// Takes it.
+pub(in crate::run) fn open() -> io::Result<()> {
+    enable_raw_mode()?;
+    OPEN.store(true, Ordering::SeqCst);
+    execute!(io::stdout(), EnterAlternateScreen, EnableMouseCapture, cursor::Hide).inspect_err(|_| restore())
+}
+
+/// After others had the terminal.
+pub(in crate::run) fn reopen() -> io::Result<()> {
+    if !OPEN.load(Ordering::SeqCst) {
+        return Ok(());
+    }
+    // The shell may have put its own modes back: raw ones are set anew.
+    disable_raw_mode()?;
+    enable_raw_mode()?;
+    execute!(io::stdout(), EnterAlternateScreen, EnableMouseCapture, cursor::Hide, Clear(ClearType::All))
+}
+
+/// Puts the terminal back as it was, once.
+pub(in crate::run) fn restore() {
+    if !OPEN.swap(false, Ordering::SeqCst) {
+        return;
+    }
+    // A frame under way is waited for; not for ever, as its thread may be the one that panics.
+    let mut writing = WRITING.try_lock();
+    for _ in 0..PATIENCE_MS {
+        if writing.is_ok() {
+            break;
+        }
+        std::thread::sleep(Duration::from_millis(1));
+        writing = WRITING.try_lock();
+    }
+    // Modes first: what is written may wait for a terminal that is stuck.
+    let _ = disable_raw_mode();
+    let _ = execute!(io::stdout(), DisableMouseCapture, LeaveAlternateScreen, cursor::Show);
+}
+
+/// What a panic says is read on a terminal that is as it was.
+pub(in crate::run) fn restore_on_panic() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        let earlier = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |panic| {
+            restore();
+            earlier(panic);
+        }));
+    });
+}
+
+/// A second signal ends the process at once, with its terminal as it was; one
+/// that the terminal is gone ends the run, where nothing else is meant by it.
+pub(in crate::run) fn watch_signals(
+    stop: &Arc<AtomicBool>,
+    heard: Sender<Heard>,
+    ends_by_hangup: bool,
+) -> io::Result<()> {
+    use signal_hook::consts::{SIGCONT, SIGHUP, SIGINT, SIGTERM};
+    let ends = if ends_by_hangup { &[SIGINT, SIGTERM, SIGHUP][..] } else { &[SIGINT, SIGTERM][..] };
+    let mut signals = signal_hook::iterator::Signals::new(ends.iter().chain(&[SIGCONT]))?;
+    let stop = stop.clone();
+    std::thread::Builder::new().name("signals".into()).spawn(move || {
+        let mut before = false;
+        for signal in signals.forever() {
+            if signal == SIGCONT {
+                let _ = heard.try_send(Heard::Resumed);
+                continue;
+            }
+            stop.store(true, Ordering::Relaxed);
+            if std::mem::replace(&mut before, true) {
+                // A terminal that is stuck holds up what is written to it, but not the end.
+                let restoring = std::thread::spawn(restore);
+                for _ in 0..2 * PATIENCE_MS {
+                    if restoring.is_finished() {
+                        break;
+                    }
+                    std::thread::sleep(Duration::from_millis(1));
+                }
+                // What signal-hook's conditional shutdown does where there is no screen.
+                signal_hook::low_level::exit(1);
+            }
+        }
+    })?;
+    Ok(())
+}
