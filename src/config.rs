@@ -55,6 +55,8 @@ pub struct Config {
     pub output_is_open: bool,
     /// Time between two reports in nanoseconds, 0.1 s to a day.
     pub interval_ns: u64,
+    /// The screen's rates are those of the last second; the interval is a tenth of it.
+    pub fast: bool,
     /// Time after which the run stops by itself, in nanoseconds, above 0.
     pub duration_ns: Option<u64>,
     /// Packets after which the run stops by itself, at least 1.

@@ -183,6 +183,13 @@ impl Aggregator {
         self.sources.iter_mut().for_each(|source| source.rows.linger(tenths));
     }
 
+    /// Rates of rows over all interfaces are those of the last second, where
+    /// intervals are tenths of one.
+    pub fn slide(&mut self) {
+        self.groups.sliding = Some(Default::default());
+        self.sources.iter_mut().for_each(|source| source.rows.slide());
+    }
+
     /// The last boundary, in packet time.
     pub(super) fn now(&self) -> u32 {
         tenths(self.boundary_ns.saturating_sub(self.set_back_ns))

@@ -8,6 +8,7 @@
 
 use super::group::{GroupIds, Groups};
 use super::hidden::HiddenSums;
+use super::sliding::Sliding;
 use super::window::{Averages, Calendar, Histories, NO_HISTORY};
 use crate::capture::{Lane, LinkId};
 use crate::flow::detail::LaneCount;
@@ -111,6 +112,8 @@ pub(super) struct Rows {
     lingering: VecDeque<Ended>,
     /// How long, tenths of a second.
     linger: u32,
+    /// Where rates are those of the last second.
+    sliding: Option<Sliding>,
     by_lane: HashMap<u32, LaneRows>,
     histories: Histories,
     group_ids: GroupIds,
@@ -159,6 +162,8 @@ pub(super) struct RowSight<'a> {
     pub touched: bool,
     /// What it gained in the interval.
     pub gained: [Count; 2],
+    /// The same, over the last second where that is asked for.
+    pub recent: [Count; 2],
     slot: u32,
     histories: &'a Histories,
 }
@@ -225,6 +230,7 @@ impl Rows {
             ended: Vec::new(),
             lingering: VecDeque::new(),
             linger: 0,
+            sliding: None,
             by_lane: HashMap::new(),
             histories: Histories::new(averages),
             group_ids: GroupIds::default(),
@@ -245,6 +251,11 @@ impl Rows {
     /// Closed ones stay so long from now on, tenths of a second.
     pub fn linger(&mut self, tenths: u32) {
         self.linger = tenths;
+    }
+
+    /// Rates are those of the last second, intervals tenths of it.
+    pub fn slide(&mut self) {
+        self.sliding = Some(Sliding::default());
     }
 
     /// The account of a flow that ended, the latest of them.
@@ -276,6 +287,9 @@ impl Rows {
                     self.by_lane.remove(&record.slot);
                 }
                 self.group_ids.forget(record.slot, groups);
+                if let Some(sliding) = &mut self.sliding {
+                    sliding.forget(record.slot);
+                }
                 let row = row_of(&mut self.rows, record.slot);
                 if is_half_open(row.state) {
                     // Its last record may have found no room.
@@ -496,14 +510,18 @@ impl Rows {
         } else {
             [Count::default(); 2]
         };
-        RowSight { row, lanes, touched, gained, slot, histories: &self.histories }
+        RowSight { row, lanes, touched, gained, recent: gained, slot, histories: &self.histories }
     }
 
     fn sight_of_slot(&self, slot: u32) -> Option<RowSight<'_>> {
         let row = &self.rows[slot as usize];
         let several = row.marks & (mark::LANES[0] | mark::LANES[1]) != 0;
         let lanes = if several { self.by_lane.get(&slot) } else { None };
-        (row.live && !self.hidden.has(row.marks)).then(|| self.sight(slot, row, lanes))
+        (row.live && !self.hidden.has(row.marks)).then(|| {
+            let sight = self.sight(slot, row, lanes);
+            let recent = self.sliding.as_ref().map_or(sight.gained, |sliding| sliding.of(slot));
+            RowSight { recent, ..sight }
+        })
     }
 
     /// Whether any flow ended in the interval.
@@ -543,6 +561,16 @@ impl Rows {
 
     /// What rows gained in the interval goes into their histories.
     pub fn keep_averages(&mut self, calendar: &Calendar) {
+        if let Some(sliding) = &mut self.sliding {
+            sliding.advance();
+            for &slot in &self.touched {
+                let row = &self.rows[slot as usize];
+                if row.live && row.touched == self.interval + 1 {
+                    let base = base_of(row, &self.bases);
+                    sliding.add(slot, [0, 1].map(|side| row.total[side].since(&base[side])));
+                }
+            }
+        }
         if !self.histories.wanted() {
             return;
         }

@@ -21,6 +21,7 @@ use crate::flow::key::FlowKey;
 use crate::flow::record::Account;
 use crate::output::tui::keys::Key;
 use crate::output::tui::memory::Memory;
+use crate::output::tui::recent::Recent;
 use crate::output::tui::{self, Answer, Can, Moment, Run, State};
 use crate::output::{Context, Coverages, Notice, Start, Style};
 use crossbeam_channel::{Receiver, SendTimeoutError, Sender, bounded, never};
@@ -71,6 +72,11 @@ pub(super) fn chosen(config: &Config) -> Result<Config, RunError> {
     if config.output_is_open && output && can_move && io::stdin().is_terminal() {
         chosen.output = OutputMode::Tui;
     }
+    if chosen.fast && chosen.output != OutputMode::Tui {
+        return Err(RunError::Usage(String::from(
+            "--fast needs the screen, which has rates over the last second: type --interval 0.1 for ten reports a second",
+        )));
+    }
     let why = match () {
         () if chosen.output != OutputMode::Tui => return Ok(chosen),
         () if !output => "standard output is none",
@@ -98,6 +104,8 @@ struct Told {
     moment: Option<Moment>,
     memory: Memory,
     run: Run,
+    /// Where rates are those of the last second.
+    recent: Option<Recent>,
 }
 
 /// What the threads have in common.
@@ -144,7 +152,7 @@ impl Screen {
             ..Run::default()
         };
         let shared = Shared {
-            told: Mutex::new(Told { run, ..Told::default() }),
+            told: Mutex::new(Told { run, recent: config.fast.then(Recent::default), ..Told::default() }),
             handle: OnceLock::new(),
             base,
             stop: signals.stop.clone(),
@@ -212,8 +220,9 @@ impl Screen {
 
     /// How things stand.
     pub fn tell(&self, snapshot: &Arc<Snapshot>, coverage: &Coverages, context: &Context) {
+        let recent = self.shared.told().recent.as_mut().map(|recent| recent.of(snapshot));
         let moment = Moment {
-            snapshot: snapshot.clone(),
+            snapshot: recent.unwrap_or_else(|| snapshot.clone()),
             answer: None,
             coverage: coverage.clone(),
             context: context.clone(),
@@ -429,7 +438,7 @@ impl<B: Backend> Loop<B> {
             if let Some(moment) = &mut told.moment {
                 moment.answer = answer;
             }
-            let Told { moment, memory, run } = &*told;
+            let Told { moment, memory, run, .. } = &*told;
             tui::draw(&mut self.state, moment.as_ref(), run, memory, self.can, &mut buffer);
             let base = self.shared.base.rows.as_ref();
             base.zip(moment.as_ref()).and_then(|(base, now)| self.state.wanted(base, &now.context))

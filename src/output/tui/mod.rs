@@ -24,6 +24,7 @@ pub mod keys;
 mod links;
 pub mod memory;
 pub mod paint;
+pub mod recent;
 mod state;
 
 use super::columns::{Sight, name_of};
