@@ -8,7 +8,8 @@
 use super::balance::Balancer;
 use super::best::Best;
 use super::classes::{Classes, NO_CLASS};
-use super::rows::{RowSight, RowState, Rows, is_closed, silent};
+use super::rows::{RowState, Rows, is_closed, silent};
+use super::sight::RowSight;
 use super::sliding::Sliding;
 use super::snapshot::{InterfaceFigures, Row, RowName};
 use super::view::{Grouping, Order, View};

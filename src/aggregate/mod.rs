@@ -28,6 +28,7 @@ pub mod millis;
 pub mod openings;
 mod rows;
 mod run_rows;
+mod sight;
 pub mod sliding;
 pub mod snapshot;
 pub mod spread;

@@ -8,8 +8,9 @@
 
 use super::group::{GroupIds, Groups};
 use super::hidden::HiddenSums;
+use super::sight::{LaneRows, RowSight, find};
 use super::sliding::Sliding;
-use super::window::{Averages, Calendar, Histories, NO_HISTORY};
+use super::window::{Calendar, Histories, NO_HISTORY};
 use crate::capture::{Lane, LinkId};
 use crate::flow::detail::LaneCount;
 use crate::flow::entry::{NO_LANE, mark};
@@ -91,15 +92,6 @@ pub(super) fn is_closed(state: Option<TcpState>) -> bool {
 /// The row had nothing when the interval began.
 const NO_BASE: u32 = u32::MAX;
 
-/// Counters by lane of a flow that is seen on more than one.
-#[derive(Clone, Default, Debug)]
-pub(super) struct LaneRows {
-    pub now: Vec<LaneCount>,
-    /// As the interval began.
-    pub base: Vec<LaneCount>,
-    touched: u32,
-}
-
 /// See the module's description.
 pub(super) struct Rows {
     /// By slot. Address space for all of them is taken at once, so that growing copies nothing.
@@ -151,62 +143,6 @@ struct Ended {
     row: RowState,
     lanes: Option<LaneRows>,
     account: Option<Box<Account>>,
-}
-
-/// A row with what is kept beside it.
-#[derive(Clone, Copy)]
-pub(super) struct RowSight<'a> {
-    pub row: &'a RowState,
-    pub lanes: Option<&'a LaneRows>,
-    /// Whether it had a packet in the interval.
-    pub touched: bool,
-    /// What it gained in the interval.
-    pub gained: [Count; 2],
-    /// The same, over the last second where that is asked for.
-    pub recent: [Count; 2],
-    slot: u32,
-    histories: &'a Histories,
-}
-
-impl RowSight<'_> {
-    /// By lane what its sides had before the interval, and what they gained in it.
-    pub fn each_lane(&self, mut each: impl FnMut(usize, Lane, [Count; 2])) {
-        match self.lanes {
-            Some(lanes) => lanes.now.iter().for_each(|count| {
-                let now = Count { packets: count.packets, bytes: count.bytes };
-                let before = if self.touched { find(&lanes.base, count.side, count.lane) } else { now };
-                each(count.side as usize & 1, count.lane, [before, now.since(&before)]);
-            }),
-            None => (0..2).filter(|&side| self.row.lanes[side] != NO_LANE).for_each(|side| {
-                let gained = self.gained[side];
-                each(side, Lane(self.row.lanes[side]), [self.row.total[side].since(&gained), gained]);
-            }),
-        }
-    }
-
-    /// What its sides gained in the interval and have had since the start, over
-    /// all interfaces or on one.
-    pub fn within(&self, scope: Option<LinkId>) -> ([Count; 2], [Count; 2]) {
-        let all = (self.gained, self.row.total);
-        match (scope, self.lanes) {
-            (None, _) => all,
-            (Some(link), Some(lanes)) => on_link(lanes, link, self.touched),
-            (Some(link), None) => {
-                let there = |side: usize| {
-                    self.row.lanes[side] != NO_LANE && Lane(self.row.lanes[side]).link() == link
-                };
-                let of_link = |sums: [Count; 2]| {
-                    [0, 1].map(|side| if there(side) { sums[side] } else { Count::default() })
-                };
-                (of_link(all.0), of_link(all.1))
-            }
-        }
-    }
-
-    /// Averages, where they are kept of this row.
-    pub fn averages(&self, calendar: &Calendar) -> Option<Averages> {
-        self.histories.get(self.row.history, self.slot).map(|history| history.averages(calendar))
-    }
 }
 
 /// The row of a slot; made where there is none yet.
@@ -619,26 +555,6 @@ impl Rows {
 /// What a row that was touched had as the interval began.
 fn base_of(row: &RowState, bases: &[[Count; 2]]) -> [Count; 2] {
     bases.get(row.base as usize).copied().unwrap_or_default()
-}
-
-/// A flow's counts on one interface, by side: of the interval and since its start.
-fn on_link(lanes: &LaneRows, link: LinkId, touched: bool) -> ([Count; 2], [Count; 2]) {
-    let (mut now, mut total) = ([Count::default(); 2], [Count::default(); 2]);
-    for count in lanes.now.iter().filter(|count| count.lane.link() == link) {
-        let side = count.side as usize & 1;
-        let sum = Count { packets: count.packets, bytes: count.bytes };
-        total[side].add(sum);
-        if touched {
-            now[side].add(sum.since(&find(&lanes.base, count.side, count.lane)));
-        }
-    }
-    (now, total)
-}
-
-/// The count of a side and lane among several.
-fn find(counts: &[LaneCount], side: u8, lane: Lane) -> Count {
-    let found = counts.iter().find(|count| count.side == side && count.lane == lane);
-    found.map_or(Count::default(), |count| Count { packets: count.packets, bytes: count.bytes })
 }
 
 #[cfg(test)]

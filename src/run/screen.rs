@@ -11,6 +11,8 @@
 //! error, a panic of any thread, and a signal; a second signal ends the process
 //! at once, as without a screen, but not before that.
 
+mod input;
+
 use super::live::filtering::Wish;
 use super::{RunError, Signals, is_set, shows_color};
 use crate::aggregate::Handle;
@@ -24,14 +26,11 @@ use crate::output::tui::memory::Memory;
 use crate::output::tui::recent::Recent;
 use crate::output::tui::{self, Answer, Can, Moment, Run, State};
 use crate::output::{Context, Coverages, Notice, Start, Style};
-use crossbeam_channel::{Receiver, SendTimeoutError, Sender, bounded, never};
+use crossbeam_channel::{Receiver, Sender, bounded, never};
 use ratatui::Terminal;
 use ratatui::backend::{Backend, CrosstermBackend};
 use ratatui::buffer::Buffer;
-use ratatui::crossterm::event::{
-    self, DisableMouseCapture, EnableMouseCapture, Event, KeyCode, KeyEventKind, KeyModifiers, MouseButton,
-    MouseEvent, MouseEventKind,
-};
+use ratatui::crossterm::event::{DisableMouseCapture, EnableMouseCapture};
 use ratatui::crossterm::terminal::{
     Clear, ClearType, EnterAlternateScreen, LeaveAlternateScreen, disable_raw_mode, enable_raw_mode,
 };
@@ -203,7 +202,7 @@ impl Screen {
             })
         };
         let screen = spawn("screen", self.shared.clone(), Box::new(move || screen.run())).map_err(failed)?;
-        let input = spawn("input", self.shared.clone(), Box::new(move || listen(&input, &heard_out)));
+        let input = spawn("input", self.shared.clone(), Box::new(move || input::listen(&input, &heard_out)));
         self.threads = Some([screen, input.map_err(failed)?]);
         Ok(())
     }
@@ -469,62 +468,6 @@ impl<B: Backend> Loop<B> {
 
 fn of_terminal(error: impl std::error::Error) -> io::Error {
     io::Error::other(error.to_string())
-}
-
-/// Keys to the loop, until the screen is closed.
-fn listen(shared: &Shared, heard: &Sender<Heard>) -> io::Result<()> {
-    while !is_set(&shared.closing) {
-        if !event::poll(LOOK)? {
-            continue;
-        }
-        let one = match event::read()? {
-            Event::Key(key) if key.kind != KeyEventKind::Release => {
-                key_of(key.code, key.modifiers).map(Heard::Key)
-            }
-            Event::Mouse(mouse) => key_of_mouse(mouse).map(Heard::Key),
-            Event::Resize(..) => Some(Heard::Resized),
-            _ => None,
-        };
-        let Some(mut one) = one else { continue };
-        // While the terminal is stuck keys wait where they are typed: no quit is lost.
-        while let Err(SendTimeoutError::Timeout(unsent)) = heard.send_timeout(one, LOOK)
-            && !is_set(&shared.closing)
-        {
-            one = unsent;
-        }
-    }
-    Ok(())
-}
-
-fn key_of_mouse(mouse: MouseEvent) -> Option<Key> {
-    match mouse.kind {
-        MouseEventKind::ScrollUp => Some(Key::Wheel(true)),
-        MouseEventKind::ScrollDown => Some(Key::Wheel(false)),
-        MouseEventKind::Down(MouseButton::Left) => Some(Key::Click(mouse.column, mouse.row)),
-        _ => None,
-    }
-}
-
-fn key_of(code: KeyCode, modifiers: KeyModifiers) -> Option<Key> {
-    Some(match code {
-        KeyCode::Char(one) if modifiers.contains(KeyModifiers::CONTROL) => {
-            Key::Ctrl(one.to_ascii_lowercase())
-        }
-        KeyCode::Char(one) => Key::Char(one),
-        KeyCode::Up => Key::Up,
-        KeyCode::Down => Key::Down,
-        KeyCode::PageUp => Key::PageUp,
-        KeyCode::PageDown => Key::PageDown,
-        KeyCode::Home => Key::Home,
-        KeyCode::End => Key::End,
-        KeyCode::Tab => Key::Tab,
-        KeyCode::BackTab => Key::BackTab,
-        KeyCode::Enter => Key::Enter,
-        KeyCode::Esc => Key::Escape,
-        KeyCode::Backspace => Key::Backspace,
-        KeyCode::F(number) => Key::F(number),
-        _ => return None,
-    })
 }
 
 /// Whether the locale's characters are UTF-8 (POSIX: LC_ALL, LC_CTYPE, LANG, the

@@ -357,7 +357,7 @@ fn draw_footer(state: &State, buffer: &mut Buffer, area: Rect) {
             "q quit  ? help  Esc the list  ↑↓ line  B unit".to_owned()
         }
         Kind::Connections | Kind::Hosts => {
-            format!("q quit  ? help  Tab view  ↑↓ row  Enter details  s sort: {order}  / filter  p pause")
+            format!("q quit  ? help  Tab view  ↑↓ row  Enter details  s sort: {order}  / filter")
         }
         Kind::Bursts => "q quit  ? help  Tab view  ↑↓ burst  Enter who  p pause".to_owned(),
         Kind::Destinations | Kind::Handshakes => {
