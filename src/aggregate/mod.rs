@@ -91,6 +91,8 @@ struct Source {
     inbox: Inbox,
     rows: Rows,
     /// Records of the next interval, while the rows of the last one stay.
+    // In their boxes, as they go back so.
+    #[allow(clippy::vec_box)]
     held: Vec<Box<Buffer>>,
     /// Its figures at its latest cut.
     cut: Cut,

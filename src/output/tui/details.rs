@@ -81,7 +81,7 @@ pub(super) fn draw(state: &mut State, scene: &Scene, buffer: &mut Buffer, area: 
             false => "Its account is asked for.",
         };
         lines(buffer, area, told);
-        return String::from("one connection (Esc: the list)");
+        return String::from("one in full (Esc: the list)");
     };
     let told = connection_of(account, scene.sight.context);
     let mut sentences = sentences(&told, account, scene);
@@ -112,7 +112,7 @@ pub(super) fn draw(state: &mut State, scene: &Scene, buffer: &mut Buffer, area: 
     let hidden = used.saturating_sub(room);
     let more =
         if hidden > 0 { format!(", ↑↓: {} lines more", grouped(hidden as u64)) } else { String::new() };
-    format!("one connection (Esc: the list{more})")
+    format!("one in full (Esc: the list{more})")
 }
 
 fn end(told: &Connection, client: bool) -> String {
