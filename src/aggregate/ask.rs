@@ -14,7 +14,7 @@ use super::Aggregator;
 use super::group::{Stock, select};
 use super::rows::tenths;
 use super::snapshot::{Row, Snapshot};
-use super::view::{View, Views};
+use super::view::{Grouping, View, Views};
 use crate::flow::key::FlowKey;
 use crate::flow::record::{Account, Buffer};
 use crate::worker::outbox::Inquiry;
@@ -35,7 +35,13 @@ pub struct Answer {
     pub rows: Vec<Row>,
     /// How many there were to choose from.
     pub found: u64,
+    /// Every flow has been looked at; else those that have not yet are left out, and
+    /// another answer of the same number follows.
+    pub whole: bool,
 }
+
+/// Flows that a filter looks at before somebody who waits is answered: some 50 ms.
+const LOOKS: usize = 1 << 16;
 
 /// What somebody wants.
 pub(super) enum Request {
@@ -61,6 +67,8 @@ pub(super) struct Asked {
     most: usize,
     /// Rows are those of the snapshot that was told last.
     answers: bool,
+    /// Who is told of the rest of an answer.
+    behind: Option<Option<Sender<()>>>,
 }
 
 impl Default for Asked {
@@ -72,6 +80,7 @@ impl Default for Asked {
             number: 0,
             most: 0,
             answers: false,
+            behind: None,
         }
     }
 }
@@ -139,6 +148,11 @@ impl Asked {
     /// Where requests come in, while they can be answered.
     pub fn waiting(&self) -> Option<&Receiver<Request>> {
         self.answers.then_some(&self.requests.1)
+    }
+
+    /// Whether a part of an answer is to follow.
+    pub fn is_behind(&self) -> bool {
+        self.answers && self.behind.is_some()
     }
 
     /// Number of the request that the rows of snapshots are of.
@@ -261,11 +275,31 @@ impl Aggregator {
                 Request::Ended(inquiry) => self.tell_ended(&inquiry),
             }
         }
-        let (Some((views, number, wake)), Some(last)) = (latest, self.asked.latest.load_full()) else {
-            return;
-        };
+        let Some((views, number, wake)) = latest else { return };
         self.asked.number = number;
         self.show(views);
+        self.asked.behind = Some(wake);
+        self.go_on();
+    }
+
+    /// Looks which flows the filter of connections shows, so many at most; whether all
+    /// have been looked at.
+    pub(super) fn look_at_flows(&mut self, most: usize) -> bool {
+        let view = self.config.views.rows.as_ref();
+        let only =
+            view.filter(|view| view.grouping == Grouping::Connection).and_then(|view| view.only.clone());
+        let mut left = most;
+        self.sources
+            .iter_mut()
+            .fold(true, |whole, source| source.rows.look(only.as_ref(), &mut left) && whole)
+    }
+
+    /// Answers what was asked for last, as far as it is known.
+    pub(super) fn go_on(&mut self) {
+        let (Some(wake), Some(last)) = (self.asked.behind.take(), self.asked.latest.load_full()) else {
+            return;
+        };
+        let whole = self.look_at_flows(LOOKS);
         let stock = Stock {
             rows: self.sources.iter().map(|source| &source.rows).collect(),
             groups: &self.groups,
@@ -276,9 +310,12 @@ impl Aggregator {
         };
         let view = self.config.views.rows.as_ref();
         let (rows, found) = view.map_or_else(Default::default, |view| select(view, None, &stock));
-        self.asked.answer.store(Some(Arc::new(Answer { number, rows, found })));
-        if let Some(wake) = wake {
+        self.asked.answer.store(Some(Arc::new(Answer { number: self.asked.number, rows, found, whole })));
+        if let Some(wake) = &wake {
             let _ = wake.try_send(());
+        }
+        if !whole {
+            self.asked.behind = Some(wake);
         }
     }
 
@@ -298,9 +335,9 @@ impl Aggregator {
     pub fn again(&mut self, patience: Duration) {
         let mut select = Select::new();
         select.recv(&self.asked.requests.1);
-        if select.ready_timeout(patience).is_ok() {
-            drop(select);
-            self.answer_requests();
-        }
+        let patience = if self.asked.is_behind() { Duration::ZERO } else { patience };
+        let is_ready = select.ready_timeout(patience).is_ok();
+        drop(select);
+        if is_ready { self.answer_requests() } else { self.go_on() }
     }
 }

@@ -447,7 +447,9 @@ pub(super) fn select_behind(
             for rows in &stock.rows {
                 best.found +=
                     if scope.is_none() { rows.pruned[usize::from(shows_rates(view) && !all)] } else { 0 };
+                let judged = scope.is_none() && rows.judges(view.only.as_ref());
                 let take = |sight: RowSight| {
+                    let sight = RowSight { shown: sight.shown.filter(|_| judged), ..sight };
                     if scope.is_some() || !stock.has_gone(sight.row) {
                         offer_flow(&mut best, scope, &sight, stock.calendar, stock.now);
                     }
@@ -469,7 +471,7 @@ pub(super) fn select_behind(
                 let counts = |lanes: [LaneTotals; 2]| lanes.map(|lane| lane.count);
                 let row = plain(RowName::Interface(figures.link), counts(now), counts(total));
                 let shown = if shows_rates(view) { row.interval } else { row.total };
-                best.offer(&shown, row.name, false, || Row { averages: Some(figures.averages), ..row });
+                best.offer(&shown, row.name, false, None, || Row { averages: Some(figures.averages), ..row });
             }
         }
         _ => {
@@ -483,7 +485,7 @@ pub(super) fn select_behind(
                 let shown = if shows_rates(view) { groups.recent(number) } else { group.total };
                 let had = if all { group.total } else { shown };
                 if had[0].packets + had[1].packets > 0 {
-                    best.offer(&shown, group.name, false, || groups.row(number, stock.calendar));
+                    best.offer(&shown, group.name, false, None, || groups.row(number, stock.calendar));
                 }
             };
             match view.order {
@@ -543,7 +545,7 @@ pub(super) fn offer_flow(best: &mut Best, scope: Scope, sight: &RowSight, calend
         return;
     }
     let order = [row.client_second as usize, 1 - row.client_second as usize];
-    best.offer(shown, RowName::Connection(row.key), row.client_second, || Row {
+    best.offer(shown, RowName::Connection(row.key), row.client_second, sight.shown, || Row {
         name: RowName::Connection(row.key),
         client_second: row.client_second,
         interval: order.map(|side| now[side]),

@@ -33,6 +33,7 @@ pub mod sliding;
 pub mod snapshot;
 pub mod spread;
 mod sums;
+mod verdicts;
 pub mod view;
 mod wanted;
 pub mod watch;
@@ -250,8 +251,12 @@ impl Aggregator {
             }
             let alarm = alarm.as_ref().map(|alarm| select.recv(alarm));
             let asked = self.asked.waiting().map(|requests| select.recv(requests));
-            let ready = select.ready();
+            let ready = if self.asked.is_behind() { select.try_ready() } else { Ok(select.ready()) };
             drop(select);
+            let Ok(ready) = ready else {
+                self.go_on();
+                continue;
+            };
             match ready {
                 ready if Some(ready) == alarm => return waiting,
                 ready if Some(ready) == asked => self.answer_requests(),
@@ -426,6 +431,7 @@ impl Aggregator {
     /// The rows that views ask for: over all interfaces, how many those were
     /// chosen from, of each interface.
     fn choose_rows(&mut self, interfaces: &[InterfaceFigures], last: bool) -> Selected {
+        self.look_at_flows(usize::MAX);
         let stock = Stock {
             rows: self.sources.iter().map(|source| &source.rows).collect(),
             groups: &self.groups,

@@ -10,6 +10,8 @@ use super::group::{GroupIds, Groups};
 use super::hidden::HiddenSums;
 use super::sight::{LaneRows, RowSight, find};
 use super::sliding::Sliding;
+use super::verdicts::Verdicts;
+use super::view::Only;
 use super::window::{Calendar, Histories, NO_HISTORY};
 use crate::capture::{Lane, LinkId};
 use crate::flow::detail::LaneCount;
@@ -106,6 +108,8 @@ pub(super) struct Rows {
     linger: u32,
     /// Where rates are those of the last second.
     sliding: Option<Sliding>,
+    /// Which flows the filter of a view over all interfaces shows.
+    verdicts: Verdicts,
     by_lane: HashMap<u32, LaneRows>,
     histories: Histories,
     group_ids: GroupIds,
@@ -167,6 +171,7 @@ impl Rows {
             lingering: VecDeque::new(),
             linger: 0,
             sliding: None,
+            verdicts: Verdicts::default(),
             by_lane: HashMap::new(),
             histories: Histories::new(averages),
             group_ids: GroupIds::default(),
@@ -187,6 +192,21 @@ impl Rows {
     /// Closed ones stay so long from now on, tenths of a second.
     pub fn linger(&mut self, tenths: u32) {
         self.linger = tenths;
+    }
+
+    /// Whether what was found out is of this filter.
+    pub fn judges(&self, only: Option<&Only>) -> bool {
+        self.verdicts.are_of(only)
+    }
+
+    /// Looks which flows a filter shows, so many at most; whether all are looked at.
+    pub fn look(&mut self, only: Option<&Only>, most: &mut usize) -> bool {
+        let Rows { verdicts, rows, hidden, .. } = self;
+        verdicts.of(only);
+        verdicts.look(rows.len(), most, |slot| {
+            let row = &rows[slot];
+            (row.live && !hidden.has(row.marks)).then_some(row.key)
+        })
     }
 
     /// Rates are those of the last second, intervals tenths of it.
@@ -226,6 +246,7 @@ impl Rows {
                 if let Some(sliding) = &mut self.sliding {
                     sliding.forget(record.slot);
                 }
+                self.verdicts.forget(record.slot);
                 let row = row_of(&mut self.rows, record.slot);
                 if is_half_open(row.state) {
                     // Its last record may have found no room.
@@ -446,7 +467,16 @@ impl Rows {
         } else {
             [Count::default(); 2]
         };
-        RowSight { row, lanes, touched, gained, recent: gained, slot, histories: &self.histories }
+        RowSight {
+            row,
+            lanes,
+            touched,
+            gained,
+            recent: gained,
+            shown: None,
+            slot,
+            histories: &self.histories,
+        }
     }
 
     fn sight_of_slot(&self, slot: u32) -> Option<RowSight<'_>> {
@@ -456,7 +486,7 @@ impl Rows {
         (row.live && !self.hidden.has(row.marks)).then(|| {
             let sight = self.sight(slot, row, lanes);
             let recent = self.sliding.as_ref().map_or(sight.gained, |sliding| sliding.of(slot));
-            RowSight { recent, ..sight }
+            RowSight { recent, shown: self.verdicts.get(slot), ..sight }
         })
     }
 

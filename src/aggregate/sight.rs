@@ -28,6 +28,8 @@ pub(super) struct RowSight<'a> {
     pub gained: [Count; 2],
     /// The same, over the last second where that is asked for.
     pub recent: [Count; 2],
+    /// Whether the view's filter shows it, where that is known.
+    pub shown: Option<bool>,
     pub slot: u32,
     pub histories: &'a Histories,
 }

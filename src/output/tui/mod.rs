@@ -121,6 +121,11 @@ impl Moment {
         self.newer().map_or(self.snapshot.rows_found, |answer| answer.found)
     }
 
+    /// Whether every flow has been looked at for them.
+    fn whole(&self) -> bool {
+        self.newer().is_none_or(|answer| answer.whole)
+    }
+
     /// Number of the request that they are of.
     pub fn number(&self) -> u64 {
         self.newer().map_or(self.snapshot.rows_number, |answer| answer.number)
@@ -332,6 +337,8 @@ fn rows_told(state: &State, scene: &Scene, first: usize, shown: usize) -> String
         told += ", as they were when paused";
     } else if scene.moment.number() < state.asked {
         told += ", asked for";
+    } else if !scene.moment.whole() {
+        told += " so far";
     }
     told
 }
