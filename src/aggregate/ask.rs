@@ -288,10 +288,12 @@ impl Aggregator {
         let view = self.config.views.rows.as_ref();
         let only =
             view.filter(|view| view.grouping == Grouping::Connection).and_then(|view| view.only.clone());
-        let mut left = most;
-        self.sources
-            .iter_mut()
-            .fold(true, |whole, source| source.rows.look(only.as_ref(), &mut left) && whole)
+        let (mut left, mut whole) = (most, true);
+        // Every one of them, so that none is left with what was found out of another filter.
+        for source in &mut self.sources {
+            whole &= source.rows.look(only.as_ref(), &mut left);
+        }
+        whole
     }
 
     /// Answers what was asked for last, as far as it is known.

@@ -236,7 +236,7 @@ impl State {
                 is_within(name, &within) && only.as_ref().is_none_or(|only| only.fits(name))
             })),
         };
-        let only = match &self.frozen {
+        match &self.frozen {
             None => only,
             Some(frozen) => {
                 let frozen = frozen.clone();
@@ -245,8 +245,7 @@ impl State {
                 };
                 Some(Only::new(fits))
             }
-        };
-        only
+        }
     }
 
     /// What a key does. `now` is what is drawn: a pause keeps it.
