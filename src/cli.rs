@@ -152,6 +152,12 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "SPEED", help_heading = "Output")]
     replay: Option<String>,
 
+    /// The screen ten times a second, with rates over the last second (live)
+    ///
+    /// Text and JSON have no such rates: --interval 0.1 gives ten reports a second.
+    #[arg(long, help_heading = "Output")]
+    fast: bool,
+
     /// Stop after this many seconds [default: off]
     #[arg(long, value_name = "SECS", help_heading = "Output")]
     duration: Option<String>,
@@ -460,6 +466,7 @@ mod tests {
             output_is_open: true,
             interval_ns: 1_000_000_000,
             replay_thousandths: None,
+            fast: false,
             duration_ns: None,
             count: None,
             top: 20,
@@ -535,7 +542,9 @@ mod tests {
                 c.allow =
                     vec![("192.0.2.1".parse().unwrap(), None), ("2001:db8::1".parse().unwrap(), Some(443))];
             }),
-            ("--by port -P", |c| c.by = By::Port),
+            ("--by port -P", |c| (c.by, c.ports) = (By::Port, true)),
+            ("--fast", |c| (c.fast, c.interval_ns) = (true, 100_000_000)),
+            ("--linger 0.5", |c| c.linger_ns = 500_000_000),
             ("--classes names --by class", |c| {
                 c.by = By::Class;
                 c.classes = Some("names".into());
@@ -722,7 +731,7 @@ mod tests {
             })
             .filter(|(_, value)| value != "off")
             .collect();
-        assert_eq!(told.len(), 10, "{told:?}");
+        assert_eq!(told.len(), 11, "{told:?}");
         for (option, value) in told {
             assert_eq!(config(&format!("--{option} {value}")), defaults(), "--{option} {value}");
         }

@@ -57,6 +57,8 @@ pub struct Config {
     pub interval_ns: u64,
     /// Pace of a file in thousandths of its own, 10 to 1,000,000; None is as fast as it goes.
     pub replay_thousandths: Option<u32>,
+    /// The screen's rates are those of the last second; the interval is a tenth of it.
+    pub fast: bool,
     /// Time after which the run stops by itself, in nanoseconds, above 0.
     pub duration_ns: Option<u64>,
     /// Packets after which the run stops by itself, at least 1.

@@ -248,6 +248,9 @@ fn aggregator(
         aggregator.hide_midstream();
     }
     if screen {
+        if config.fast {
+            aggregator.slide();
+        }
         if patience.is_some() {
             aggregator.linger(u32::try_from(config.linger_ns / 100_000_000).unwrap_or(u32::MAX));
         }

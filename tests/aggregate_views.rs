@@ -369,9 +369,24 @@ fn rows_are_answered_at_once() {
         assert_eq!((answer.number, bytes(&answer.rows)), (number, expected), "{grouping:?} {order:?}");
         assert_eq!(answer.found, answer.rows.len() as u64);
     }
+    // A filter, in the answer and from then on, for flows that come later too.
+    let only =
+        Only::new(|name| matches!(name, RowName::Connection(key) if key.ip(0).to_string() != "198.18.0.2"));
+    let view = View { only: Some(only), ..view(Grouping::Connection, Order::Bytes) };
+    let filtered = Views { rows: Some(view), link_rows: None };
+    assert!(handle.ask_now(filtered.clone(), 5, &wake));
+    run.aggregator.again(Duration::ZERO);
+    let answer = handle.answer().expect("an answer");
+    assert_eq!((bytes(&answer.rows), answer.whole), (vec![(0, 1042), (52, 594)], true));
+    let next = run.interval(&[sent(2, 1000), Sent { client_port: 1, ..sent(0, 3000) }]);
+    assert_eq!((next.rows_number, bytes(&next.rows)), (5, vec![(3042, 3042), (0, 1042), (0, 594)]));
+    assert!(handle.ask_now(filtered, 6, &wake));
+    run.aggregator.again(Duration::ZERO);
+    assert_eq!(bytes(&handle.answer().expect("an answer").rows), bytes(&next.rows));
+    assert!(handle.ask_now(views(Grouping::Host, Order::Rate), 4, &wake));
     // What was asked for last is in the next snapshot too, with what came since.
     let next = run.interval(&[sent(0, 100)]);
-    assert_eq!((next.rows_number, bytes(&next.rows)), (4, vec![(142, 1184), (142, 2582)]));
+    assert_eq!((next.rows_number, bytes(&next.rows)), (4, vec![(142, 4226), (142, 6666)]));
 }
 
 /// What is silent stands behind what is not, in every grouping, and with all it had.

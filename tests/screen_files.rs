@@ -123,6 +123,23 @@ fn enter_shows_a_life_or_what_is_in_it() {
 }
 
 #[test]
+fn ports_and_services_are_as_the_command_line_has_them() {
+    for (options, shown) in [(&["-P"][..], "198.18.0.2:http"), (&["-P", "-N"], "198.18.0.2:80 ")] {
+        let mut screen = on("http_v4.pcap", options, 120, 30);
+        screen.wait("connections", |text| text.contains("198.18.0.2:80"));
+        screen.keys("\x1bOQ");
+        screen.wait(shown, |text| text.contains(" Hosts by rate") && text.contains(shown));
+        // A file is what it is.
+        screen.keys("f");
+        screen.wait("why not", |text| text.contains("A file is read with the filter that it began with"));
+        screen.keys("\x1b");
+        screen.wait("the footer", |text| text.contains("q quit"));
+        screen.keys("q");
+        assert_eq!(screen.end().0.code(), Some(0));
+    }
+}
+
+#[test]
 fn any_size_is_drawn_and_a_small_one_says_so() {
     let mut screen = on("http_v4.pcap", &[], 200, 50);
     screen.wait("wide", |text| text.contains(" Connections by rate"));

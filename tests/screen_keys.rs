@@ -136,6 +136,32 @@ fn keys_with_many_flows() {
             screen.keys("\x1b[H");
         }
     }
+    // A filter, character by character.
+    screen.keys("/");
+    let mut filtered: Vec<Duration> = Vec::new();
+    for _ in 0..count.div_ceil(16) {
+        for end in 1..="198.18.7".len() {
+            let typed = &"198.18.7"[..end];
+            std::thread::sleep(Duration::from_millis(150));
+            let begun = Instant::now();
+            screen.keys(&typed[end - 1..]);
+            let shown = format!("that match /{typed}/");
+            while !screen.text().contains(&shown) || !is_answered(&screen.text()) {
+                assert!(begun.elapsed() < Duration::from_secs(20), "{typed}");
+                std::thread::sleep(Duration::from_millis(1));
+            }
+            filtered.push(begun.elapsed());
+        }
+        screen.keys("\x15");
+    }
+    filtered.sort();
+    let of_filter = |percent: usize| filtered[(filtered.len() * percent / 100).min(filtered.len() - 1)];
+    eprintln!("filter: p50 {:.1?}, p95 {:.1?}, max {:.1?}", of_filter(50), of_filter(95), of_filter(100));
+    let begun = Instant::now();
+    screen.keys("198.18.7");
+    screen.wait("all looked at", |text| text.contains("that match /198.18.7/") && !text.contains("so far"));
+    eprintln!("filter: all flows after {:.1?}", begun.elapsed());
+    screen.keys("\x1b");
     let text = screen.text();
     eprintln!("{}\n{}", text.lines().next().unwrap_or_default(), text.lines().nth(2).unwrap_or_default());
     took.sort();

@@ -124,6 +124,33 @@ fn logged(path: &std::path::Path) -> (u64, String) {
     })
 }
 
+/// Ten times a second, with what the last second had: a rate stays though what it is
+/// of comes once in half a second.
+#[test]
+fn fast_rates_are_those_of_the_last_second() {
+    let Some((near, far)) = pair("fast_rates_are_those_of_the_last_second") else { return };
+    near.veth("v0", &far, "w0");
+    let mut screen = start(&near, "-i v0 --fast", 120, 40);
+    screen.wait("the screen", |text| text.contains(" Connections by rate"));
+    let rate = |text: &str| -> Option<String> {
+        let line = text.lines().find(|line| line.contains("198.18.0.1:4000"))?;
+        line.split_whitespace().nth(1).map(str::to_owned)
+    };
+    screen.wait("a whole second", |text| text.contains(" UTC, 2."));
+    // 20 packets of 142 bytes in one tenth of a second or two: 22,720 bits.
+    send(&near, 1, 20, 4000);
+    let first = screen.wait("a rate", |text| rate(text).is_some_and(|rate| rate == "22.7k"));
+    let time = |text: &str| text.lines().next().unwrap_or_default().chars().take(40).collect::<String>();
+    let later = screen.wait("the next frame", |text| time(text) != time(&first));
+    assert!(rate(&later).is_some(), "{later}");
+    screen.wait("silence", |text| rate(text).is_some_and(|rate| rate == "0"));
+    screen.keys("q");
+    assert_eq!(screen.end().0.code(), Some(0));
+    let done = near.command(&format!("exec {PROGRAM} -i v0 --fast -o json")).output().expect("it starts");
+    assert_eq!(done.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&done.stderr).contains("--fast needs the screen"));
+}
+
 /// A connection that was closed stays for a while, and says so; then it goes.
 #[test]
 fn closed_connections_linger() {

@@ -14,7 +14,7 @@ use super::Aggregator;
 use super::group::{Stock, select};
 use super::rows::tenths;
 use super::snapshot::{Row, Snapshot};
-use super::view::{View, Views};
+use super::view::{Grouping, View, Views};
 use crate::flow::key::FlowKey;
 use crate::flow::record::{Account, Buffer};
 use crate::worker::outbox::Inquiry;
@@ -35,7 +35,13 @@ pub struct Answer {
     pub rows: Vec<Row>,
     /// How many there were to choose from.
     pub found: u64,
+    /// Every flow has been looked at; else those that have not yet are left out, and
+    /// another answer of the same number follows.
+    pub whole: bool,
 }
+
+/// Flows that a filter looks at before somebody who waits is answered: some 50 ms.
+const LOOKS: usize = 1 << 16;
 
 /// What somebody wants.
 pub(super) enum Request {
@@ -73,6 +79,8 @@ pub(super) struct Asked {
     most: usize,
     /// Rows are those of the snapshot that was told last.
     answers: bool,
+    /// Who is told of the rest of an answer.
+    behind: Option<Option<Sender<()>>>,
 }
 
 impl Default for Asked {
@@ -85,6 +93,7 @@ impl Default for Asked {
             beside: Vec::new(),
             most: 0,
             answers: false,
+            behind: None,
         }
     }
 }
@@ -166,6 +175,11 @@ impl Asked {
         self.answers.then_some(&self.requests.1)
     }
 
+    /// Whether a part of an answer is to follow.
+    pub fn is_behind(&self) -> bool {
+        self.answers && self.behind.is_some()
+    }
+
     /// Number of the request that the rows of snapshots are of.
     pub fn number(&self) -> u64 {
         self.number
@@ -206,6 +220,13 @@ impl Aggregator {
     pub fn linger(&mut self, tenths: u32) {
         self.linger = Some(tenths);
         self.sources.iter_mut().for_each(|source| source.rows.linger(tenths));
+    }
+
+    /// Rates of rows over all interfaces are those of the last second, where
+    /// intervals are tenths of one.
+    pub fn slide(&mut self) {
+        self.groups.sliding = Some(Default::default());
+        self.sources.iter_mut().for_each(|source| source.rows.slide());
     }
 
     /// The last boundary, in packet time.
@@ -282,15 +303,40 @@ impl Aggregator {
             }
         }
         self.answer_beside();
-        let (Some((views, number, wake)), Some(last)) = (latest, self.asked.latest.load_full()) else {
-            return;
-        };
+        let Some((views, number, wake)) = latest else { return };
         self.asked.number = number;
         self.show(views);
-        let answer = self.rows_of(self.config.views.rows.as_ref(), number, &last);
-        self.asked.answer.store(Some(Arc::new(answer)));
-        if let Some(wake) = wake {
+        self.asked.behind = Some(wake);
+        self.go_on();
+    }
+
+    /// Looks which flows the filter of connections shows, so many at most; whether all
+    /// have been looked at.
+    pub(super) fn look_at_flows(&mut self, most: usize) -> bool {
+        let view = self.config.views.rows.as_ref();
+        let only =
+            view.filter(|view| view.grouping == Grouping::Connection).and_then(|view| view.only.clone());
+        let (mut left, mut whole) = (most, true);
+        // Every one of them, so that none is left with what was found out of another filter.
+        for source in &mut self.sources {
+            whole &= source.rows.look(only.as_ref(), &mut left);
+        }
+        whole
+    }
+
+    /// Answers what was asked for last, as far as it is known.
+    pub(super) fn go_on(&mut self) {
+        let (Some(wake), Some(last)) = (self.asked.behind.take(), self.asked.latest.load_full()) else {
+            return;
+        };
+        let whole = self.look_at_flows(LOOKS);
+        let answer = self.rows_of(self.config.views.rows.as_ref(), self.asked.number, &last);
+        self.asked.answer.store(Some(Arc::new(Answer { whole, ..answer })));
+        if let Some(wake) = &wake {
             let _ = wake.try_send(());
+        }
+        if !whole {
+            self.asked.behind = Some(wake);
         }
     }
 
@@ -314,7 +360,7 @@ impl Aggregator {
             linger: self.linger,
         };
         let (rows, found) = view.map_or_else(Default::default, |view| select(view, None, &stock));
-        Answer { number, rows, found }
+        Answer { number, rows, found, whole: true }
     }
 
     /// Rows stay at the end of the run, for [`Aggregator::again`].
@@ -333,9 +379,9 @@ impl Aggregator {
     pub fn again(&mut self, patience: Duration) {
         let mut select = Select::new();
         select.recv(&self.asked.requests.1);
-        if select.ready_timeout(patience).is_ok() {
-            drop(select);
-            self.answer_requests();
-        }
+        let patience = if self.asked.is_behind() { Duration::ZERO } else { patience };
+        let is_ready = select.ready_timeout(patience).is_ok();
+        drop(select);
+        if is_ready { self.answer_requests() } else { self.go_on() }
     }
 }

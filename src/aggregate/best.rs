@@ -54,16 +54,19 @@ impl Best<'_> {
     }
 
     /// A row that has `sums` in what the view shows of it: where it cannot be among
-    /// the best it is counted and not made. `client_second` as in [`Row`].
+    /// the best it is counted and not made. `client_second` as in [`Row`];
+    /// `known`: whether the view's filter shows it, where that was found out before.
     #[inline]
     pub fn offer(
         &mut self,
         sums: &[Count; 2],
         name: RowName,
         client_second: bool,
+        known: Option<bool>,
         row: impl FnOnce() -> Row,
     ) {
-        if self.view.only.as_ref().is_some_and(|only| !only.fits(&name)) {
+        let fits = || self.view.only.as_ref().is_none_or(|only| only.fits(&name));
+        if !known.unwrap_or_else(fits) {
             return;
         }
         self.found += 1;

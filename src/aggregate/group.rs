@@ -8,7 +8,9 @@
 use super::balance::Balancer;
 use super::best::Best;
 use super::classes::{Classes, NO_CLASS};
-use super::rows::{RowSight, RowState, Rows, is_closed, silent};
+use super::rows::{RowState, Rows, is_closed, silent};
+use super::sight::RowSight;
+use super::sliding::Sliding;
 use super::snapshot::{InterfaceFigures, Row, RowName};
 use super::view::{Grouping, Order, View};
 use super::window::{Averages, Calendar, Histories, NO_HISTORY};
@@ -53,6 +55,8 @@ pub struct Groups {
     groups: Vec<Group>,
     touched: Vec<u32>,
     histories: Histories,
+    /// Where rates are those of the last second.
+    pub(super) sliding: Option<Sliding>,
     interval: u32,
     groups_max: usize,
     /// Where interfaces are compared.
@@ -112,6 +116,7 @@ impl Groups {
             groups: Vec::new(),
             touched: Vec::new(),
             histories: Histories::new(averages),
+            sliding: None,
             interval: 0,
             groups_max: GROUPS_MAX,
             balancer: None,
@@ -279,6 +284,9 @@ impl Groups {
             }
             self.histories.release(history, number);
             self.numbers.remove(&(scope, name));
+            if let Some(sliding) = &mut self.sliding {
+                sliding.forget(number);
+            }
             self.groups[number as usize].total = [Count::default(); 2];
             self.free.push(number);
         }
@@ -324,15 +332,30 @@ impl Groups {
         }
     }
 
+    /// What a group gained in the interval, or in the last second.
+    fn recent(&self, number: u32) -> [Count; 2] {
+        match &self.sliding {
+            Some(sliding) if self.groups[number as usize].scope.is_none() => sliding.of(number),
+            _ => self.gained(&self.groups[number as usize]),
+        }
+    }
+
     fn row(&self, number: u32, calendar: &Calendar) -> Row {
         let group = &self.groups[number as usize];
         let averages = self.histories.get(group.history, number);
         let averages = averages.map(|history| history.averages(calendar));
-        Row { averages, ..plain(group.name, self.gained(group), group.total) }
+        Row { averages, ..plain(group.name, self.recent(number), group.total) }
     }
 
     /// What groups gained in the interval goes into their histories.
     pub(super) fn keep_averages(&mut self, calendar: &Calendar) {
+        if let Some(mut sliding) = self.sliding.take() {
+            sliding.advance();
+            for &number in &self.touched {
+                sliding.add(number, self.gained(&self.groups[number as usize]));
+            }
+            self.sliding = Some(sliding);
+        }
         if !self.histories.wanted() {
             return;
         }
@@ -424,13 +447,19 @@ pub(super) fn select_behind(
             for rows in &stock.rows {
                 best.found +=
                     if scope.is_none() { rows.pruned[usize::from(shows_rates(view) && !all)] } else { 0 };
+                let judged = scope.is_none() && rows.judges(view.only.as_ref());
                 let take = |sight: RowSight| {
+                    let sight = RowSight { shown: sight.shown.filter(|_| judged), ..sight };
                     if scope.is_some() || !stock.has_gone(sight.row) {
                         offer_flow(&mut best, scope, &sight, stock.calendar, stock.now);
                     }
                 };
                 match view.order {
                     Order::Bytes | Order::Packets | Order::Activity => rows.each(take),
+                    // Not only who had something in this tenth of the second.
+                    Order::Rate | Order::None | Order::Destination if stock.groups.sliding.is_some() => {
+                        rows.each(take);
+                    }
                     Order::Average(_) => rows.each_with_averages(take),
                     Order::Rate | Order::None | Order::Destination => rows.each_touched(take),
                 }
@@ -442,7 +471,7 @@ pub(super) fn select_behind(
                 let counts = |lanes: [LaneTotals; 2]| lanes.map(|lane| lane.count);
                 let row = plain(RowName::Interface(figures.link), counts(now), counts(total));
                 let shown = if shows_rates(view) { row.interval } else { row.total };
-                best.offer(&shown, row.name, false, || Row { averages: Some(figures.averages), ..row });
+                best.offer(&shown, row.name, false, None, || Row { averages: Some(figures.averages), ..row });
             }
         }
         _ => {
@@ -453,15 +482,15 @@ pub(super) fn select_behind(
                     return;
                 }
                 // A grouping that is new has what was there before.
-                let shown = if shows_rates(view) { groups.gained(group) } else { group.total };
+                let shown = if shows_rates(view) { groups.recent(number) } else { group.total };
                 let had = if all { group.total } else { shown };
                 if had[0].packets + had[1].packets > 0 {
-                    best.offer(&shown, group.name, false, || groups.row(number, stock.calendar));
+                    best.offer(&shown, group.name, false, None, || groups.row(number, stock.calendar));
                 }
             };
             match view.order {
                 Order::Average(_) => groups.histories.owners().for_each(|(_, number)| take(number)),
-                _ if all => (0..groups.groups.len() as u32).for_each(take),
+                _ if all || groups.sliding.is_some() => (0..groups.groups.len() as u32).for_each(take),
                 _ => groups.touched.iter().copied().for_each(take),
             }
         }
@@ -508,6 +537,7 @@ fn plain(name: RowName, interval: [Count; 2], total: [Count; 2]) -> Row {
 pub(super) fn offer_flow(best: &mut Best, scope: Scope, sight: &RowSight, calendar: &Calendar, moment: u32) {
     let row = sight.row;
     let (now, total) = sight.within(scope);
+    let now = if scope.is_none() { sight.recent } else { now };
     // A flow that has ended or was handed over again without a packet.
     let shown = if shows_rates(best.view) { &now } else { &total };
     let had = if shows_silent(best.view) { &total } else { shown };
@@ -515,7 +545,7 @@ pub(super) fn offer_flow(best: &mut Best, scope: Scope, sight: &RowSight, calend
         return;
     }
     let order = [row.client_second as usize, 1 - row.client_second as usize];
-    best.offer(shown, RowName::Connection(row.key), row.client_second, || Row {
+    best.offer(shown, RowName::Connection(row.key), row.client_second, sight.shown, || Row {
         name: RowName::Connection(row.key),
         client_second: row.client_second,
         interval: order.map(|side| now[side]),

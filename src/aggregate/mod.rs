@@ -28,9 +28,12 @@ pub mod millis;
 pub mod openings;
 mod rows;
 mod run_rows;
+mod sight;
+pub mod sliding;
 pub mod snapshot;
 pub mod spread;
 mod sums;
+mod verdicts;
 pub mod view;
 mod wanted;
 pub mod watch;
@@ -89,6 +92,8 @@ struct Source {
     inbox: Inbox,
     rows: Rows,
     /// Records of the next interval, while the rows of the last one stay.
+    // In their boxes, as they go back so.
+    #[allow(clippy::vec_box)]
     held: Vec<Box<Buffer>>,
     /// Its figures at its latest cut.
     cut: Cut,
@@ -247,8 +252,12 @@ impl Aggregator {
             }
             let alarm = alarm.as_ref().map(|alarm| select.recv(alarm));
             let asked = self.asked.waiting().map(|requests| select.recv(requests));
-            let ready = select.ready();
+            let ready = if self.asked.is_behind() { select.try_ready() } else { Ok(select.ready()) };
             drop(select);
+            let Ok(ready) = ready else {
+                self.go_on();
+                continue;
+            };
             match ready {
                 ready if Some(ready) == alarm => return waiting,
                 ready if Some(ready) == asked => self.answer_requests(),
@@ -427,6 +436,7 @@ impl Aggregator {
     /// The rows that views ask for: over all interfaces, how many those were
     /// chosen from, of each interface.
     fn choose_rows(&mut self, interfaces: &[InterfaceFigures], last: bool) -> Selected {
+        self.look_at_flows(usize::MAX);
         let stock = Stock {
             rows: self.sources.iter().map(|source| &source.rows).collect(),
             groups: &self.groups,

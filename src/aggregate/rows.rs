@@ -8,7 +8,11 @@
 
 use super::group::{GroupIds, Groups};
 use super::hidden::HiddenSums;
-use super::window::{Averages, Calendar, Histories, NO_HISTORY};
+use super::sight::{LaneRows, RowSight, find};
+use super::sliding::Sliding;
+use super::verdicts::Verdicts;
+use super::view::Only;
+use super::window::{Calendar, Histories, NO_HISTORY};
 use crate::capture::{Lane, LinkId};
 use crate::flow::detail::LaneCount;
 use crate::flow::entry::{NO_LANE, mark};
@@ -90,15 +94,6 @@ pub(super) fn is_closed(state: Option<TcpState>) -> bool {
 /// The row had nothing when the interval began.
 const NO_BASE: u32 = u32::MAX;
 
-/// Counters by lane of a flow that is seen on more than one.
-#[derive(Clone, Default, Debug)]
-pub(super) struct LaneRows {
-    pub now: Vec<LaneCount>,
-    /// As the interval began.
-    pub base: Vec<LaneCount>,
-    touched: u32,
-}
-
 /// See the module's description.
 pub(super) struct Rows {
     /// By slot. Address space for all of them is taken at once, so that growing copies nothing.
@@ -111,6 +106,10 @@ pub(super) struct Rows {
     lingering: VecDeque<Ended>,
     /// How long, tenths of a second.
     linger: u32,
+    /// Where rates are those of the last second.
+    sliding: Option<Sliding>,
+    /// Which flows the filter of a view over all interfaces shows.
+    verdicts: Verdicts,
     by_lane: HashMap<u32, LaneRows>,
     histories: Histories,
     group_ids: GroupIds,
@@ -150,60 +149,6 @@ struct Ended {
     account: Option<Box<Account>>,
 }
 
-/// A row with what is kept beside it.
-#[derive(Clone, Copy)]
-pub(super) struct RowSight<'a> {
-    pub row: &'a RowState,
-    pub lanes: Option<&'a LaneRows>,
-    /// Whether it had a packet in the interval.
-    pub touched: bool,
-    /// What it gained in the interval.
-    pub gained: [Count; 2],
-    slot: u32,
-    histories: &'a Histories,
-}
-
-impl RowSight<'_> {
-    /// By lane what its sides had before the interval, and what they gained in it.
-    pub fn each_lane(&self, mut each: impl FnMut(usize, Lane, [Count; 2])) {
-        match self.lanes {
-            Some(lanes) => lanes.now.iter().for_each(|count| {
-                let now = Count { packets: count.packets, bytes: count.bytes };
-                let before = if self.touched { find(&lanes.base, count.side, count.lane) } else { now };
-                each(count.side as usize & 1, count.lane, [before, now.since(&before)]);
-            }),
-            None => (0..2).filter(|&side| self.row.lanes[side] != NO_LANE).for_each(|side| {
-                let gained = self.gained[side];
-                each(side, Lane(self.row.lanes[side]), [self.row.total[side].since(&gained), gained]);
-            }),
-        }
-    }
-
-    /// What its sides gained in the interval and have had since the start, over
-    /// all interfaces or on one.
-    pub fn within(&self, scope: Option<LinkId>) -> ([Count; 2], [Count; 2]) {
-        let all = (self.gained, self.row.total);
-        match (scope, self.lanes) {
-            (None, _) => all,
-            (Some(link), Some(lanes)) => on_link(lanes, link, self.touched),
-            (Some(link), None) => {
-                let there = |side: usize| {
-                    self.row.lanes[side] != NO_LANE && Lane(self.row.lanes[side]).link() == link
-                };
-                let of_link = |sums: [Count; 2]| {
-                    [0, 1].map(|side| if there(side) { sums[side] } else { Count::default() })
-                };
-                (of_link(all.0), of_link(all.1))
-            }
-        }
-    }
-
-    /// Averages, where they are kept of this row.
-    pub fn averages(&self, calendar: &Calendar) -> Option<Averages> {
-        self.histories.get(self.row.history, self.slot).map(|history| history.averages(calendar))
-    }
-}
-
 /// The row of a slot; made where there is none yet.
 #[inline]
 fn row_of(rows: &mut LargeVec<RowState>, slot: u32) -> &mut RowState {
@@ -225,6 +170,8 @@ impl Rows {
             ended: Vec::new(),
             lingering: VecDeque::new(),
             linger: 0,
+            sliding: None,
+            verdicts: Verdicts::default(),
             by_lane: HashMap::new(),
             histories: Histories::new(averages),
             group_ids: GroupIds::default(),
@@ -245,6 +192,26 @@ impl Rows {
     /// Closed ones stay so long from now on, tenths of a second.
     pub fn linger(&mut self, tenths: u32) {
         self.linger = tenths;
+    }
+
+    /// Whether what was found out is of this filter.
+    pub fn judges(&self, only: Option<&Only>) -> bool {
+        self.verdicts.are_of(only)
+    }
+
+    /// Looks which flows a filter shows, so many at most; whether all are looked at.
+    pub fn look(&mut self, only: Option<&Only>, most: &mut usize) -> bool {
+        let Rows { verdicts, rows, hidden, .. } = self;
+        verdicts.of(only);
+        verdicts.look(rows.len(), most, |slot| {
+            let row = &rows[slot];
+            (row.live && !hidden.has(row.marks)).then_some(row.key)
+        })
+    }
+
+    /// Rates are those of the last second, intervals tenths of it.
+    pub fn slide(&mut self) {
+        self.sliding = Some(Sliding::default());
     }
 
     /// The account of a flow that ended, the latest of them.
@@ -276,6 +243,10 @@ impl Rows {
                     self.by_lane.remove(&record.slot);
                 }
                 self.group_ids.forget(record.slot, groups);
+                if let Some(sliding) = &mut self.sliding {
+                    sliding.forget(record.slot);
+                }
+                self.verdicts.forget(record.slot);
                 let row = row_of(&mut self.rows, record.slot);
                 if is_half_open(row.state) {
                     // Its last record may have found no room.
@@ -496,14 +467,27 @@ impl Rows {
         } else {
             [Count::default(); 2]
         };
-        RowSight { row, lanes, touched, gained, slot, histories: &self.histories }
+        RowSight {
+            row,
+            lanes,
+            touched,
+            gained,
+            recent: gained,
+            shown: None,
+            slot,
+            histories: &self.histories,
+        }
     }
 
     fn sight_of_slot(&self, slot: u32) -> Option<RowSight<'_>> {
         let row = &self.rows[slot as usize];
         let several = row.marks & (mark::LANES[0] | mark::LANES[1]) != 0;
         let lanes = if several { self.by_lane.get(&slot) } else { None };
-        (row.live && !self.hidden.has(row.marks)).then(|| self.sight(slot, row, lanes))
+        (row.live && !self.hidden.has(row.marks)).then(|| {
+            let sight = self.sight(slot, row, lanes);
+            let recent = self.sliding.as_ref().map_or(sight.gained, |sliding| sliding.of(slot));
+            RowSight { recent, shown: self.verdicts.get(slot), ..sight }
+        })
     }
 
     /// Whether any flow ended in the interval.
@@ -543,6 +527,16 @@ impl Rows {
 
     /// What rows gained in the interval goes into their histories.
     pub fn keep_averages(&mut self, calendar: &Calendar) {
+        if let Some(sliding) = &mut self.sliding {
+            sliding.advance();
+            for &slot in &self.touched {
+                let row = &self.rows[slot as usize];
+                if row.live && row.touched == self.interval + 1 {
+                    let base = base_of(row, &self.bases);
+                    sliding.add(slot, [0, 1].map(|side| row.total[side].since(&base[side])));
+                }
+            }
+        }
         if !self.histories.wanted() {
             return;
         }
@@ -591,26 +585,6 @@ impl Rows {
 /// What a row that was touched had as the interval began.
 fn base_of(row: &RowState, bases: &[[Count; 2]]) -> [Count; 2] {
     bases.get(row.base as usize).copied().unwrap_or_default()
-}
-
-/// A flow's counts on one interface, by side: of the interval and since its start.
-fn on_link(lanes: &LaneRows, link: LinkId, touched: bool) -> ([Count; 2], [Count; 2]) {
-    let (mut now, mut total) = ([Count::default(); 2], [Count::default(); 2]);
-    for count in lanes.now.iter().filter(|count| count.lane.link() == link) {
-        let side = count.side as usize & 1;
-        let sum = Count { packets: count.packets, bytes: count.bytes };
-        total[side].add(sum);
-        if touched {
-            now[side].add(sum.since(&find(&lanes.base, count.side, count.lane)));
-        }
-    }
-    (now, total)
-}
-
-/// The count of a side and lane among several.
-fn find(counts: &[LaneCount], side: u8, lane: Lane) -> Count {
-    let found = counts.iter().find(|count| count.side == side && count.lane == lane);
-    found.map_or(Count::default(), |count| Count { packets: count.packets, bytes: count.bytes })
 }
 
 #[cfg(test)]

@@ -65,6 +65,11 @@ impl Only {
         Only(Arc::new(fits))
     }
 
+    /// Whether it is this very one, not one that says the same.
+    pub(super) fn is(&self, other: &Only) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+
     /// Whether a row is shown.
     pub fn fits(&self, name: &RowName) -> bool {
         (self.0)(name)

@@ -156,7 +156,7 @@ impl Habits<'_> {
             ),
             'f' if value.is_empty() || (rest.is_empty() && value.starts_with('-')) => {
                 let meaning = "tcptrack's fast average, while -f takes a filter here";
-                habit("-f alone".to_owned(), meaning, "type --interval 0.1 for ten reports a second")
+                habit("-f alone".to_owned(), meaning, "type --fast")
             }
             'l' if value.starts_with("LOG_") => self.later(later::find("log-level"), "-l", value),
             'g' => gmetric("-g".to_owned()),
@@ -305,14 +305,8 @@ mod tests {
                 "-c 1 is tcpeek's checksum mode and tcpdump's packet count: leave it out for the first, as checksums are not verified, and type --count 1 for the second",
             ),
             ("-c 0", "-c 0 is tcpeek's checksum mode: leave it out, for checksums are not verified"),
-            (
-                "-f -i eth0",
-                "-f alone is tcptrack's fast average, while -f takes a filter here: type --interval 0.1 for ten reports a second",
-            ),
-            (
-                "-i eth0 -f",
-                "-f alone is tcptrack's fast average, while -f takes a filter here: type --interval 0.1 for ten reports a second",
-            ),
+            ("-f -i eth0", "-f alone is tcptrack's fast average, while -f takes a filter here: type --fast"),
+            ("-i eth0 -f", "-f alone is tcptrack's fast average, while -f takes a filter here: type --fast"),
             ("-v", "-v is tcptrack's and tcpeek's version: type -V"),
             (
                 "-i eth0,any",
@@ -355,7 +349,6 @@ mod tests {
                 "--checksum=2",
                 "--checksum 2 is not in this version: leave it out, for every frame counts whatever its checksums",
             ),
-            ("--fast", "--fast is not in this version: type --interval 0.1 for ten reports a second"),
             ("--sort=latency", "--sort latency is not in this version: type --sort rate, bytes or packets"),
             (
                 "-i eth0 demo",

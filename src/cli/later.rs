@@ -32,7 +32,6 @@ pub(super) const OPTIONS: &[Later] = &[
     flag("link-local", Some('l'), "leave it out, for no address is hidden"),
     valued("checksum", None, "leave it out, for every frame counts whatever its checksums"),
     flag("decap", None, "leave it out, for tunnels are counted by their outer addresses"),
-    flag("fast", None, "type --interval 0.1 for ten reports a second"),
     flag("anonymize", None, "addresses are printed as they are, so replace them in the output"),
     valued("since", None, NO_CUT),
     valued("until", None, NO_CUT),

@@ -16,6 +16,8 @@ use crate::config::{
 
 /// How long `why` looks at interfaces.
 const WHY_NS: u64 = 30 * SECOND_NS;
+/// Intervals a second with `--fast`.
+const INTERVALS_FAST: u64 = 10;
 /// Shortest time between two reports.
 const MIN_INTERVAL_NS: u64 = SECOND_NS / 10;
 /// Longest time that any option takes: a year of 366 days.
@@ -63,7 +65,8 @@ pub(super) fn resolve(
         max_flows: max_flows.and_then(|n| usize::try_from(n).ok()).unwrap_or(DEFAULT_MAX_FLOWS),
         output: output(&typed, why),
         output_is_open: is_open(&typed, why),
-        interval_ns: interval(typed.interval.as_deref())?,
+        interval_ns: interval(&typed)?,
+        fast: typed.fast,
         replay_thousandths: typed.replay.as_deref().map(replay).transpose()?,
         duration_ns: match seconds("--duration", &typed.duration)? {
             None if why && typed.read.is_empty() => Some(WHY_NS),
@@ -101,9 +104,12 @@ pub(super) fn resolve(
 }
 
 /// Time between two reports.
-fn interval(typed: Option<&str>) -> Result<u64, UsageError> {
+fn interval(typed: &Arguments) -> Result<u64, UsageError> {
     const WANTS: &str = "seconds from 0.1 up to 31622400 (366 days), such as 1 or 0.5";
-    typed.map_or(Ok(SECOND_NS), |text| time("--interval", text, MIN_INTERVAL_NS, WANTS))
+    if typed.fast {
+        return Ok(SECOND_NS / INTERVALS_FAST);
+    }
+    typed.interval.as_deref().map_or(Ok(SECOND_NS), |text| time("--interval", text, MIN_INTERVAL_NS, WANTS))
 }
 
 /// How long closed connections stay on the screen.
@@ -198,6 +204,9 @@ fn contradictions(typed: &Arguments) -> Result<(), UsageError> {
     let refuse = |first: &'static str, second: &'static str, advice| {
         Err(UsageError::Contradiction { first: first.into(), second: second.into(), advice })
     };
+    if typed.fast && typed.interval.is_some() {
+        return refuse("--fast", "--interval", "the first has ten intervals a second, so leave one out");
+    }
     if !typed.interface.is_empty() && !typed.read.is_empty() {
         return refuse(
             "--interface",

@@ -48,6 +48,11 @@ pub(super) fn chosen(config: &Config) -> Result<Config, RunError> {
     if config.output_is_open && output && can_move && io::stdin().is_terminal() {
         chosen.output = OutputMode::Tui;
     }
+    if chosen.fast && chosen.output != OutputMode::Tui {
+        return Err(RunError::Usage(String::from(
+            "--fast needs the screen, which has rates over the last second: type --interval 0.1 for ten reports a second",
+        )));
+    }
     let why = match () {
         () if chosen.output != OutputMode::Tui => return Ok(chosen),
         () if !output => "standard output is none",

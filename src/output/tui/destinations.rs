@@ -45,5 +45,5 @@ pub(super) fn draw(state: &mut State, scene: &Scene, buffer: &mut Buffer, area: 
 /// Every column of a destination, a line each.
 fn draw_one(one: Option<&Shown>, scene: &Scene, buffer: &mut Buffer, area: Rect) -> String {
     in_full(&DESTINATION_COLUMNS, one, &scene.sight).draw(buffer, area);
-    String::from("since the start, one of them (Esc: the list)")
+    String::from("since the start, one of them in full (Esc: the list)")
 }

@@ -10,7 +10,7 @@ use super::{Scene, State};
 use crate::flow::key::FlowKey;
 use crate::flow::record::{Account, EndReason};
 use crate::output::columns::nothing;
-use crate::output::json::connection::{Connection, Sent, Stream};
+use crate::output::json::connection::{Connection, Exchanges, Opening, Sent, Stream};
 use crate::output::json::connection_of;
 use crate::output::units::{duration, grouped, human, plain, rate_in, rate_unit, short_moment};
 use ratatui::buffer::Buffer;
@@ -81,7 +81,7 @@ pub(super) fn draw(state: &mut State, scene: &Scene, buffer: &mut Buffer, area: 
             false => "Its account is asked for.",
         };
         lines(buffer, area, told);
-        return String::from("one connection (Esc: the list)");
+        return String::from("one in full (Esc: the list)");
     };
     let told = connection_of(account, scene.sight.context);
     let mut sentences = sentences(&told, account, scene);
@@ -112,7 +112,7 @@ pub(super) fn draw(state: &mut State, scene: &Scene, buffer: &mut Buffer, area: 
     let hidden = used.saturating_sub(room);
     let more =
         if hidden > 0 { format!(", ↑↓: {} lines more", grouped(hidden as u64)) } else { String::new() };
-    format!("one connection (Esc: the list{more})")
+    format!("one in full (Esc: the list{more})")
 }
 
 fn end(told: &Connection, client: bool) -> String {
@@ -156,38 +156,8 @@ fn sentences(told: &Connection, account: &Account, scene: &Scene) -> Vec<String>
         short_moment(account.entry.last),
         time(Some(told.duration_seconds)),
     ));
-    if let Some(opening) = &told.handshake {
-        let mut words = format!("Handshake {}", opening.outcome.unwrap_or("not decided"));
-        if let Some(reason) = opening.reason {
-            words += &format!(" ({reason})");
-        }
-        if let (Some(kind), Some(code)) = (opening.icmp_type, opening.icmp_code) {
-            words += &format!(" (ICMP type {kind} code {code})");
-        }
-        words += &format!(
-            ": {} in all, SYN to SYN/ACK {}, SYN/ACK to ACK {}; SYN sent again {}, SYN/ACK {}",
-            time(opening.connect_seconds),
-            time(opening.syn_to_synack_seconds),
-            time(opening.synack_to_ack_seconds),
-            opening.syn_retransmitted,
-            opening.synack_retransmitted,
-        );
-        all.push(words);
-    }
-    if let Some(exchanges) = &told.exchanges {
-        let last = &exchanges.last_byte_seconds;
-        all.push(format!(
-            "Requests answered {}{}, not answered {}; first byte after {} at most, last byte after {} \
-             (half), {} (95 of 100), {} at most",
-            grouped(exchanges.count.into()),
-            if told.exchanges_lossy { " at least" } else { "" },
-            grouped(exchanges.unanswered.into()),
-            time(exchanges.first_byte_seconds.max),
-            time(last.p50),
-            time(last.p95),
-            time(last.max),
-        ));
-    }
+    all.extend(told.handshake.as_ref().map(handshake));
+    all.extend(told.exchanges.as_ref().map(|one| exchanges(one, told.exchanges_lossy)));
     let marks = [
         (told.tls, "TLS"),
         (told.fragmented, "fragments"),
@@ -205,6 +175,42 @@ fn sentences(told: &Connection, account: &Account, scene: &Scene) -> Vec<String>
         all.push(marks.join("; "));
     }
     all
+}
+
+/// How it began.
+fn handshake(opening: &Opening) -> String {
+    let mut words = format!("Handshake {}", opening.outcome.unwrap_or("not decided"));
+    if let Some(reason) = opening.reason {
+        words += &format!(" ({reason})");
+    }
+    if let (Some(kind), Some(code)) = (opening.icmp_type, opening.icmp_code) {
+        words += &format!(" (ICMP type {kind} code {code})");
+    }
+    words
+        + &format!(
+            ": {} in all, SYN to SYN/ACK {}, SYN/ACK to ACK {}; SYN sent again {}, SYN/ACK {}",
+            time(opening.connect_seconds),
+            time(opening.syn_to_synack_seconds),
+            time(opening.synack_to_ack_seconds),
+            opening.syn_retransmitted,
+            opening.synack_retransmitted,
+        )
+}
+
+/// What was asked and answered.
+fn exchanges(exchanges: &Exchanges, lossy: bool) -> String {
+    let last = &exchanges.last_byte_seconds;
+    format!(
+        "Requests answered {}{}, not answered {}; first byte after {} at most, last byte after {} (half), {} \
+         (95 of 100), {} at most",
+        if lossy { "at least " } else { "" },
+        grouped(exchanges.count.into()),
+        grouped(exchanges.unanswered.into()),
+        time(exchanges.first_byte_seconds.max),
+        time(last.p50),
+        time(last.p95),
+        time(last.max),
+    )
 }
 
 /// What it carried since somebody looks.

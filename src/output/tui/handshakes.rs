@@ -120,5 +120,5 @@ fn draw_one(watched: &Watched, scene: &Scene, buffer: &mut Buffer, area: Rect) -
         format!("Counted by {}", if counted.is_empty() { nothing() } else { counted.join(", ") }),
     ];
     lines(buffer, area, &told.join("\n"));
-    String::from("one that failed (Esc: the list)")
+    String::from("one that failed, in full (Esc: the list)")
 }

@@ -213,7 +213,7 @@ pub static KEYS: &[Binding] = &[
     bind(&[Key::PageUp], "PgUp", Does::Pages(-1), "up a page"),
     bind(&[Key::PageDown], "PgDn", Does::Pages(1), "down a page"),
     bind(&[Key::Home], "Home", Does::Home, "first row"),
-    bind(&[Key::End], "End", Does::End, "last row, the 10,000th at most"),
+    bind(&[Key::End], "End", Does::End, "last row, 10,000 at most"),
     bind(&[Key::Enter], "Enter", Does::Open, "all about the row"),
     bind(&[Key::Escape], "Esc", Does::Leave, "no help, details, filter"),
     bind(&[Key::Char('f')], "f", Does::CaptureFilter, "capture filter, as tcpdump's"),

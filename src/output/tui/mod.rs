@@ -24,6 +24,7 @@ pub mod keys;
 mod links;
 pub mod memory;
 pub mod paint;
+pub mod recent;
 mod state;
 
 use super::columns::{Sight, name_of};
@@ -118,6 +119,11 @@ impl Moment {
     /// How many there were to choose them from.
     pub fn found(&self) -> u64 {
         self.newer().map_or(self.snapshot.rows_found, |answer| answer.found)
+    }
+
+    /// Whether every flow has been looked at for them.
+    fn whole(&self) -> bool {
+        self.newer().is_none_or(|answer| answer.whole)
     }
 
     /// Number of the request that they are of.
@@ -331,6 +337,8 @@ fn rows_told(state: &State, scene: &Scene, first: usize, shown: usize) -> String
         told += ", as they were when paused";
     } else if scene.moment.number() < state.asked {
         told += ", asked for";
+    } else if !scene.moment.whole() {
+        told += " so far";
     }
     told
 }
@@ -356,7 +364,7 @@ fn draw_footer(state: &State, buffer: &mut Buffer, area: Rect) {
             "q quit  ? help  Esc the list  ↑↓ line  B unit".to_owned()
         }
         Kind::Connections | Kind::Hosts => {
-            format!("q quit  ? help  Tab view  ↑↓ row  Enter details  s sort: {order}  / filter  p pause")
+            format!("q quit  ? help  Tab view  ↑↓ row  Enter details  s sort: {order}  / filter")
         }
         Kind::Bursts => "q quit  ? help  Tab view  ↑↓ burst  Enter who  p pause".to_owned(),
         Kind::Destinations | Kind::Handshakes => {

@@ -22,6 +22,10 @@ use ratatui::layout::{Position, Rect};
 use std::collections::HashMap;
 use std::sync::Arc;
 
+/// What rows are chosen by: the filter, what they are within, a frozen order, the
+/// view, and names.
+type Chosen = (Option<String>, Option<RowName>, Option<usize>, usize, usize);
+
 /// See the module's description.
 pub struct State {
     pub(super) style: Style,
@@ -72,6 +76,9 @@ pub struct State {
     pub(super) asked: u64,
     /// As many rows as it was for.
     pub(super) limit: usize,
+    /// Which rows are looked at, and what that was made of: the same one as long as
+    /// nothing of it changes, so that the aggregator need not look at all rows again.
+    chosen: Option<(Chosen, Option<Only>)>,
 }
 
 impl State {
@@ -114,6 +121,7 @@ impl State {
             found: 0,
             asked: 0,
             limit: 0,
+            chosen: None,
         }
     }
 
@@ -201,13 +209,31 @@ impl State {
     /// The rows that this state shows; None where its view has none. A page more
     /// than is seen, so that a step further on is there at once. `names` are
     /// those of outputs, `base` has what the command line leaves out.
-    pub fn wanted(&self, base: &View, context: &Context) -> Option<View> {
+    pub fn wanted(&mut self, base: &View, context: &Context) -> Option<View> {
         if !matches!(self.kind, Kind::Connections | Kind::Hosts) {
             return None;
         }
         let grouping = self.grouping();
         let limit = self.scroll[self.kind as usize] + 2 * self.page.max(20);
         let limit = self.frozen.as_ref().map_or(limit, |frozen| frozen.len());
+        let chosen = (
+            self.filter.told().map(str::to_owned),
+            self.within,
+            self.frozen.as_ref().map(|frozen| Arc::as_ptr(frozen) as usize),
+            self.kind as usize,
+            Arc::as_ptr(&context.names) as usize,
+        );
+        if self.chosen.as_ref().is_none_or(|(of, _)| *of != chosen) {
+            self.chosen = Some((chosen, self.only(base, context)));
+        }
+        let only = self.chosen.as_ref().and_then(|(_, only)| only.clone());
+        // A list of connections has those that are silent too.
+        let order = if self.order() == Order::Rate { Order::Activity } else { self.order() };
+        Some(View { grouping, order, offset: 0, limit: limit.min(ROWS_MAX), only })
+    }
+
+    /// Which rows are looked at.
+    fn only(&self, base: &View, context: &Context) -> Option<Only> {
         let only = self.filter.only(base.only.as_ref().filter(|_| self.kind == Kind::Connections), context);
         let only = match self.within {
             None => only,
@@ -215,7 +241,7 @@ impl State {
                 is_within(name, &within) && only.as_ref().is_none_or(|only| only.fits(name))
             })),
         };
-        let only = match &self.frozen {
+        match &self.frozen {
             None => only,
             Some(frozen) => {
                 let frozen = frozen.clone();
@@ -224,10 +250,7 @@ impl State {
                 };
                 Some(Only::new(fits))
             }
-        };
-        // A list of connections has those that are silent too.
-        let order = if self.order() == Order::Rate { Order::Activity } else { self.order() };
-        Some(View { grouping, order, offset: 0, limit: limit.min(ROWS_MAX), only })
+        }
     }
 
     /// What a key does. `now` is what is drawn: a pause keeps it.

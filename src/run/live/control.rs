@@ -136,9 +136,7 @@ impl Controller<'_> {
             if let Some(listeners) = self.machine.look(self.root, &self.here, moved) {
                 self.each(|| Control::Listeners(listeners.clone()));
             }
-            while let Ok(wish) = self.wishes.try_recv() {
-                self.change_filter(&states, wish);
-            }
+            self.wishes.try_iter().for_each(|wish| self.change_filter(&states, wish));
             let until_reading = Duration::from_nanos(next_reading.saturating_sub(now_ns()));
             let until_end = match self.config.duration_ns {
                 Some(limit) => Duration::from_nanos(limit).saturating_sub(started.elapsed()),

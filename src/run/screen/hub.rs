@@ -9,6 +9,7 @@ use crate::aggregate::snapshot::Snapshot;
 use crate::aggregate::view::Views;
 use crate::config::{Bars, Config, Input, OutputMode};
 use crate::output::tui::memory::Memory;
+use crate::output::tui::recent::Recent;
 use crate::output::tui::{Moment, Run, State};
 use crate::output::{Context, Coverages, Notice, Style};
 use crossbeam_channel::{Receiver, Sender, bounded};
@@ -20,6 +21,8 @@ pub(super) struct Told {
     pub moment: Option<Moment>,
     pub memory: Memory,
     pub run: Run,
+    /// Where rates are those of the last second.
+    pub recent: Option<Recent>,
 }
 
 /// See the module's description.
@@ -48,7 +51,11 @@ impl Hub {
         let Config { bars, ports, services, .. } = *config;
         // Who looks on has rows of all interfaces, whatever the outputs have.
         let base = Views { rows: Some(base.rows.unwrap_or_else(|| crate::run::view(config))), ..base };
-        is_wanted.then(|| Arc::new(Hub::of(run, base, (style, bars, ports, services))))
+        is_wanted.then(|| {
+            let hub = Hub::of(run, base, (style, bars, ports, services));
+            hub.told().recent = config.fast.then(Recent::default);
+            Arc::new(hub)
+        })
     }
 
     pub(super) fn of(run: Run, base: Views, begins: (Style, Bars, bool, bool)) -> Hub {
@@ -102,8 +109,9 @@ impl Hub {
 
     /// How things stand.
     pub fn tell(&self, snapshot: &Arc<Snapshot>, coverage: &Coverages, context: &Context) {
+        let recent = self.told().recent.as_mut().map(|recent| recent.of(snapshot));
         let moment = Moment {
-            snapshot: snapshot.clone(),
+            snapshot: recent.unwrap_or_else(|| snapshot.clone()),
             answer: None,
             coverage: coverage.clone(),
             context: context.clone(),

@@ -283,7 +283,7 @@ impl<B: Backend> Loop<B> {
             if let Some(moment) = &mut told.moment {
                 moment.answer = answer;
             }
-            let Told { moment, memory, run } = &*told;
+            let Told { moment, memory, run, .. } = &*told;
             tui::draw(&mut self.state, moment.as_ref(), run, memory, self.can, &mut buffer);
             let base = self.hub.base.rows.as_ref();
             base.zip(moment.as_ref()).and_then(|(base, now)| self.state.wanted(base, &now.context))
