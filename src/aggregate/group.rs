@@ -46,7 +46,7 @@ impl Group {
 type Kept = (bool, Grouping);
 
 /// Groupings that are kept at once, at most.
-const KEPT_MAX: usize = 10;
+const KEPT_MAX: usize = 12;
 
 /// See the module's description.
 pub struct Groups {
