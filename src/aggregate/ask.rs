@@ -35,6 +35,8 @@ pub struct Answer {
     pub rows: Vec<Row>,
     /// How many there were to choose from.
     pub found: u64,
+    /// The snapshot that they are of: its time, ns since the epoch.
+    pub time_ns: u64,
     /// Every flow has been looked at; else those that have not yet are left out, and
     /// another answer of the same number follows.
     pub whole: bool,
@@ -79,8 +81,10 @@ pub(super) struct Asked {
     most: usize,
     /// Rows are those of the snapshot that was told last.
     answers: bool,
-    /// Who is told of the rest of an answer.
-    behind: Option<Option<Sender<()>>>,
+    /// Who is told of answers.
+    wake: Option<Sender<()>>,
+    /// Not every flow has been looked at for the latest rows.
+    behind: bool,
 }
 
 impl Default for Asked {
@@ -93,7 +97,8 @@ impl Default for Asked {
             beside: Vec::new(),
             most: 0,
             answers: false,
-            behind: None,
+            wake: None,
+            behind: false,
         }
     }
 }
@@ -177,7 +182,7 @@ impl Asked {
 
     /// Whether a part of an answer is to follow.
     pub fn is_behind(&self) -> bool {
-        self.answers && self.behind.is_some()
+        self.answers && self.behind
     }
 
     /// Number of the request that the rows of snapshots are of.
@@ -274,8 +279,8 @@ impl Aggregator {
     pub(super) fn take_requests(&mut self) {
         while let Ok(request) = self.asked.requests.1.try_recv() {
             match request {
-                Request::Rows { views, number, .. } => {
-                    self.asked.number = number;
+                Request::Rows { views, number, wake } => {
+                    (self.asked.number, self.asked.wake) = (number, wake);
                     self.show(views);
                 }
                 Request::Beside(beside) => self.asked.beside.push(beside),
@@ -304,15 +309,15 @@ impl Aggregator {
         }
         self.answer_beside();
         let Some((views, number, wake)) = latest else { return };
-        self.asked.number = number;
+        (self.asked.number, self.asked.wake, self.asked.behind) = (number, wake, true);
         self.show(views);
-        self.asked.behind = Some(wake);
         self.go_on();
     }
 
-    /// Looks which flows the filter of connections shows, so many at most; whether all
-    /// have been looked at.
-    pub(super) fn look_at_flows(&mut self, most: usize) -> bool {
+    /// Looks which flows the filter of connections shows: at all of them where nobody
+    /// waits or this is the end, else at so many. Whether that were all.
+    pub(super) fn look_at_flows(&mut self, last: bool) -> bool {
+        let most = if last || self.asked.most == 0 { usize::MAX } else { LOOKS };
         let view = self.config.views.rows.as_ref();
         let only =
             view.filter(|view| view.grouping == Grouping::Connection).and_then(|view| view.only.clone());
@@ -321,22 +326,18 @@ impl Aggregator {
         for source in &mut self.sources {
             whole &= source.rows.look(only.as_ref(), &mut left);
         }
+        self.asked.behind = !whole;
         whole
     }
 
     /// Answers what was asked for last, as far as it is known.
     pub(super) fn go_on(&mut self) {
-        let (Some(wake), Some(last)) = (self.asked.behind.take(), self.asked.latest.load_full()) else {
-            return;
-        };
-        let whole = self.look_at_flows(LOOKS);
+        let Some(last) = self.asked.latest.load_full().filter(|_| self.asked.behind) else { return };
+        let whole = self.look_at_flows(false);
         let answer = self.rows_of(self.config.views.rows.as_ref(), self.asked.number, &last);
         self.asked.answer.store(Some(Arc::new(Answer { whole, ..answer })));
-        if let Some(wake) = &wake {
+        if let Some(wake) = &self.asked.wake {
             let _ = wake.try_send(());
-        }
-        if !whole {
-            self.asked.behind = Some(wake);
         }
     }
 
@@ -360,7 +361,7 @@ impl Aggregator {
             linger: self.linger,
         };
         let (rows, found) = view.map_or_else(Default::default, |view| select(view, None, &stock));
-        Answer { number, rows, found, whole: true }
+        Answer { number, rows, found, time_ns: last.time_ns, whole: true }
     }
 
     /// Rows stay at the end of the run, for [`Aggregator::again`].

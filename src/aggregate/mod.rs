@@ -390,6 +390,7 @@ impl Aggregator {
             self.start_ns = first;
         }
         let start_ns = self.start_ns.unwrap_or(self.boundary_ns);
+        let rows_whole = self.look_at_flows(last);
         let Selected { rows, found: rows_found, link_rows, run_rows } = self.choose_rows(&interfaces, last);
         let groups_folded = self.groups.take_folded();
         self.end_interval(last);
@@ -407,6 +408,7 @@ impl Aggregator {
             rows,
             rows_found,
             rows_number: self.asked.number(),
+            rows_whole,
             link_rows,
             hidden,
             accounts,
@@ -436,7 +438,6 @@ impl Aggregator {
     /// The rows that views ask for: over all interfaces, how many those were
     /// chosen from, of each interface.
     fn choose_rows(&mut self, interfaces: &[InterfaceFigures], last: bool) -> Selected {
-        self.look_at_flows(usize::MAX);
         let stock = Stock {
             rows: self.sources.iter().map(|source| &source.rows).collect(),
             groups: &self.groups,

@@ -45,6 +45,8 @@ pub struct Snapshot {
     pub rows_found: u64,
     /// Which request `rows` are of ([`super::ask::Handle::ask_now`]), 0 before any.
     pub rows_number: u64,
+    /// Every flow has been looked at for `rows`; else an answer follows that has the rest.
+    pub rows_whole: bool,
     /// Rows of each interface, by link number: its share of each.
     pub link_rows: Vec<Vec<Row>>,
     /// What rows and accounts leave out, where they do.

@@ -118,6 +118,7 @@ fn whole_run(snapshot: &Snapshot) -> Snapshot {
         rows: rows.into_iter().map(of_run).collect(),
         rows_found: found,
         rows_number: snapshot.rows_number,
+        rows_whole: true,
         link_rows: link_rows.into_iter().map(|rows| rows.into_iter().map(of_run).collect()).collect(),
         accounts: Vec::new(),
         marks: Vec::new(),

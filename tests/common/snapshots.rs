@@ -136,6 +136,7 @@ pub fn empty(time_ns: u64) -> Snapshot {
         rows: Vec::new(),
         rows_found: 0,
         rows_number: 0,
+        rows_whole: true,
         link_rows: Vec::new(),
         hidden: None,
         accounts: Vec::new(),

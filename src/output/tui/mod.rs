@@ -108,7 +108,12 @@ pub struct Moment {
 impl Moment {
     /// The answer, where it is newer than the snapshot's own rows.
     fn newer(&self) -> Option<&ask::Answer> {
-        self.answer.as_deref().filter(|answer| answer.number > self.snapshot.rows_number)
+        let snapshot = &self.snapshot;
+        self.answer.as_deref().filter(|answer| {
+            // One of the same number and moment is what was still to be looked at then.
+            answer.number > snapshot.rows_number
+                || answer.number == snapshot.rows_number && answer.time_ns == snapshot.time_ns
+        })
     }
 
     /// The rows that were asked for last, of those that are there.
@@ -123,7 +128,7 @@ impl Moment {
 
     /// Whether every flow has been looked at for them.
     fn whole(&self) -> bool {
-        self.newer().is_none_or(|answer| answer.whole)
+        self.newer().map_or(self.snapshot.rows_whole, |answer| answer.whole)
     }
 
     /// Number of the request that they are of.
