@@ -47,6 +47,8 @@ pub enum Request {
 #[command(after_help = "\
 Commands:
   fullcount stat [OPTIONS]    asks one that runs with --socket: fullcount stat --help
+  fullcount why [OPTIONS]     one paragraph on what filled a link, after 30 s or of a file
+  fullcount demo [OPTIONS]    shows all of this on a pretended bond with traffic, no root needed
 
 Examples:
   fullcount                                  every physical interface that is up
@@ -313,8 +315,19 @@ pub(crate) struct Arguments {
     filter_words: Vec<String>,
 }
 
-/// The word that asks for a paragraph on what filled a link.
-const WHY: &str = "why";
+/// First words that ask for something else with the same options.
+const WORDS: [(&str, Asked); 2] = [("why", Asked::Why), ("demo", Asked::Demo)];
+
+/// What a command line with our options is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Asked {
+    /// To count.
+    Run,
+    /// A paragraph on what filled a link.
+    Why,
+    /// To count what is made up for the occasion.
+    Demo,
+}
 
 /// Reads a whole command line, the program's name first as in `args_os`.
 ///
@@ -331,9 +344,9 @@ pub fn parse(
     if args.get(1).is_some_and(|word| word == stat::WORD) {
         return stat::parse(args.get(1..).unwrap_or(&[]));
     }
-    // The same options; only what is printed differs.
-    let why = args.get(1).is_some_and(|word| word == WHY);
-    if why {
+    let first = WORDS.iter().find(|(word, _)| args.get(1).is_some_and(|first| first == word));
+    let asked = first.map_or(Asked::Run, |(_, asked)| *asked);
+    if asked != Asked::Run {
         args.remove(1);
     }
     let mut command = Arguments::command();
@@ -343,7 +356,7 @@ pub fn parse(
         .try_get_matches_from_mut(&args)
         .and_then(|mut matches| Arguments::from_arg_matches_mut(&mut matches));
     match typed {
-        Ok(arguments) => resolve::resolve(arguments, why, file_exists).map(|c| Request::Run(Box::new(c))),
+        Ok(arguments) => resolve::resolve(arguments, asked, file_exists).map(|c| Request::Run(Box::new(c))),
         Err(error) if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) => {
             Ok(Request::Print(error.render().to_string()))
         }
@@ -427,6 +440,7 @@ mod tests {
             bursts: crate::config::Bursts::default(),
             classes: None,
             why: false,
+            demo: false,
             local_networks: vec![],
             workers: None,
             cpus: vec![],
@@ -637,6 +651,28 @@ mod tests {
         for (line, sentence) in table {
             assert_eq!(refused(line), sentence, "{line}");
         }
+    }
+
+    #[test]
+    fn a_demo_is_a_run_with_its_own_input_and_pace() {
+        let mut expected = defaults();
+        expected.demo = true;
+        expected.interval_ns = 500_000_000;
+        expected.handshake_timeout_ns = 1_500_000_000;
+        (expected.bursts.least_ms, expected.bursts.gap_ms) = (5, 10);
+        assert_eq!(config("demo"), expected);
+        expected.interval_ns = 2_000_000_000;
+        expected.handshake_timeout_ns = 60_000_000_000;
+        expected.bursts = Bursts::default();
+        expected.filter = Some("tcp".into());
+        assert_eq!(config("demo --interval 2 --timeout 60 --burst-min 1 --burst-gap 3 tcp"), expected);
+        for (line, other) in [("demo -i eth0", "--interface"), ("demo -r x", "--read")] {
+            let advice = "demo makes interfaces and traffic of its own, so leave one out";
+            assert_eq!(refused(line), format!("demo and {other} cannot go together: {advice}"));
+        }
+        assert!(refused("-i eth0 demo").starts_with("demo stands behind options: type fullcount demo first"));
+        assert!(refused("-i eth0 why").starts_with("why stands behind options: type fullcount why first"));
+        assert_eq!(config("-i eth0 host demo").filter.as_deref(), Some("host demo"));
     }
 
     #[test]

@@ -101,6 +101,8 @@ pub struct Config {
     pub classes: Option<PathBuf>,
     /// One paragraph at the end on what filled a link, in place of text.
     pub why: bool,
+    /// Interfaces and traffic are made for the occasion; `input` says nothing.
+    pub demo: bool,
 }
 
 /// When a direction of a link is full.

@@ -10,6 +10,7 @@
 
 mod classes;
 mod deliver;
+mod demo;
 mod files;
 mod live;
 mod log_file;
@@ -99,7 +100,13 @@ impl From<FilterError> for RunError {
 /// # Errors
 /// See [`RunError`].
 pub fn run(config: &Config) -> Result<(), RunError> {
-    let config = &screen::chosen(config)?;
+    let config = screen::chosen(config)?;
+    // Before there is any other thread, which would stay outside.
+    let (_demo, config) = match config.demo {
+        true => demo::begin(&config).map(|(demo, config)| (Some(demo), config))?,
+        false => (None, config),
+    };
+    let config = &config;
     let signals = Signals::watch(config)
         .map_err(|error| RunError::Failed(vec![format!("cannot watch for signals: {error}")]))?;
     let ended = match &config.input {

@@ -81,7 +81,7 @@ pub enum UsageError {
         /// Where it stands.
         meaning: &'static str,
         /// What to do.
-        instead: &'static str,
+        instead: String,
     },
     /// Something that only a later version has.
     NotYet {
@@ -152,7 +152,7 @@ impl fmt::Display for UsageError {
                 write!(f, "{} is {}: {}", Safe(typed), Safe(meaning), Safe(instead))
             }
             Self::Misplaced { typed, meaning, instead } => {
-                write!(f, "{} {meaning}: {instead}", Safe(typed))
+                write!(f, "{} {meaning}: {}", Safe(typed), Safe(instead))
             }
             Self::NotYet { typed, now } => {
                 write!(f, "{} is not in this version: {}", Safe(typed), Safe(now))

@@ -58,6 +58,15 @@ pub(super) fn check(
                 let instead =
                     "type fullcount stat first, then where it asks, as in fullcount stat --socket PATH";
                 let meaning = "stands behind options";
+                return Err(UsageError::Misplaced {
+                    typed: arg.into_owned(),
+                    meaning,
+                    instead: instead.into(),
+                });
+            }
+            if !filter_begun && super::WORDS.iter().any(|(word, _)| *word == arg) {
+                let instead = format!("type fullcount {arg} first, then its options");
+                let meaning = "stands behind options";
                 return Err(UsageError::Misplaced { typed: arg.into_owned(), meaning, instead });
             }
             filter_begun = true;
@@ -362,8 +371,8 @@ mod tests {
             ("--fast", "--fast is not in this version: type --interval 0.1 for ten reports a second"),
             ("--sort=latency", "--sort latency is not in this version: type --sort rate, bytes or packets"),
             (
-                "-i eth0 demo",
-                "fullcount demo is not in this version: type -r FILE, which needs no privileges",
+                "-i eth0 check",
+                "fullcount check is not in this version: type -o json --duration 10 and test the figures of the last line",
             ),
             ("completions bash", "fullcount completions is not in this version: --help lists all options"),
         ];

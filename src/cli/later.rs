@@ -63,7 +63,6 @@ pub(super) const SUBCOMMANDS: &[(&str, &str)] = &[
     ("attach", "start a second fullcount, which does not disturb the first"),
     ("check", "type -o json --duration 10 and test the figures of the last line"),
     ("doctor", "type -o json --duration 1, whose first line says what was opened"),
-    ("demo", "type -r FILE, which needs no privileges"),
     ("completions", "--help lists all options"),
     ("man", "--help describes all options"),
 ];
