@@ -1,6 +1,8 @@
 //! `fullcount demo`, as an ordinary user and as root: a screen with figures soon,
 //! something true on every view, lines that hold together, and nothing left.
 
+#[path = "common/bonding.rs"]
+mod bonding;
 #[path = "common/live.rs"]
 mod live;
 #[path = "common/terminal.rs"]
@@ -259,5 +261,26 @@ fn where_it_may_not_be_a_sentence_says_what_to_do() {
     assert!(
         said.contains("`sudo sysctl user.max_user_namespaces=1000`") && said.lines().count() == 1,
         "{said}"
+    );
+}
+
+#[test]
+fn where_the_kernel_has_bonds_it_is_a_real_one() {
+    if !bonding::bonding("where_the_kernel_has_bonds_it_is_a_real_one") {
+        return;
+    }
+    let mut command = Command::new(PROGRAM);
+    command.args(["demo", "-o", "json", "--duration", "5"]);
+    let lines = Fullcount::spawn(command).end().lines();
+    let bond = &lines[0]["bonds"][0];
+    assert_eq!(
+        (&bond["bond"], &bond["mode"], &bond["xmit_hash_policy"]),
+        (&Value::from("bond0"), &Value::from("balance-xor"), &Value::from("layer2"))
+    );
+    let balance = lines.iter().rfind(|line| line["type"] == "balance").expect("a balance");
+    // The kernel's own choice for every frame, as it was foreseen.
+    assert!(
+        balance["what_if"]["model_accuracy_ratio"].as_f64().is_some_and(|ratio| ratio > 0.999),
+        "{balance}"
     );
 }
