@@ -35,6 +35,7 @@ use crate::flow::table::TableConfig;
 use crate::output::highlight::Highlights;
 use crate::output::{Context, Style, grouping_of};
 use crate::worker::outbox::Inbox;
+use demo::Demo;
 use std::collections::HashSet;
 use std::fmt;
 use std::io::{self, IsTerminal};
@@ -102,8 +103,8 @@ impl From<FilterError> for RunError {
 pub fn run(config: &Config) -> Result<(), RunError> {
     let config = screen::chosen(config)?;
     // Before there is any other thread, which would stay outside.
-    let (_demo, config) = match config.demo {
-        true => demo::begin(&config).map(|(demo, config)| (Some(demo), config))?,
+    let (demo, config) = match config.demo {
+        true => Demo::prepare(&config).map(|(demo, config)| (Some(demo), config))?,
         false => (None, config),
     };
     let config = &config;
@@ -111,7 +112,10 @@ pub fn run(config: &Config) -> Result<(), RunError> {
         .map_err(|error| RunError::Failed(vec![format!("cannot watch for signals: {error}")]))?;
     let ended = match &config.input {
         Input::Files { groups } => files::run(config, groups, &signals),
-        Input::Live { interfaces } => live::run(config, interfaces, &signals),
+        Input::Live { interfaces } => {
+            let opened = || demo.iter().for_each(Demo::begin);
+            live::run(config, interfaces, &signals, &opened)
+        }
     };
     ended.map_err(|error| with_hint(error, config.filter.as_deref()))
 }

@@ -173,6 +173,12 @@ fn check(lines: &[Value]) {
     }
     assert!(number(&failures("RX")["reject"]) > 0);
     for name in ["eth0", "eth1"] {
+        let capture = &live::total(lines, name)["capture"];
+        assert_eq!(
+            (number(&capture["missing_bytes"]), number(&capture["kernel_drops"])),
+            (0, 0),
+            "{name}: {capture}"
+        );
         for direction in ["rx", "tx"] {
             assert!(
                 intervals(lines, name).any(|line| number(&line[direction]["bytes"]) > 10_000),

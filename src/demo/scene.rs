@@ -141,7 +141,7 @@ impl Scene {
             question: 180,
             answer: 2 << 20,
             segment: JUMBO,
-            gap_us: 320,
+            gap_us: 450,
             rest_us: 15_000,
             questions: 0,
         };

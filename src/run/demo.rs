@@ -17,6 +17,7 @@ use crate::capture::sys::namespace::{enter_network, leave_network, network};
 use crate::config::{Config, Input};
 use crate::demo::scene::Scene;
 use crate::demo::{HERE, HERE_MAC, HERE_V6, LINKS, MTU, SPEED, Way};
+use crossbeam_channel::{Sender, bounded};
 use std::fs;
 use std::io;
 use std::num::NonZeroU64;
@@ -37,14 +38,14 @@ const CLOSELY: Duration = Duration::from_micros(200);
 const LATE: Duration = Duration::from_millis(2);
 /// Bytes a second of all that are a burst.
 const MANY: f64 = 120e6;
-/// Rings are open by then, mostly: the first handshakes are seen.
-const BEGIN: Duration = Duration::from_millis(100);
 /// Memory of all rings, unless asked otherwise: that of a second at full speed takes
 /// longer to get than the first screen should take.
 const RING_MIB: u64 = 16;
 
 /// Traffic that goes on until this is dropped.
 pub(super) struct Demo {
+    /// Begins it.
+    go: Option<Sender<()>>,
     stop: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
 }
@@ -52,36 +53,72 @@ pub(super) struct Demo {
 impl Drop for Demo {
     fn drop(&mut self) {
         self.stop.store(true, Ordering::Relaxed);
+        self.go = None;
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();
         }
     }
 }
 
-/// Moves the process, which has one thread so far, into a namespace of its own, and
-/// begins the traffic there. The configuration is that of a run on it.
-///
-/// # Errors
-/// Sentences: what is not allowed here, and by whom it could be.
-pub(super) fn begin(config: &Config) -> Result<(Demo, Config), RunError> {
-    let far = leave_network().and_then(|()| network()).map_err(|error| refused(&error))?;
-    without_ipv6();
-    leave_network().map_err(|error| refused(&error))?;
-    without_ipv6();
-    let bonded = bond(&far);
-    let made = if bonded {
-        Ok(())
-    } else {
-        LINKS.iter().zip(FAR).try_for_each(|(near, peer)| pair(near, peer, &far))
-    };
-    made.map_err(|error| match error.raw_os_error() {
-        Some(libc::EPERM | libc::EACCES) => refused(&error),
-        _ => failed("cannot make a pair of interfaces (veth)", &error),
-    })?;
-    // Nor does it go on when nobody looks any more.
-    let _ = rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::TERM));
-    let demo = Demo::start(far, bonded).map_err(|error| failed("cannot begin the traffic", &error))?;
-    Ok((demo, configured(config, bonded)))
+impl Demo {
+    /// Moves the process, which has one thread so far, into a namespace of its own with
+    /// all that is to be played on. The configuration is that of a run there.
+    ///
+    /// # Errors
+    /// Sentences: what is not allowed here, and by whom it could be.
+    pub fn prepare(config: &Config) -> Result<(Demo, Config), RunError> {
+        let far = leave_network().and_then(|()| network()).map_err(|error| refused(&error))?;
+        without_ipv6();
+        leave_network().map_err(|error| refused(&error))?;
+        without_ipv6();
+        let bonded = bond(&far);
+        if !bonded {
+            let pairs = LINKS.iter().zip(FAR).try_for_each(|(near, peer)| pair(near, peer, &far));
+            pairs.map_err(|error| match error.raw_os_error() {
+                Some(libc::EPERM | libc::EACCES) => refused(&error),
+                _ => failed("cannot make a pair of interfaces (veth)", &error),
+            })?;
+        }
+        // Nor does it go on when nobody looks any more.
+        let _ = rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::TERM));
+        let demo = Demo::start(far, bonded).map_err(|error| failed("cannot prepare the traffic", &error))?;
+        Ok((demo, configured(config, bonded)))
+    }
+
+    /// The rings are open.
+    pub fn begin(&self) {
+        let _ = self.go.as_ref().map(|go| go.send(()));
+    }
+
+    fn start(far: OwnedFd, bonded: bool) -> io::Result<Demo> {
+        // A bond takes what is sent and chooses the slave.
+        let [first, second] = LINKS.map(|name| Injector::open(if bonded { BOND } else { name }));
+        let mut near = [first?, second?];
+        let stop = Arc::<AtomicBool>::default();
+        let stopped = stop.clone();
+        let (ready_out, ready) = bounded(1);
+        let (go, gone) = bounded(1);
+        let thread = std::thread::Builder::new().name("traffic".into()).spawn(move || {
+            let there = enter_network(&far).and_then(|()| {
+                let [first, second] = FAR.map(|name| put_up(name).and_then(|()| Injector::open(name)));
+                Ok([first?, second?])
+            });
+            match there {
+                Ok(mut there) => {
+                    let _ = ready_out.send(Ok(()));
+                    if gone.recv().is_ok() {
+                        play(&mut near, &mut there, &stopped);
+                    }
+                }
+                Err(error) => {
+                    let _ = ready_out.send(Err(error));
+                }
+            }
+        })?;
+        let demo = Demo { go: Some(go), stop, thread: Some(thread) };
+        ready.recv().unwrap_or_else(|_| Err(io::ErrorKind::Other.into()))?;
+        Ok(demo)
+    }
 }
 
 /// Real interfaces, with what nobody could know of them.
@@ -117,42 +154,12 @@ fn bond(far: &OwnedFd) -> bool {
     LINKS.iter().zip(FAR).try_for_each(slave).is_ok()
 }
 
-impl Demo {
-    fn start(far: OwnedFd, bonded: bool) -> io::Result<Demo> {
-        // A bond takes what is sent and chooses the slave.
-        let near = LINKS.map(|name| Injector::open(if bonded { BOND } else { name }));
-        let [first, second] = near;
-        let mut near = [first?, second?];
-        let stop = Arc::<AtomicBool>::default();
-        let stopped = stop.clone();
-        let (told_out, told) = crossbeam_channel::bounded(1);
-        let thread = std::thread::Builder::new().name("traffic".into()).spawn(move || {
-            let there = enter_network(&far).and_then(|()| {
-                let [first, second] = FAR.map(|name| put_up(name).and_then(|()| Injector::open(name)));
-                Ok([first?, second?])
-            });
-            let (mut there, result) = match there {
-                Ok(there) => (Some(there), Ok(())),
-                Err(error) => (None, Err(error)),
-            };
-            let _ = told_out.send(result);
-            if let Some(there) = &mut there {
-                play(&mut near, there, &stopped);
-            }
-        })?;
-        let demo = Demo { stop, thread: Some(thread) };
-        told.recv().unwrap_or_else(|_| Err(io::ErrorKind::Other.into()))?;
-        Ok(demo)
-    }
-}
-
 /// Plays, a step at a time, until it is stopped. Steps that come late on a busy machine
 /// are made up for at once, as a NIC's frames come in heaps then; where they are later
 /// than [`LATE`], everything is later.
 fn play(near: &mut [Injector; 2], far: &mut [Injector; 2], stop: &AtomicBool) {
     let mut scene = Scene::new();
     let mut until = Duration::ZERO;
-    std::thread::sleep(BEGIN);
     // Steps of a millisecond are not to be 50 µs late by default.
     let _ = rustix::thread::set_current_timer_slack(NonZeroU64::new(1));
     let mut due = Instant::now();

@@ -44,7 +44,13 @@ const CONTROLS: usize = 512;
 /// How long the others are waited for when one worker has cut.
 const PATIENCE: Duration = Duration::from_millis(500);
 
-pub(super) fn run(config: &Config, named: &[String], signals: &Signals) -> Result<(), RunError> {
+/// `opened_all` hears that from now on every frame is counted.
+pub(super) fn run(
+    config: &Config,
+    named: &[String],
+    signals: &Signals,
+    opened_all: &dyn Fn(),
+) -> Result<(), RunError> {
     let stop = &signals.stop;
     let root = Root::system();
     // First of all: what changes after the interfaces were read is not missed.
@@ -66,6 +72,7 @@ pub(super) fn run(config: &Config, named: &[String], signals: &Signals) -> Resul
         context.links.push(link_facts(watch, &one, config, &opener));
         opened.push(one);
     }
+    opened_all();
     let dealt_by_us = opened.iter().all(|one| one.dealing == Dealing::Ours);
     let interval_ns = config.interval_ns;
 

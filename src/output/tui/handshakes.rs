@@ -38,7 +38,7 @@ pub(super) fn draw(state: &mut State, scene: &Scene, buffer: &mut Buffer, area: 
         vec![
             word(short_moment(session.start_ns)),
             word(told.to_owned()),
-            word(duration(session.end_ns.saturating_sub(session.start_ns) / 1_000_000 * 1_000_000)),
+            word(after(session.end_ns.saturating_sub(session.start_ns))),
             word(grouped(session.syn_retransmitted.into())),
             word(format!("{} → {}", end(client), end(1 - client))),
         ]
@@ -60,4 +60,10 @@ pub(super) fn draw(state: &mut State, scene: &Scene, buffer: &mut Buffer, area: 
     lines(buffer, rest, &crate::output::incomplete::table(&scene.snapshot().incomplete));
     let failed = failures.len() as u64;
     format!("since the start, the latest {} that failed", grouped(failed))
+}
+
+/// In whole milliseconds: a reject within one is not after nothing.
+fn after(ns: u64) -> String {
+    const MS: u64 = 1_000_000;
+    if ns < MS { "<1 ms".to_owned() } else { duration(ns / MS * MS) }
 }
