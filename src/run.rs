@@ -12,12 +12,14 @@ mod classes;
 mod deliver;
 mod demo;
 mod files;
+mod keys;
 mod live;
 mod log_file;
 mod names;
 mod report;
 mod screen;
 mod sets;
+pub mod settings;
 mod socket;
 mod stat;
 

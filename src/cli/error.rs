@@ -83,6 +83,13 @@ pub enum UsageError {
         /// What to do.
         instead: String,
     },
+    /// Something that a configuration file says.
+    InFile {
+        /// File and line.
+        place: String,
+        /// A sentence.
+        what: String,
+    },
     /// Something that only a later version has.
     NotYet {
         /// As typed.
@@ -154,6 +161,7 @@ impl fmt::Display for UsageError {
             Self::Misplaced { typed, meaning, instead } => {
                 write!(f, "{} {meaning}: {}", Safe(typed), Safe(instead))
             }
+            Self::InFile { place, what } => write!(f, "{}: {}", Safe(place), Safe(what)),
             Self::NotYet { typed, now } => {
                 write!(f, "{} is not in this version: {}", Safe(typed), Safe(now))
             }

@@ -357,10 +357,6 @@ mod tests {
                 "-u nobody is not in this version: start fullcount as that user, after setcap cap_net_raw=ep on the program",
             ),
             (
-                "-c iftoprc",
-                "-c iftoprc is not in this version: type the options on the command line, or put them into a shell alias",
-            ),
-            (
                 "--follow -r x",
                 "--follow is not in this version: type tail -c +1 -f FILE | fullcount -r - for a file that grows",
             ),
@@ -425,7 +421,7 @@ mod tests {
             ("-npbBP -i eth0", live("eth0", "")),
             ("-m 100M", live("", "")),
             ("-m 100", live("", "")),
-            ("-c ~/.iftoprc", told("-c ~/.iftoprc is not in this version")),
+            ("-c ~/.iftoprc", live("", "")),
             ("-h", told("prints")),
             // tcptrack
             ("-i eth0", live("eth0", "")),

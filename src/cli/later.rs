@@ -26,7 +26,6 @@ const fn valued(long: &'static str, short: Option<char>, now: &'static str) -> L
 /// tcptrack's `-r` too.
 pub(super) const LINGER: &str = "leave it out, for a connection is shown in the interval in which it closed, and has a line with --connections";
 const NO_CUT: &str = "cut the file before, as with editcap -A TIME -B TIME, and read it with -r";
-const NO_CONFIG: &str = "type the options on the command line, or put them into a shell alias";
 
 /// Options.
 pub(super) const OPTIONS: &[Later] = &[
@@ -43,8 +42,6 @@ pub(super) const OPTIONS: &[Later] = &[
     valued("metrics", None, "type --socket PATH, and let a script ask there with fullcount stat --json"),
     valued("user", Some('u'), "start fullcount as that user, after setcap cap_net_raw=ep on the program"),
     valued("log-level", None, "leave it out, for there is no log beside the output"),
-    valued("config", Some('c'), NO_CONFIG),
-    valued("iftoprc", None, NO_CONFIG),
 ];
 
 /// The option of that long name.

@@ -240,7 +240,10 @@ fn choose(root: &Root, config: &Config, named: &[String]) -> Result<(Vec<Bond>, 
     let interfaces = link::read(root).map_err(|error| RunError::Failed(vec![error.to_string()]))?;
     let mut selection = link::select(&interfaces.links, &interfaces.bonds, named).map_err(selection_error)?;
     for (name, speed) in &config.link_speeds {
-        selection.set_speed(name, *speed).map_err(selection_error)?;
+        match selection.set_speed(name, *speed) {
+            Err(error) if !config.speeds_of_file => return Err(selection_error(error)),
+            _ => {}
+        }
     }
     Ok((interfaces.bonds, selection))
 }

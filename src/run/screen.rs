@@ -65,6 +65,7 @@ pub(super) fn chosen(config: &Config) -> Result<Config, RunError> {
     }
     let why = match () {
         () if chosen.output != OutputMode::Tui => return Ok(chosen),
+        () if super::keys::of(&chosen.keys).is_err() => return super::keys::of(&chosen.keys).map(|_| chosen),
         () if !output => "standard output is none",
         () if !can_move => "TERM names none that can move its cursor",
         () => return Ok(chosen),
@@ -117,6 +118,7 @@ pub(super) struct Screen {
     style: Style,
     bars: Bars,
     can: Can,
+    keys: Vec<Key>,
     woken: Receiver<()>,
 }
 
@@ -141,7 +143,10 @@ impl Screen {
         };
         let (wake, woken) = bounded(1);
         let can = Can { colours: shows_color(config, &io::stdout()), utf8: locale_is_utf8() };
-        Some(Screen { shared: Arc::new(shared), wake, threads: None, style, bars: config.bars, can, woken })
+        // Held to be right before anything was opened.
+        let keys = super::keys::of(&config.keys).unwrap_or_default();
+        let (shared, bars) = (Arc::new(shared), config.bars);
+        Some(Screen { shared, wake, threads: None, style, bars, can, keys, woken })
     }
 
     /// Takes the terminal.
@@ -156,15 +161,19 @@ impl Screen {
         restore_on_panic();
         let opened = open().and_then(|()| Terminal::new(CrosstermBackend::new(io::stdout())));
         let terminal = opened.map_err(failed)?;
+        let mut state = State::new(self.style, self.bars);
+        for key in &self.keys {
+            state.press(*key, None);
+        }
         let screen = Loop {
             terminal,
-            state: State::new(self.style, self.bars),
+            state,
             can: self.can,
             shared: self.shared.clone(),
             heard,
             woken: self.woken.clone(),
             asked: 0,
-            refused: false,
+            refused: !self.keys.is_empty(),
         };
         let input = self.shared.clone();
         let spawn = |name: &str, stop: Arc<Shared>, act: Box<dyn FnOnce() -> io::Result<()> + Send>| {
