@@ -158,7 +158,11 @@ impl Habits<'_> {
                     "leave it out for the first, as checksums are not verified, and type --count {value} for the second"
                 ),
             ),
-            'f' if value.is_empty() || (rest.is_empty() && value.starts_with('-')) => {
+            // Or with other letters of tcptrack's behind it, which alone are no filter.
+            'f' if value.is_empty()
+                || (rest.is_empty() && value.starts_with('-'))
+                || (!rest.is_empty() && rest.chars().all(|letter| "dhpv".contains(letter))) =>
+            {
                 let meaning = "tcptrack's fast average, while -f takes a filter here";
                 habit("-f alone".to_owned(), meaning, "type --interval 0.1 for ten reports a second")
             }
