@@ -12,8 +12,10 @@
 mod attach;
 mod error;
 mod habits;
+mod iftoprc;
 mod later;
 mod resolve;
+mod settings;
 mod stat;
 mod values;
 mod watch;
@@ -26,6 +28,7 @@ use clap::{CommandFactory, FromArgMatches, Parser};
 
 use crate::config::{Attach, By, Config, OutputMode, Sort, Stat};
 pub use error::UsageError;
+pub use settings::Reader;
 
 /// What a command line asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -50,6 +53,8 @@ pub enum Request {
 #[command(after_help = "\
 Commands:
   fullcount stat [OPTIONS]    asks one that runs with --socket: fullcount stat --help
+  fullcount why [OPTIONS]     one paragraph on what filled a link, after 30 s or of a file
+  fullcount demo [OPTIONS]    shows all of this on a pretended bond with traffic, no root needed
 
 Examples:
   fullcount                                  every physical interface that is up
@@ -332,6 +337,28 @@ pub(crate) struct Arguments {
     #[arg(short = 'U', long, value_name = "PATH", help_heading = "Service")]
     socket: Option<PathBuf>,
 
+    /// Options from this file, and from no other
+    ///
+    /// TOML: an option a line by its long name, as in interval = 0.5 or
+    /// interface = ["eth0", "eth1"]; those without one are text, no-host-names,
+    /// no-service-names, ports, bytes, no-bars, bar-scale, local-network. A table
+    /// [screen] says how the screen begins. What is typed goes before it. Default:
+    /// fullcount/config.toml in $XDG_CONFIG_HOME (~/.config), then in /etc.
+    #[arg(short, long, value_name = "FILE", help_heading = "Service")]
+    config: Option<PathBuf>,
+
+    /// Settings of iftop, of which it is told what they are here
+    ///
+    /// Default: ~/.iftoprc where there is no configuration file.
+    #[arg(long, value_name = "FILE", help_heading = "Service")]
+    iftoprc: Option<PathBuf>,
+
+    /// Keys that the screen begins with, such as F2TL
+    ///
+    /// F and a figure is a function key; a filter of rows is /PATTERN and the end of a line.
+    #[arg(long, value_name = "KEYS", help_heading = "Output")]
+    keys: Option<String>,
+
     /// What counts, as tcpdump says it: port 80 and not host 192.0.2.9
     ///
     /// After -- all words are filter.
@@ -339,8 +366,19 @@ pub(crate) struct Arguments {
     filter_words: Vec<String>,
 }
 
-/// The word that asks for a paragraph on what filled a link.
-const WHY: &str = "why";
+/// First words that ask for something else with the same options.
+const WORDS: [(&str, Asked); 2] = [("why", Asked::Why), ("demo", Asked::Demo)];
+
+/// What a command line with our options is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Asked {
+    /// To count.
+    Run,
+    /// A paragraph on what filled a link.
+    Why,
+    /// To count what is made up for the occasion.
+    Demo,
+}
 
 /// Reads a whole command line, the program's name first as in `args_os`.
 ///
@@ -353,6 +391,18 @@ pub fn parse(
     args: impl IntoIterator<Item = OsString>,
     file_exists: &dyn Fn(&Path) -> bool,
 ) -> Result<Request, UsageError> {
+    parse_with(args, file_exists, &|_| Ok(None))
+}
+
+/// The same where there are configuration files.
+///
+/// # Errors
+/// As [`parse`]; of what a file says with its name and line.
+pub fn parse_with(
+    args: impl IntoIterator<Item = OsString>,
+    file_exists: &dyn Fn(&Path) -> bool,
+    settings: &Reader<'_>,
+) -> Result<Request, UsageError> {
     let mut args: Vec<OsString> = args.into_iter().collect();
     if args.get(1).is_some_and(|word| word == stat::WORD) {
         return stat::parse(args.get(1..).unwrap_or(&[]));
@@ -360,24 +410,45 @@ pub fn parse(
     if args.get(1).is_some_and(|word| word == attach::WORD) {
         return attach::parse(args.get(1..).unwrap_or(&[]));
     }
-    // The same options; only what is printed differs.
-    let why = args.get(1).is_some_and(|word| word == WHY);
-    if why {
+    let first = WORDS.iter().find(|(word, _)| args.get(1).is_some_and(|first| first == word));
+    let asked = first.map_or(Asked::Run, |(_, asked)| *asked);
+    if asked != Asked::Run {
         args.remove(1);
     }
     let mut command = Arguments::command();
     command.build();
     habits::check(&command, args.get(1..).unwrap_or(&[]), file_exists)?;
-    let typed = command
-        .try_get_matches_from_mut(&args)
-        .and_then(|mut matches| Arguments::from_arg_matches_mut(&mut matches));
-    match typed {
-        Ok(arguments) => resolve::resolve(arguments, why, file_exists).map(|c| Request::Run(Box::new(c))),
+    let matches = match command.try_get_matches_from_mut(&args) {
+        Ok(matches) => matches,
         Err(error) if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) => {
-            Ok(Request::Print(error.render().to_string()))
+            return Ok(Request::Print(error.render().to_string()));
         }
-        Err(error) => Err(sentence(&error)),
-    }
+        Err(error) => return Err(sentence(&error)),
+    };
+    let (settings, notes) = settings::words(&command, &matches, asked, settings)?;
+    let alone = |mut matches| {
+        let arguments = Arguments::from_arg_matches_mut(&mut matches).map_err(|error| sentence(&error))?;
+        resolve::resolve(arguments, asked, file_exists)
+    };
+    let (first, rest) = args.split_at(args.len().min(1));
+    let from_files = settings.iter().flat_map(|setting| &setting.words);
+    let all: Vec<OsString> = first.iter().chain(from_files).chain(rest).cloned().collect();
+    let together = command.try_get_matches_from_mut(all).map_err(|error| sentence(&error)).and_then(&alone);
+    let mut config = match together {
+        Ok(config) => config,
+        // What is wrong by itself is told without a word of files.
+        Err(error) if settings.is_empty() => return Err(error),
+        Err(error) => {
+            alone(matches)?;
+            let mut places: Vec<&str> = settings.iter().map(|setting| setting.place.as_str()).collect();
+            places.dedup();
+            let place = format!("together with {}", places.join("; "));
+            return Err(UsageError::InFile { place, what: error.to_string() });
+        }
+    };
+    config.notes = notes;
+    config.speeds_of_file = settings.iter().any(|setting| setting.id == "link_speed");
+    Ok(Request::Run(Box::new(config)))
 }
 
 /// clap's several lines as our one sentence, from the facts it gathered.
@@ -456,6 +527,10 @@ mod tests {
             bursts: crate::config::Bursts::default(),
             classes: None,
             why: false,
+            demo: false,
+            keys: String::new(),
+            notes: vec![],
+            speeds_of_file: false,
             local_networks: vec![],
             workers: None,
             cpus: vec![],
@@ -603,6 +678,7 @@ mod tests {
             ("--no-icmp", |c| c.icmp = false),
             ("--socket /run/x.sock", |c| c.socket = Some("/run/x.sock".into())),
             ("-U x", |c| c.socket = Some("x".into())),
+            ("--keys F2TL", |c| c.keys = "F2TL".into()),
         ];
         for (line, change) in table {
             let mut expected = defaults();
@@ -681,6 +757,28 @@ mod tests {
         for (line, sentence) in table {
             assert_eq!(refused(line), sentence, "{line}");
         }
+    }
+
+    #[test]
+    fn a_demo_is_a_run_with_its_own_input_and_pace() {
+        let mut expected = defaults();
+        expected.demo = true;
+        expected.interval_ns = 500_000_000;
+        expected.handshake_timeout_ns = 1_500_000_000;
+        (expected.bursts.least_ms, expected.bursts.gap_ms) = (5, 10);
+        assert_eq!(config("demo"), expected);
+        expected.interval_ns = 2_000_000_000;
+        expected.handshake_timeout_ns = 60_000_000_000;
+        expected.bursts = Bursts::default();
+        expected.filter = Some("tcp".into());
+        assert_eq!(config("demo --interval 2 --timeout 60 --burst-min 1 --burst-gap 3 tcp"), expected);
+        for (line, other) in [("demo -i eth0", "--interface"), ("demo -r x", "--read")] {
+            let advice = "demo makes interfaces and traffic of its own, so leave one out";
+            assert_eq!(refused(line), format!("demo and {other} cannot go together: {advice}"));
+        }
+        assert!(refused("-i eth0 demo").starts_with("demo stands behind options: type fullcount demo first"));
+        assert!(refused("-i eth0 why").starts_with("why stands behind options: type fullcount why first"));
+        assert_eq!(config("-i eth0 host demo").filter.as_deref(), Some("host demo"));
     }
 
     #[test]

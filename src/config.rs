@@ -8,7 +8,7 @@
 //! and no standard input is named twice.
 
 use std::net::IpAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::ValueEnum;
 
@@ -115,6 +115,36 @@ pub struct Config {
     pub classes: Option<PathBuf>,
     /// One paragraph at the end on what filled a link, in place of text.
     pub why: bool,
+    /// Interfaces and traffic are made for the occasion; `input` says nothing.
+    pub demo: bool,
+    /// `link_speeds` are a configuration file's: of interfaces that need not be watched.
+    pub speeds_of_file: bool,
+    /// Keys that the screen begins with, as typed.
+    pub keys: String,
+    /// What a reader is told before the first figure.
+    pub notes: Vec<String>,
+}
+
+/// A file of settings that is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Which<'a> {
+    /// The one of this name.
+    Named(&'a Path),
+    /// The user's, if there is one.
+    Users,
+    /// The system's, if there is one.
+    Systems,
+    /// iftop's, if there is one.
+    Iftops,
+}
+
+/// A file that was read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Text {
+    /// Its name, for sentences.
+    pub path: PathBuf,
+    /// What is in it.
+    pub text: String,
 }
 
 /// When a direction of a link is full.

@@ -12,6 +12,7 @@ pub mod capture;
 pub mod cli;
 pub mod config;
 pub mod decode;
+pub mod demo;
 pub mod flow;
 pub mod links;
 pub mod meter;

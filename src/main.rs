@@ -9,7 +9,7 @@ use std::process::ExitCode;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    match cli::parse(std::env::args_os(), &|path| path.exists()) {
+    match cli::parse_with(std::env::args_os(), &|path| path.exists(), &run::settings::read) {
         Ok(Request::Print(text)) => {
             // A pager that was left early is no fault.
             let _ = std::io::stdout().write_all(text.as_bytes());

@@ -11,7 +11,9 @@
 mod attach;
 mod classes;
 mod deliver;
+mod demo;
 mod files;
+mod keys;
 mod live;
 mod log_file;
 mod names;
@@ -20,6 +22,7 @@ mod report;
 mod resolver;
 mod screen;
 mod sets;
+pub mod settings;
 mod socket;
 mod stat;
 
@@ -38,6 +41,7 @@ use crate::flow::table::TableConfig;
 use crate::output::highlight::Highlights;
 use crate::output::{Context, Style, grouping_of};
 use crate::worker::outbox::{BUFFERS_FILE, BUFFERS_LIVE, Inbox};
+use demo::Demo;
 use std::collections::HashSet;
 use std::fmt;
 use std::io::{self, IsTerminal};
@@ -103,12 +107,21 @@ impl From<FilterError> for RunError {
 /// # Errors
 /// See [`RunError`].
 pub fn run(config: &Config) -> Result<(), RunError> {
-    let config = &screen::chosen(config)?;
+    let config = screen::chosen(config)?;
+    // Before there is any other thread, which would stay outside.
+    let (demo, config) = match config.demo {
+        true => Demo::prepare(&config).map(|(demo, config)| (Some(demo), config))?,
+        false => (None, config),
+    };
+    let config = &config;
     let signals = Signals::watch(config)
         .map_err(|error| RunError::Failed(vec![format!("cannot watch for signals: {error}")]))?;
     let ended = match &config.input {
         Input::Files { groups } => files::run(config, groups, &signals),
-        Input::Live { interfaces } => live::run(config, interfaces, &signals),
+        Input::Live { interfaces } => {
+            let opened = || demo.iter().for_each(Demo::begin);
+            live::run(config, interfaces, &signals, &opened)
+        }
     };
     ended.map_err(|error| with_hint(error, config.filter.as_deref()))
 }

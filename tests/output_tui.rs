@@ -78,7 +78,8 @@ fn busy_screen() -> (Snapshot, Coverages) {
         row.averages = averages(row.interval[0].bytes * 8, row.interval[1].bytes * 8);
     }
     snapshot.rows_found = 1520;
-    let peak = |line_bits| SpreadFigures { peak: line_bits, milliseconds: 1000, ..SpreadFigures::default() };
+    let peak =
+        |per_ms: u64| SpreadFigures { peak: per_ms * 1000, milliseconds: 1000, ..SpreadFigures::default() };
     snapshot.spreads = vec![[[peak(987_000), peak(31_000)]; 2], [[peak(0), peak(1_000)]; 2]];
     let spread = |first, second| Spread {
         counts: vec![count(1, first), count(1, second)],

@@ -29,9 +29,13 @@ const ROOMS: &[(&str, &[&str])] = &[
             "decode",
             "decode::pairs",
             "capture::*",
+            "demo",
+            "demo::scene",
             "config",
         ],
     ),
+    // A play of its own: knows no interface, no clock, nobody here.
+    ("demo", &[]),
     ("cli", &["config"]),
     // Outputs see what the aggregator publishes, and the words that it is made
     // of. No worker, no ring, no file.

@@ -19,6 +19,7 @@ mod churn;
 mod counters;
 mod events;
 pub mod losses;
+pub mod make;
 mod netlink;
 mod select;
 mod sizing;

@@ -10,6 +10,7 @@ pub mod file;
 pub mod fileset;
 pub mod filter;
 pub mod host_mac;
+pub mod inject;
 pub mod link;
 pub mod merge;
 pub mod ring;

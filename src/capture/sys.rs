@@ -10,7 +10,7 @@
 //! Documentation/networking/packet_mmap.rst.
 
 use afpacket::sync::RawPacketStream;
-use std::io;
+use std::io::{self, Write};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -18,6 +18,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 pub mod ethtool;
 pub mod libpcap;
 pub mod memory;
+pub mod namespace;
 
 /// One instruction of a classic BPF program; `struct sock_filter` of
 /// linux/filter.h.
@@ -61,6 +62,11 @@ impl Socket {
     /// Binds it to the interface `name`, which has 1 to 15 bytes.
     pub fn bind(&mut self, name: &str) -> io::Result<()> {
         self.stream.bind(name)
+    }
+
+    /// Sends a frame on the interface that it is bound to.
+    pub fn send(&mut self, frame: &[u8]) -> io::Result<()> {
+        self.stream.write(frame).map(|_| ())
     }
 
     /// Makes the interface take frames for other stations too, until this

@@ -81,7 +81,14 @@ pub enum UsageError {
         /// Where it stands.
         meaning: &'static str,
         /// What to do.
-        instead: &'static str,
+        instead: String,
+    },
+    /// Something that a configuration file says.
+    InFile {
+        /// File and line.
+        place: String,
+        /// A sentence.
+        what: String,
     },
     /// Something that only a later version has.
     NotYet {
@@ -152,8 +159,9 @@ impl fmt::Display for UsageError {
                 write!(f, "{} is {}: {}", Safe(typed), Safe(meaning), Safe(instead))
             }
             Self::Misplaced { typed, meaning, instead } => {
-                write!(f, "{} {meaning}: {instead}", Safe(typed))
+                write!(f, "{} {meaning}: {}", Safe(typed), Safe(instead))
             }
+            Self::InFile { place, what } => write!(f, "{}: {}", Safe(place), Safe(what)),
             Self::NotYet { typed, now } => {
                 write!(f, "{} is not in this version: {}", Safe(typed), Safe(now))
             }

@@ -63,6 +63,15 @@ pub(super) fn check(
             };
             if let Some(instead) = first.filter(|_| !filter_begun) {
                 let meaning = "stands behind options";
+                return Err(UsageError::Misplaced {
+                    typed: arg.into_owned(),
+                    meaning,
+                    instead: instead.into(),
+                });
+            }
+            if !filter_begun && super::WORDS.iter().any(|(word, _)| *word == arg) {
+                let instead = format!("type fullcount {arg} first, then its options");
+                let meaning = "stands behind options";
                 return Err(UsageError::Misplaced { typed: arg.into_owned(), meaning, instead });
             }
             filter_begun = true;
@@ -154,7 +163,11 @@ impl Habits<'_> {
                     "leave it out for the first, as checksums are not verified, and type --count {value} for the second"
                 ),
             ),
-            'f' if value.is_empty() || (rest.is_empty() && value.starts_with('-')) => {
+            // Or with other letters of tcptrack's behind it, which alone are no filter.
+            'f' if value.is_empty()
+                || (rest.is_empty() && value.starts_with('-'))
+                || (!rest.is_empty() && rest.chars().all(|letter| "dhpv".contains(letter))) =>
+            {
                 let meaning = "tcptrack's fast average, while -f takes a filter here";
                 habit("-f alone".to_owned(), meaning, "type --fast")
             }
@@ -338,10 +351,6 @@ mod tests {
                 "-u nobody is not in this version: start fullcount as that user, after setcap cap_net_raw=ep on the program",
             ),
             (
-                "-c iftoprc",
-                "-c iftoprc is not in this version: type the options on the command line, or put them into a shell alias",
-            ),
-            (
                 "--follow -r x",
                 "--follow is not in this version: type tail -c +1 -f FILE | fullcount -r - for a file that grows",
             ),
@@ -351,8 +360,8 @@ mod tests {
             ),
             ("--sort=latency", "--sort latency is not in this version: type --sort rate, bytes or packets"),
             (
-                "-i eth0 demo",
-                "fullcount demo is not in this version: type -r FILE, which needs no privileges",
+                "-i eth0 check",
+                "fullcount check is not in this version: type -o json --duration 10 and test the figures of the last line",
             ),
             ("completions bash", "fullcount completions is not in this version: --help lists all options"),
         ];
@@ -405,7 +414,7 @@ mod tests {
             ("-npbBP -i eth0", live("eth0", "")),
             ("-m 100M", live("", "")),
             ("-m 100", live("", "")),
-            ("-c ~/.iftoprc", told("-c ~/.iftoprc is not in this version")),
+            ("-c ~/.iftoprc", live("", "")),
             ("-h", told("prints")),
             // tcptrack
             ("-i eth0", live("eth0", "")),

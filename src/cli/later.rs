@@ -24,7 +24,6 @@ const fn valued(long: &'static str, short: Option<char>, now: &'static str) -> L
 }
 
 const NO_CUT: &str = "cut the file before, as with editcap -A TIME -B TIME, and read it with -r";
-const NO_CONFIG: &str = "type the options on the command line, or put them into a shell alias";
 
 /// Options.
 pub(super) const OPTIONS: &[Later] = &[
@@ -38,8 +37,6 @@ pub(super) const OPTIONS: &[Later] = &[
     valued("metrics", None, "type --socket PATH, and let a script ask there with fullcount stat --json"),
     valued("user", Some('u'), "start fullcount as that user, after setcap cap_net_raw=ep on the program"),
     valued("log-level", None, "leave it out, for there is no log beside the output"),
-    valued("config", Some('c'), NO_CONFIG),
-    valued("iftoprc", None, NO_CONFIG),
 ];
 
 /// The option of that long name.
@@ -57,7 +54,6 @@ pub(super) const VALUES: &[(&str, &str, &str)] = &[
 pub(super) const SUBCOMMANDS: &[(&str, &str)] = &[
     ("check", "type -o json --duration 10 and test the figures of the last line"),
     ("doctor", "type -o json --duration 1, whose first line says what was opened"),
-    ("demo", "type -r FILE, which needs no privileges"),
     ("completions", "--help lists all options"),
     ("man", "--help describes all options"),
 ];

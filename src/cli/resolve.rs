@@ -8,11 +8,33 @@
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
-use super::{Arguments, UsageError, values, watch};
+use super::{Arguments, Asked, UsageError, values, watch};
 use crate::config::{
     Bars, Bursts, By, Config, DEFAULT_LINGER_NS, DEFAULT_MAX_FLOWS, DEFAULT_SNAPLEN, DEFAULT_TOP, Highlight,
     Input, OutputMode, Report, SECOND_NS, Sort, Unit,
 };
+
+/// What holds where nothing else is said.
+struct Usual {
+    interval_ns: u64,
+    timeout_ns: u64,
+    bursts: Bursts,
+}
+
+fn usual(asked: Asked) -> Usual {
+    let bursts = Bursts::default();
+    match asked {
+        // A newcomer's first screen comes within a second, and what nobody answers is
+        // to be seen to fail. A machine that has other things to do plays with pauses
+        // and in heaps: neither makes a burst.
+        Asked::Demo => Usual {
+            interval_ns: SECOND_NS / 2,
+            timeout_ns: SECOND_NS * 3 / 2,
+            bursts: Bursts { least_ms: 5, gap_ms: 10, ..bursts },
+        },
+        Asked::Run | Asked::Why => Usual { interval_ns: SECOND_NS, timeout_ns: 60 * SECOND_NS, bursts },
+    }
+}
 
 /// How long `why` looks at interfaces.
 const WHY_NS: u64 = 30 * SECOND_NS;
@@ -36,12 +58,16 @@ const MAX_ENTRIES: u64 = u32::MAX as u64 - 1;
 /// Checks all options and fills in defaults.
 pub(super) fn resolve(
     typed: Arguments,
-    why: bool,
+    asked: Asked,
     file_exists: &dyn Fn(&Path) -> bool,
 ) -> Result<Config, UsageError> {
     contradictions(&typed)?;
-    if why {
-        only_a_paragraph(&typed)?;
+    let usual = usual(asked);
+    let why = asked == Asked::Why;
+    match asked {
+        Asked::Run => {}
+        Asked::Why => only_a_paragraph(&typed)?,
+        Asked::Demo => no_input(&typed)?,
     }
     let seconds = |option, text: &Option<String>| {
         text.as_deref()
@@ -65,7 +91,7 @@ pub(super) fn resolve(
         max_flows: max_flows.and_then(|n| usize::try_from(n).ok()).unwrap_or(DEFAULT_MAX_FLOWS),
         output: output(&typed, why),
         output_is_open: is_open(&typed, why),
-        interval_ns: interval(&typed)?,
+        interval_ns: interval(&typed, usual.interval_ns)?,
         fast: typed.fast,
         replay_thousandths: typed.replay.as_deref().map(replay).transpose()?,
         duration_ns: match seconds("--duration", &typed.duration)? {
@@ -85,9 +111,9 @@ pub(super) fn resolve(
         services: !typed.no_service_names,
         linger_ns: linger(&typed)?,
         new_only: typed.new_only,
-        handshake_timeout_ns: seconds("--timeout", &typed.timeout)?.unwrap_or(60 * SECOND_NS),
+        handshake_timeout_ns: seconds("--timeout", &typed.timeout)?.unwrap_or(usual.timeout_ns),
         icmp: !typed.no_icmp,
-        bursts: bursts(&typed)?,
+        bursts: bursts(&typed, usual.bursts)?,
         sessions: typed.sessions && !typed.quiet,
         watches: watch::watches(typed.watch.iter().chain(words_of_watches(&typed)).map(String::as_str))?,
         input: input(typed.interface, &typed.read, file_exists)?,
@@ -96,6 +122,10 @@ pub(super) fn resolve(
         classes: typed.classes,
         why,
         host_names: !typed.no_host_names,
+        demo: asked == Asked::Demo,
+        keys: typed.keys.unwrap_or_default(),
+        notes: Vec::new(),
+        speeds_of_file: false,
         names: typed.names,
         highlights: highlights(&typed.highlight)?,
         no_color: typed.no_color,
@@ -104,12 +134,12 @@ pub(super) fn resolve(
 }
 
 /// Time between two reports.
-fn interval(typed: &Arguments) -> Result<u64, UsageError> {
+fn interval(typed: &Arguments, usual_ns: u64) -> Result<u64, UsageError> {
     const WANTS: &str = "seconds from 0.1 up to 31622400 (366 days), such as 1 or 0.5";
     if typed.fast {
         return Ok(SECOND_NS / INTERVALS_FAST);
     }
-    typed.interval.as_deref().map_or(Ok(SECOND_NS), |text| time("--interval", text, MIN_INTERVAL_NS, WANTS))
+    typed.interval.as_deref().map_or(Ok(usual_ns), |text| time("--interval", text, MIN_INTERVAL_NS, WANTS))
 }
 
 /// How long closed connections stay on the screen.
@@ -164,9 +194,8 @@ fn bars(typed: &Arguments) -> Result<Bars, UsageError> {
 }
 
 /// What a burst is.
-fn bursts(typed: &Arguments) -> Result<Bursts, UsageError> {
+fn bursts(typed: &Arguments, default: Bursts) -> Result<Bursts, UsageError> {
     const MS: &str = "milliseconds from 1 to 60000";
-    let default = Bursts::default();
     let threshold = match typed.burst_threshold.as_deref() {
         None => default.threshold,
         Some(text) => values::burst_threshold(text).ok_or_else(|| UsageError::BadValue {
@@ -197,6 +226,17 @@ fn only_a_paragraph(typed: &Arguments) -> Result<(), UsageError> {
         second: other.into(),
         advice: "why prints a paragraph, so leave one out; --log-file FILE has JSON lines beside it",
     })
+}
+
+/// `demo` makes its own input.
+fn no_input(typed: &Arguments) -> Result<(), UsageError> {
+    let other = match typed {
+        Arguments { interface, .. } if !interface.is_empty() => "--interface",
+        Arguments { read, .. } if !read.is_empty() => "--read",
+        _ => return Ok(()),
+    };
+    let advice = "demo makes interfaces and traffic of its own, so leave one out";
+    Err(UsageError::Contradiction { first: "demo".into(), second: other.into(), advice })
 }
 
 /// Refuses options that cannot be meant together.

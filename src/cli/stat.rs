@@ -44,6 +44,10 @@ pub(super) struct StatArguments {
 
 /// Reads the words behind the program's name, `stat` the first of them.
 pub(super) fn parse(args: &[OsString]) -> Result<Request, UsageError> {
+    if args.iter().any(|word| word == "-v") {
+        let (typed, instead) = ("-v".to_owned(), "type -V".to_owned());
+        return Err(UsageError::OldHabit { typed, meaning: "tcpeekstat's version".into(), instead });
+    }
     let typed = StatArguments::command()
         .try_get_matches_from_mut(args)
         .and_then(|mut matches| StatArguments::from_arg_matches_mut(&mut matches));
@@ -119,6 +123,7 @@ mod tests {
     fn wrong_usage_is_one_sentence() {
         let long = format!("stat --refresh {}", "x".repeat(65));
         for (line, beginning) in [
+            ("stat -v", "-v is tcpeekstat's version: type -V"),
             ("stat -j -g", "--json and --gmetric cannot go together"),
             ("stat --interval 1", "there is no option --interval"),
             ("stat eth0", "there is no option eth0"),

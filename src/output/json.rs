@@ -168,7 +168,8 @@ impl<W: Write> Output for JsonLines<W> {
     }
 
     fn notice(&mut self, notice: &Notice, context: &Context) -> io::Result<()> {
-        self.line(Some(notice.time_ns), context, |head| {
+        // Of a file that was not read yet no time is known.
+        self.line(Some(notice.time_ns).filter(|&ns| ns > 0), context, |head| {
             Line::Notice(lines::Notice {
                 head,
                 event: notice.event,

@@ -38,6 +38,8 @@ pub(super) struct Deliver {
     /// The signal that a terminal is gone means nothing else.
     ends_by_hangup: bool,
     report: Option<Report>,
+    /// Told as soon as it begins.
+    notes: Vec<String>,
     late_packets: u64,
     unreported: u64,
     bursts_lost: u64,
@@ -96,6 +98,7 @@ impl Deliver {
             hub,
             ends_by_hangup: config.log_file.is_none(),
             report: config.report.as_ref().map(|report| Report::new(report, style)),
+            notes: config.notes.clone(),
             late_packets: 0,
             unreported: 0,
             bursts_lost: 0,
@@ -146,6 +149,10 @@ impl Deliver {
             screen.start(start, self.ends_by_hangup)?;
         }
         self.each(|output| output.start(start, context))?;
+        for message in std::mem::take(&mut self.notes) {
+            let notice = Notice { time_ns: start.time_ns, event: "settings", message, ..Notice::default() };
+            self.notice(&notice, context)?;
+        }
         let doubt = self.report.as_mut().and_then(|report| report.begin(start));
         doubt.map_or(Ok(()), |notice| self.notice(&notice, context))
     }

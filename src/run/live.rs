@@ -45,7 +45,13 @@ const CONTROLS: usize = 512;
 /// How long the others are waited for when one worker has cut.
 const PATIENCE: Duration = Duration::from_millis(500);
 
-pub(super) fn run(config: &Config, named: &[String], signals: &Signals) -> Result<(), RunError> {
+/// `opened_all` hears that from now on every frame is counted.
+pub(super) fn run(
+    config: &Config,
+    named: &[String],
+    signals: &Signals,
+    opened_all: &dyn Fn(),
+) -> Result<(), RunError> {
     let stop = &signals.stop;
     let root = Root::system();
     // First of all: what changes after the interfaces were read is not missed.
@@ -68,6 +74,7 @@ pub(super) fn run(config: &Config, named: &[String], signals: &Signals) -> Resul
         context.links.push(link_facts(watch, &one, config, &opener));
         opened.push(one);
     }
+    opened_all();
     let dealt_by_us = opened.iter().all(|one| one.dealing == Dealing::Ours);
     let interval_ns = config.interval_ns;
 
@@ -237,7 +244,10 @@ fn choose(root: &Root, config: &Config, named: &[String]) -> Result<(Vec<Bond>, 
     let interfaces = link::read(root).map_err(|error| RunError::Failed(vec![error.to_string()]))?;
     let mut selection = link::select(&interfaces.links, &interfaces.bonds, named).map_err(selection_error)?;
     for (name, speed) in &config.link_speeds {
-        selection.set_speed(name, *speed).map_err(selection_error)?;
+        match selection.set_speed(name, *speed) {
+            Err(error) if !config.speeds_of_file => return Err(selection_error(error)),
+            _ => {}
+        }
     }
     Ok((interfaces.bonds, selection))
 }

@@ -20,6 +20,7 @@ use super::{RunError, Signals, is_set, shows_color};
 use crate::config::{Config, OutputMode};
 use crate::output::Start;
 use crate::output::tui::Can;
+use crate::output::tui::keys::Key;
 use crossbeam_channel::{Receiver, Sender, bounded};
 use hub::Hub;
 use looped::{Ending, Loop, Rows};
@@ -55,6 +56,7 @@ pub(super) fn chosen(config: &Config) -> Result<Config, RunError> {
     }
     let why = match () {
         () if chosen.output != OutputMode::Tui => return Ok(chosen),
+        () if super::keys::of(&chosen.keys).is_err() => return super::keys::of(&chosen.keys).map(|_| chosen),
         () if !output => "standard output is none",
         () if !can_move => "TERM names none that can move its cursor",
         () => return Ok(chosen),
@@ -72,6 +74,7 @@ pub(super) struct Screen {
     wake: (Sender<()>, Receiver<()>),
     threads: Option<[JoinHandle<io::Result<()>>; 2]>,
     can: Can,
+    keys: Vec<Key>,
 }
 
 impl Screen {
@@ -80,8 +83,10 @@ impl Screen {
         let hub = hub.filter(|_| config.output == OutputMode::Tui)?.clone();
         let ending = Arc::new(Ending { left: signals.stop.clone(), closing: AtomicBool::new(false) });
         let can = Can { colours: shows_color(config, &io::stdout()), utf8: locale_is_utf8() };
+        // Held to be right before anything was opened.
+        let keys = super::keys::of(&config.keys).unwrap_or_default();
         let wake = hub.wakes();
-        Some(Screen { hub, ending, wishes: bounded(1), wake, threads: None, can })
+        Some(Screen { hub, ending, wishes: bounded(1), wake, threads: None, can, keys })
     }
 
     /// Takes the terminal.
@@ -98,7 +103,8 @@ impl Screen {
         let terminal = opened.map_err(failed)?;
         let screen =
             Loop::new(terminal, self.can, &self.hub, &self.ending, Rows::Own, heard, self.wake.clone())
-                .wishing(self.wishes.0.clone());
+                .wishing(self.wishes.0.clone())
+                .beginning(&self.keys);
         let input = self.ending.clone();
         let spawn = |name: &str, ending: Arc<Ending>, act: Box<dyn FnOnce() -> io::Result<()> + Send>| {
             std::thread::Builder::new().name(name.into()).spawn(move || {
@@ -174,7 +180,6 @@ mod tests {
     use crate::config::{Bars, By, Sort, Unit};
     use crate::output::Style;
     use crate::output::tui::Run;
-    use crate::output::tui::keys::Key;
     use crossbeam_channel::never;
     use ratatui::backend::TestBackend;
     use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};

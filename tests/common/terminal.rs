@@ -117,6 +117,11 @@ impl OnTerminal {
         self.shown.lock().expect("a screen").screen().contents()
     }
 
+    /// The same, cell by cell.
+    pub fn screen(&self) -> vt100::Screen {
+        self.shown.lock().expect("a screen").screen().clone()
+    }
+
     /// Whether the alternate screen is on.
     pub fn is_alternate(&self) -> bool {
         self.shown.lock().expect("a screen").screen().alternate_screen()

@@ -53,7 +53,7 @@ pub enum Line<'a> {
 #[derive(Serialize, JsonSchema)]
 pub struct Head<'a> {
     /// End of the interval in packet time, UTC, with six or nine decimals; null in the
-    /// `start` line of files, as no packet has been read yet.
+    /// `start` line of files and in notices beside it, as no packet has been read yet.
     pub time: Option<Time>,
     /// Counts every line made, from 0 on: a gap is a lost line.
     pub seq: u64,

@@ -52,7 +52,7 @@ pub(super) fn draw(state: &mut State, scene: &Scene, buffer: &mut Buffer, area: 
         vec![
             word(short_moment(session.start_ns)),
             word(told.to_owned()),
-            word(duration(session.end_ns.saturating_sub(session.start_ns) / 1_000_000 * 1_000_000)),
+            word(after(session.end_ns.saturating_sub(session.start_ns))),
             word(grouped(session.syn_retransmitted.into())),
             word(format!("{} → {}", end(client), end(1 - client))),
         ]
@@ -121,4 +121,10 @@ fn draw_one(watched: &Watched, scene: &Scene, buffer: &mut Buffer, area: Rect) -
     ];
     lines(buffer, area, &told.join("\n"));
     String::from("one that failed, in full (Esc: the list)")
+}
+
+/// In whole milliseconds: a reject within one is not after nothing.
+fn after(ns: u64) -> String {
+    const MS: u64 = 1_000_000;
+    if ns < MS { "<1 ms".to_owned() } else { duration(ns / MS * MS) }
 }

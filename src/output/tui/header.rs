@@ -108,7 +108,7 @@ fn cells(link: LinkId, scene: &Scene) -> Vec<Piece> {
     let speed = facts.speed_bits_per_second.map_or_else(nothing, |bits| human(rate_in(bits, unit)));
     let peak = |direction: usize| {
         let spreads = scene.snapshot().spreads.get(usize::from(link));
-        let of_interval = spreads.map(|[interval, _]| interval[direction].peak.saturating_mul(1000));
+        let of_interval = spreads.map(|[interval, _]| interval[direction].peak);
         word(of_interval.map_or_else(nothing, |bits| human(rate_in(bits, unit))))
     };
     let lane = |direction: usize| word(rate(figures.interval[direction].count.bytes, &scene.sight));

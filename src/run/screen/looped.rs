@@ -8,6 +8,7 @@ use crate::aggregate::{Handle, ask};
 use crate::flow::key::FlowKey;
 use crate::flow::record::Account;
 use crate::output::Context;
+use crate::output::tui::keys::Key;
 use crate::output::tui::{self, Answer, Can, Moment, State};
 use crate::run::is_set;
 use crate::run::live::filtering::Wish;
@@ -116,6 +117,17 @@ impl<B: Backend> Loop<B> {
     /// It may ask for other capture filters.
     pub fn wishing(self, wishes: Sender<Wish>) -> Loop<B> {
         Loop { wishes: Some(wishes), ..self }
+    }
+
+    /// These keys are pressed before anything is shown.
+    pub fn beginning(mut self, keys: &[Key]) -> Loop<B> {
+        let hub = self.hub.clone();
+        let told = hub.told();
+        for key in keys {
+            self.state.press(*key, None, &told.run);
+        }
+        self.refused = !keys.is_empty();
+        self
     }
 
     /// Until the screen is closed.

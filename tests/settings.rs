@@ -1,0 +1,125 @@
+//! Configuration files of the whole program: where they are looked for, what goes
+//! before what, how faults are told, and how the screen begins.
+
+#[path = "common/schema.rs"]
+mod schema;
+#[path = "common/terminal.rs"]
+mod terminal;
+
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Output};
+use terminal::OnTerminal;
+
+const CAPTURE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures/http_v4.pcap");
+
+/// The program with `home` as its user's, and nothing else of this one's.
+fn program(home: &Path, arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_fullcount"));
+    command.args(arguments).env("HOME", home).env_remove("XDG_CONFIG_HOME");
+    command
+}
+
+fn told(output: &Output) -> (Option<i32>, String, String) {
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    (output.status.code(), text(&output.stdout), text(&output.stderr))
+}
+
+fn write(path: &Path, text: &str) {
+    fs::create_dir_all(path.parent().expect("a folder")).expect("a folder");
+    fs::write(path, text).expect("a file");
+}
+
+#[test]
+fn the_users_file_is_found_and_the_command_line_goes_before_it() {
+    if Path::new("/etc/fullcount/config.toml").exists() {
+        return eprintln!("SKIPPED: this machine has a configuration of its own");
+    }
+    let home = tempfile::tempdir().expect("a directory");
+    let run = |arguments: &[&str], xdg: Option<&Path>| {
+        let mut command = program(home.path(), arguments);
+        if let Some(path) = xdg {
+            command.env("XDG_CONFIG_HOME", path);
+        }
+        told(&command.output().expect("it runs"))
+    };
+    let (code, plain, _) = run(&["-r", CAPTURE], None);
+    assert!(code == Some(0) && plain.contains("→bit/s"), "{plain}");
+    write(&home.path().join(".config/fullcount/config.toml"), "bytes = true\nby = \"host\"\n");
+    let (_, text, errors) = run(&["-r", CAPTURE], None);
+    assert!(
+        text.contains("byte/s") && text.lines().next().is_some_and(|line| line.contains("Host")),
+        "{text}{errors}"
+    );
+    let (_, text, _) = run(&["-r", CAPTURE, "--by", "port"], None);
+    assert!(
+        text.contains("byte/s") && text.lines().next().is_some_and(|line| line.contains("Port")),
+        "{text}"
+    );
+    // Another place, and none.
+    let elsewhere = home.path().join("elsewhere");
+    write(&elsewhere.join("fullcount/config.toml"), "top = 0\n");
+    let (_, text, _) = run(&["-r", CAPTURE], Some(&elsewhere));
+    assert!(text.contains("bit/s") && !text.contains("43258"), "{text}");
+    assert_eq!(run(&["-r", CAPTURE, "-c", "/dev/null"], None).1, plain);
+    // A fault costs nothing but a sentence.
+    let bad = home.path().join("bad.toml");
+    write(&bad, "top = 1\nintervall = 1\n");
+    let (code, text, errors) = run(&["-r", CAPTURE, "--config", &bad.to_string_lossy()], None);
+    let sentence = format!(
+        "fullcount: {}, line 2: there is no option intervall: did you mean interval?\n",
+        bad.display()
+    );
+    assert_eq!((code, text.as_str(), errors), (Some(2), "", sentence));
+    let (code, _, errors) = run(&["-r", CAPTURE, "-c", "/nonexistent"], None);
+    assert!(
+        code == Some(2) && errors.starts_with("fullcount: configuration: cannot read /nonexistent: "),
+        "{errors}"
+    );
+}
+
+#[test]
+fn iftops_settings_are_found_and_told_of() {
+    if Path::new("/etc/fullcount/config.toml").exists() {
+        return eprintln!("SKIPPED: this machine has a configuration of its own");
+    }
+    let home = tempfile::tempdir().expect("a directory");
+    write(&home.path().join(".iftoprc"), "use-bytes: yes\nhide-source: yes\n");
+    let (code, text, errors) = told(&program(home.path(), &["-r", CAPTURE]).output().expect("it runs"));
+    let note = format!(
+        "Note: {}/.iftoprc, iftop's settings, is in force: use-bytes is -B; without effect: hide-source",
+        home.path().display()
+    );
+    assert_eq!((code, errors.as_str()), (Some(0), ""));
+    assert!(text.starts_with(&note) && text.contains("byte/s"), "{text}");
+    let (_, text, _) = told(&program(home.path(), &["-r", CAPTURE, "-o", "json"]).output().expect("it runs"));
+    let lines = schema::validate_lines(&text);
+    assert_eq!((&lines[1]["type"], &lines[1]["event"]), (&"notice".into(), &"settings".into()), "{text}");
+    write(&home.path().join(".config/fullcount/config.toml"), "");
+    let (_, text, _) = told(&program(home.path(), &["-r", CAPTURE]).output().expect("it runs"));
+    assert!(!text.contains("Note:") && text.contains("bit/s"), "{text}");
+}
+
+#[test]
+fn the_screen_begins_as_the_file_says() {
+    let home = tempfile::tempdir().expect("a directory");
+    let own = home.path().join("screen.toml");
+    write(&own, "[screen]\nview = \"hosts\"\nsums = true\nsource-ports = true\norder = \"name\"\n");
+    let mut screen = OnTerminal::start(
+        program(home.path(), &["-r", CAPTURE, "-o", "tui", "-c", &own.to_string_lossy()]),
+        120,
+        30,
+    );
+    let text = screen.wait("hosts with sums and ports", |text| {
+        text.contains(" Hosts by name") && text.contains("198.18.0.1:43258") && text.contains("=>")
+    });
+    assert!(!text.contains("198.18.0.2:80") && text.contains("Bytes bit/s"), "{text}");
+    screen.keys("q");
+    assert_eq!(screen.end().0.code(), Some(0));
+    // A key that does nothing there is refused before the screen opens.
+    let output = program(home.path(), &["-r", CAPTURE, "-o", "tui", "--keys", "F5T"]);
+    let screen = OnTerminal::start(output, 120, 30);
+    let (status, text) = screen.end();
+    assert_eq!(status.code(), Some(2), "{text}");
+    assert!(text.contains("--keys: T does nothing among Links"), "{text}");
+}
