@@ -258,6 +258,50 @@ fn a_clock_that_is_set_back_gives_nobody_the_bytes_of_before() {
     }
 }
 
+/// While the aggregator stands still the clock is set back: what waits for it is of
+/// two times, and each keeps its own.
+#[test]
+fn milliseconds_that_wait_are_not_mixed_where_the_clock_is_set_back() {
+    let (outbox, inbox) = outbox(1, false, false);
+    let mut worker = Worker::new(config(1 << 10), outbox.answers(true));
+    worker.take(&mut [frame(1, AT + 500 * MS)]);
+    // More than there is room for; then twice back, and on.
+    let mut now = AT;
+    let on = |worker: &mut Worker, seconds: u64, from: u64| {
+        for second in 1..=seconds {
+            worker.take(&mut [frame(2, from + second * S - 500 * MS)]);
+            worker.tick(from + second * S);
+        }
+        from + seconds * S
+    };
+    now = on(&mut worker, 40, now);
+    let times = [AT, now - 30 * S, now - 70 * S];
+    for &back in &times[1..] {
+        worker.take(&mut [frame(3, now + 10 * MS)]);
+        worker.restart_bins(back);
+        on(&mut worker, 5, back);
+        now = back + 5 * S;
+    }
+    let told: Vec<Message> = inbox.messages.try_iter().collect();
+    worker.tick(now + S);
+    let mut time = 0;
+    let mut packets = 0;
+    let mut until = AT / MS;
+    for message in told.into_iter().chain(inbox.messages.try_iter()) {
+        let Message::Bins(cut) = message else { continue };
+        let ends = if cut.set_back { u64::MAX } else { cut.until_ms };
+        for lane in &cut.lanes {
+            packets += lane.bins.iter().map(|bin| bin.packets).sum::<u32>();
+            assert!(lane.first_ms >= times[time] / MS, "{} is of a later time", lane.first_ms);
+            assert!(lane.first_ms < ends, "{} is of an earlier time", lane.first_ms);
+        }
+        assert!(cut.set_back || cut.until_ms >= until, "within a time it goes on");
+        until = cut.until_ms;
+        time += usize::from(cut.set_back);
+    }
+    assert_eq!((time, packets), (2, 1 + 40 + 2 * (1 + 5)), "each is told once");
+}
+
 /// The end comes while a question is half answered: it is answered, and the worker goes.
 #[test]
 fn a_question_under_way_at_the_end_is_answered() {
