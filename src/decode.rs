@@ -15,6 +15,7 @@
 //! snaplen left. Sources: RFC 791, 8200, 9293, 768, 792, 4443; IEEE 802.1Q;
 //! Linux include/uapi/linux/virtio_net.h (`gso_size`).
 
+mod context;
 mod direction;
 mod fragment;
 mod headers;
@@ -26,6 +27,8 @@ mod quote;
 use crate::capture::{Direction, Frame, Lane, LinkId};
 use crate::flow::key::{End, FlowKey};
 use crate::meter::loss::Reason;
+pub use context::LinkContext;
+use context::{KnownLink, NUMBER};
 use direction::by_rule;
 pub use direction::{DirectionRule, contains};
 use etherparse::TcpHeaderSlice;
@@ -203,25 +206,9 @@ impl Packet {
     }
 }
 
-/// What decoding has to know of an interface.
-#[derive(Clone, Debug, Default)]
-pub struct LinkContext {
-    /// Link group, 0 to 127.
-    pub group: u8,
-    /// See [`DirectionRule`].
-    pub rule: DirectionRule,
-    /// Its frames come from a file, so super-frames are not marked.
-    pub from_file: bool,
-    /// Another watched device below it has the same packets.
-    pub second_copy: bool,
-    /// It is one of several that share a load: what it sends is numbered by its
-    /// link-layer addresses.
-    pub shares_load: bool,
-}
-
 /// Turns frames into packets. One per worker, or one for a set of files.
 pub struct Decoder {
-    links: Vec<LinkContext>,
+    links: Vec<KnownLink>,
     fragments: FragmentTable,
     stacks: VlanStacks,
     pairs: LinkPairs,
@@ -231,6 +218,7 @@ pub struct Decoder {
 impl Decoder {
     /// `stacks` is shared by all decoders of a run.
     pub fn new(links: Vec<LinkContext>, stacks: VlanStacks) -> Decoder {
+        let links = links.into_iter().map(KnownLink::of).collect();
         Decoder { links, fragments: FragmentTable::new(), stacks, pairs: LinkPairs::default(), quotes: true }
     }
 
@@ -248,9 +236,9 @@ impl Decoder {
     pub fn set_link(&mut self, link: LinkId, context: LinkContext) {
         let link = link as usize;
         if self.links.len() <= link {
-            self.links.resize(link + 1, LinkContext::default());
+            self.links.resize(link + 1, KnownLink::of(LinkContext::default()));
         }
-        self.links[link] = context;
+        self.links[link] = KnownLink::of(context);
     }
 
     /// Understands one frame. Never fails: what cannot be understood is
@@ -268,19 +256,25 @@ impl Decoder {
         let tag_bytes = if frame.stripped_tag.is_some() { 4 } else { 0 };
         let frame_bytes = frame.len.saturating_add(tag_bytes);
         blank(packet, frame, frame_bytes);
-        let context = self.links.get(frame.link as usize);
-        let group = context.map_or(0, |context| context.group);
-        packet.maybe_super = context.is_some_and(|context| context.from_file);
-        let special = context.is_some_and(|context| {
-            context.second_copy
-                || context.shares_load && frame.direction != Some(Direction::Rx)
-                || frame.direction.is_none() && !matches!(context.rule, DirectionRule::AsTold)
-        });
+        let link = self.links.get(frame.link as usize);
+        let group = link.map_or(0, |link| link.context.group);
+        packet.maybe_super = link.is_some_and(|link| link.context.from_file);
+        let special = link.is_some_and(|link| link.needs(frame.direction) != 0);
         if !plain(frame, packet, group) {
             self.decode_fully(frame, packet, group);
         }
         if special {
-            self.apply_context(frame, packet);
+            self.add_what_is_needed(frame, packet);
+        }
+    }
+
+    /// What of the link layer a hash policy needs is nearly always as it was.
+    #[inline]
+    fn add_what_is_needed(&mut self, frame: &Frame<'_>, packet: &mut Packet) {
+        let needs = self.links.get(frame.link as usize).map_or(0, |link| link.needs(frame.direction));
+        match self.pairs.latest(frame) {
+            Some(number) if needs == NUMBER => packet.pair = number,
+            _ => self.apply_context(frame, packet),
         }
     }
 
@@ -305,8 +299,9 @@ impl Decoder {
     }
 
     /// Direction by rule; a stacked device's packets make no flows.
+    #[inline(never)]
     fn apply_context(&mut self, frame: &Frame<'_>, packet: &mut Packet) {
-        let Some(context) = self.links.get(frame.link as usize) else { return };
+        let Some(KnownLink { context, .. }) = self.links.get(frame.link as usize) else { return };
         if frame.direction.is_none() {
             packet.lane = Lane::new(frame.link, by_rule(&context.rule, frame, packet));
         }

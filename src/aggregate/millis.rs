@@ -267,9 +267,8 @@ impl Millis {
         }
         if let Some(question) = self.questions.iter().find(|question| question.number == answer.number) {
             for (&(burst, with_before), seen) in question.of.iter().zip(&answer.seen) {
-                if let Some(waiting) = of_number(&mut self.waiting, burst) {
-                    waiting.shares.add(seen, with_before);
-                }
+                let waiting = of_number(&mut self.waiting, burst);
+                waiting.into_iter().for_each(|waiting| waiting.shares.add(seen, with_before));
             }
         }
         self.answered(answer.number);
@@ -283,9 +282,7 @@ impl Millis {
             return;
         }
         for (burst, _) in self.questions.swap_remove(at).of {
-            if let Some(waiting) = of_number(&mut self.waiting, burst) {
-                waiting.questions -= 1;
-            }
+            of_number(&mut self.waiting, burst).into_iter().for_each(|waiting| waiting.questions -= 1);
         }
     }
 
@@ -496,9 +493,7 @@ impl Millis {
         }
         let of: Vec<(u64, bool)> = windows.iter().map(|&(burst, before, _)| (burst, before)).collect();
         for (burst, _) in &of {
-            if let Some(waiting) = of_number(&mut self.waiting, *burst) {
-                waiting.questions += 1;
-            }
+            of_number(&mut self.waiting, *burst).into_iter().for_each(|waiting| waiting.questions += 1);
         }
         self.questions.push(Question { number, of, answers_missing });
     }
