@@ -23,7 +23,7 @@ use crate::meter::totals::Count;
 use std::collections::HashMap;
 use std::ops::Range;
 
-/// Cells of a walk, 48 bytes each. A single window needs two a flow.
+/// Cells of a walk, 56 bytes each. A single window needs two a flow.
 const CELLS_MAX: usize = 1 << 20;
 /// A flow's cells that a note looks at: two slaves, both directions.
 const CELLS_LOOKED_AT: usize = 4;
@@ -56,6 +56,7 @@ struct Share {
 struct Cell {
     /// The flow's cell before it and one; 0 for none.
     earlier: u32,
+    share: u32,
     piece: u32,
     /// Its first note: place behind the walk's begin, lower 32 bits of the millisecond.
     first_at: u32,
@@ -294,15 +295,20 @@ impl Walk {
     ) -> Option<&mut Cell> {
         let latest = places.get_mut(note.slot as usize)?;
         let marked = latest[0] & DEPARTED;
-        // How many had given up the slot by then; they are in order.
-        let given_up = |all: &Vec<Departed>| all.partition_point(|departed| departed.until <= at);
-        let earlier = if marked == 0 { 0 } else { self.departed.get(&note.slot).map_or(0, given_up) };
-        let whose = (note.slot, earlier as u32);
-        let found = ((latest[0] & !DEPARTED) as usize).checked_sub(1);
-        // A slot's flows follow each other, as notes do: another than the latest is a new one.
-        let found = found.filter(|&found| self.shares.get(found).is_some_and(|one| one.whose == whose));
-        let mut next = found.and_then(|found| self.shares.get(found)).map_or(0, |share| share.cell);
-        let before = next;
+        let mut earlier = 0;
+        let mut before = latest[0] & !DEPARTED;
+        if marked != 0 {
+            // How many had given up the slot by then; they are in order.
+            let given_up = |all: &Vec<Departed>| all.partition_point(|departed| departed.until <= at);
+            earlier = self.departed.get(&note.slot).map_or(0, given_up) as u32;
+            // A slot's flows follow each other, as notes do: another than the latest is a new one.
+            let share = (before as usize).checked_sub(1).and_then(|cell| self.cells.get(cell));
+            let share = share.and_then(|cell| self.shares.get(cell.share as usize));
+            if share.is_some_and(|share| share.whose != (note.slot, earlier)) {
+                before = 0;
+            }
+        }
+        let mut next = before;
         for _ in 0..CELLS_LOOKED_AT {
             let Some(place) = (next as usize).checked_sub(1) else { break };
             if self.cells.get(place)?.piece == piece {
@@ -310,21 +316,28 @@ impl Walk {
             }
             next = self.cells[place].earlier;
         }
-        if self.cells.len() >= CELLS_MAX || found.is_none() && self.shares.len() >= FLOWS_MAX {
+        let cell = self.add_cell(at, note, piece, before, (note.slot, earlier))?;
+        latest[0] = marked | cell;
+        self.cells.last_mut()
+    }
+
+    /// The number of a new cell of a flow, behind its latest one if it has any (0: none).
+    #[inline(never)]
+    fn add_cell(&mut self, at: u64, note: &Note, piece: u32, before: u32, whose: Whose) -> Option<u32> {
+        let known = (before as usize).checked_sub(1).and_then(|cell| self.cells.get(cell));
+        let share = known.map_or(self.shares.len() as u32, |cell| cell.share);
+        if self.cells.len() >= CELLS_MAX || known.is_none() && self.shares.len() >= FLOWS_MAX {
             return None;
         }
         let first_at = u32::try_from(at - self.begin).unwrap_or(u32::MAX);
         let sent = [Count::default(); 2];
-        self.cells.push(Cell { earlier: before, piece, first_at, first_ms: note.ms, sent });
+        self.cells.push(Cell { earlier: before, share, piece, first_at, first_ms: note.ms, sent });
         let cell = self.cells.len() as u32;
-        match found.and_then(|found| self.shares.get_mut(found)) {
+        match self.shares.get_mut(share as usize) {
             Some(share) => share.cell = cell,
-            None => {
-                self.shares.push(Share { whose, cell });
-                latest[0] = marked | self.shares.len() as u32;
-            }
+            None => self.shares.push(Share { whose, cell }),
         }
-        self.cells.last_mut()
+        Some(cell)
     }
 
     fn leave_nothing_in(&self, places: &mut LargeVec<[u32; 1]>) {
