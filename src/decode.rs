@@ -15,6 +15,7 @@
 //! snaplen left. Sources: RFC 791, 8200, 9293, 768, 792, 4443; IEEE 802.1Q;
 //! Linux include/uapi/linux/virtio_net.h (`gso_size`).
 
+mod context;
 mod direction;
 mod fragment;
 mod headers;
@@ -26,6 +27,8 @@ mod quote;
 use crate::capture::{Direction, Frame, Lane, LinkId};
 use crate::flow::key::{End, FlowKey};
 use crate::meter::loss::Reason;
+pub use context::LinkContext;
+use context::{ALONE, KnownLink, NUMBER};
 pub use direction::{DirectionRule, contains};
 use direction::{by_mac, by_rule};
 use etherparse::TcpHeaderSlice;
@@ -203,34 +206,9 @@ impl Packet {
     }
 }
 
-/// What decoding has to know of an interface.
-#[derive(Clone, Debug, Default)]
-pub struct LinkContext {
-    /// Link group, 0 to 127.
-    pub group: u8,
-    /// See [`DirectionRule`].
-    pub rule: DirectionRule,
-    /// Its frames come from a file, so super-frames are not marked.
-    pub from_file: bool,
-    /// Another watched device below it has the same packets.
-    pub second_copy: bool,
-    /// It is one of several that share a load: what it sends is numbered by its
-    /// link-layer addresses.
-    pub shares_load: bool,
-}
-
-/// What is known of an interface that nobody has told of.
-static ALONE: LinkContext = LinkContext {
-    group: 0,
-    rule: DirectionRule::AsTold,
-    from_file: false,
-    second_copy: false,
-    shares_load: false,
-};
-
 /// Turns frames into packets. One per worker, or one for a set of files.
 pub struct Decoder {
-    links: Vec<LinkContext>,
+    links: Vec<KnownLink>,
     fragments: FragmentTable,
     stacks: VlanStacks,
     pairs: LinkPairs,
@@ -240,6 +218,7 @@ pub struct Decoder {
 impl Decoder {
     /// `stacks` is shared by all decoders of a run.
     pub fn new(links: Vec<LinkContext>, stacks: VlanStacks) -> Decoder {
+        let links = links.into_iter().map(KnownLink::of).collect();
         Decoder { links, fragments: FragmentTable::new(), stacks, pairs: LinkPairs::default(), quotes: true }
     }
 
@@ -257,9 +236,9 @@ impl Decoder {
     pub fn set_link(&mut self, link: LinkId, context: LinkContext) {
         let link = link as usize;
         if self.links.len() <= link {
-            self.links.resize(link + 1, LinkContext::default());
+            self.links.resize(link + 1, KnownLink::of(LinkContext::default()));
         }
-        self.links[link] = context;
+        self.links[link] = KnownLink::of(context);
     }
 
     /// Understands one frame. Never fails: what cannot be understood is
@@ -277,21 +256,30 @@ impl Decoder {
         let tag_bytes = if frame.stripped_tag.is_some() { 4 } else { 0 };
         let frame_bytes = frame.len.saturating_add(tag_bytes);
         blank(packet, frame, frame_bytes);
-        let context = self.links.get(frame.link as usize).unwrap_or(&ALONE);
-        packet.maybe_super = context.from_file;
-        let told = frame.direction.is_some();
-        let special = context.second_copy
-            || context.shares_load && frame.direction != Some(Direction::Rx)
-            || !told && matches!(context.rule, DirectionRule::Networks(_));
+        let link = self.links.get(frame.link as usize).unwrap_or(&ALONE);
+        packet.maybe_super = link.context.from_file;
         // Whose address the frame has is seen without understanding it.
-        if !told && let DirectionRule::Mac(mac) = &context.rule {
+        if frame.direction.is_none()
+            && let DirectionRule::Mac(mac) = &link.context.rule
+        {
             packet.lane = Lane::new(frame.link, by_mac(mac, frame));
         }
-        if !plain(frame, packet, context.group) {
-            self.decode_fully(frame, packet, context.group);
+        let special = link.needs(frame.direction) != 0;
+        if !plain(frame, packet, link.context.group) {
+            self.decode_fully(frame, packet, link.context.group);
         }
         if special {
-            self.apply_context(frame, packet);
+            self.add_what_is_needed(frame, packet);
+        }
+    }
+
+    /// What of the link layer a hash policy needs is nearly always as it was.
+    #[inline]
+    fn add_what_is_needed(&mut self, frame: &Frame<'_>, packet: &mut Packet) {
+        let needs = self.links.get(frame.link as usize).map_or(0, |link| link.needs(frame.direction));
+        match self.pairs.latest(frame) {
+            Some(number) if needs == NUMBER => packet.pair = number,
+            _ => self.apply_context(frame, packet),
         }
     }
 
@@ -316,8 +304,9 @@ impl Decoder {
     }
 
     /// Direction by rule; a stacked device's packets make no flows.
+    #[inline(never)]
     fn apply_context(&mut self, frame: &Frame<'_>, packet: &mut Packet) {
-        let Some(context) = self.links.get(frame.link as usize) else { return };
+        let Some(KnownLink { context, .. }) = self.links.get(frame.link as usize) else { return };
         if frame.direction.is_none() {
             packet.lane = Lane::new(frame.link, by_rule(&context.rule, frame, packet));
         }

@@ -20,6 +20,7 @@ use crate::meter::bins::{BIN_NS, Bins, Speeds};
 use crate::meter::totals::{LaneTotals, Totals};
 use look::{Answer, Ask, Looks};
 use outbox::{BinCut, Cut, LaneMark, Message, Outbox, RingFigures};
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 /// Flows written or looked at between two batches: about 0.1 ms.
@@ -54,8 +55,9 @@ pub struct Worker {
     last_ns: u64,
     /// A boundary whose cut is being written, live.
     pending: Option<Box<Cut>>,
-    /// Milliseconds for which the aggregator had no room yet, live.
-    unsent: Option<Box<BinCut>>,
+    /// Milliseconds for which the aggregator had no room yet, live: together up to
+    /// where the clock was set back, as those behind it are others.
+    unsent: VecDeque<Box<BinCut>>,
     /// Where the last hand-over of milliseconds was.
     handed_ms: Option<u64>,
     looks: Looks,
@@ -78,7 +80,7 @@ impl Worker {
             first_ns: None,
             last_ns: 0,
             pending: None,
-            unsent: None,
+            unsent: VecDeque::new(),
             handed_ms: None,
             looks: Looks::default(),
             answer: None,
@@ -151,7 +153,11 @@ impl Worker {
     /// before it are handed over.
     pub fn tick(&mut self, time_ns: u64) {
         self.show();
-        self.hand_over_bins(time_ns / BIN_NS, false, false);
+        // An interval that is no whole number of seconds may have ended behind one.
+        let until_ms = time_ns / BIN_NS;
+        if self.handed_ms.is_none_or(|handed_ms| handed_ms < until_ms) {
+            self.hand_over_bins(until_ms, false, false);
+        }
     }
 
     fn hand_over_bins(&mut self, until_ms: u64, set_back: bool, last: bool) {
@@ -161,12 +167,16 @@ impl Worker {
             return;
         }
         let mut cut = BinCut { until_ms, lanes, set_back, last };
-        if let Some(unsent) = self.unsent.take() {
-            cut.lanes.splice(0..0, unsent.lanes);
-            cut.set_back |= unsent.set_back;
+        if let Some(unsent) = self.unsent.back_mut().filter(|unsent| !unsent.set_back) {
+            cut.lanes.splice(0..0, std::mem::take(&mut unsent.lanes));
+            self.unsent.pop_back();
         }
-        if let Some(Message::Bins(unsent)) = self.outbox.tell(Message::Bins(Box::new(cut))) {
-            self.unsent = Some(unsent);
+        self.unsent.push_back(Box::new(cut));
+        while let Some(cut) = self.unsent.pop_front() {
+            if let Some(Message::Bins(unsent)) = self.outbox.tell(Message::Bins(cut)) {
+                self.unsent.push_front(unsent);
+                break;
+            }
         }
         if self.outbox.waits() {
             self.answer_until_told_to_go_on();

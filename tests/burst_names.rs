@@ -17,7 +17,7 @@ use fullcount::decode::{Packet, protocol};
 use fullcount::flow::key::FlowKey;
 use fullcount::meter::bins::Speeds;
 use fullcount::worker::Worker;
-use fullcount::worker::look::{Ask, FlowShare, Window};
+use fullcount::worker::look::{Ask, FlowShare, Seen, Window};
 use fullcount::worker::outbox::{Inbox, Message, outbox};
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -258,6 +258,50 @@ fn a_clock_that_is_set_back_gives_nobody_the_bytes_of_before() {
     }
 }
 
+/// While the aggregator stands still the clock is set back: what waits for it is of
+/// two times, and each keeps its own.
+#[test]
+fn milliseconds_that_wait_are_not_mixed_where_the_clock_is_set_back() {
+    let (outbox, inbox) = outbox(1, false, false);
+    let mut worker = Worker::new(config(1 << 10), outbox.answers(true));
+    worker.take(&mut [frame(1, AT + 500 * MS)]);
+    // More than there is room for; then twice back, and on.
+    let mut now = AT;
+    let on = |worker: &mut Worker, seconds: u64, from: u64| {
+        for second in 1..=seconds {
+            worker.take(&mut [frame(2, from + second * S - 500 * MS)]);
+            worker.tick(from + second * S);
+        }
+        from + seconds * S
+    };
+    now = on(&mut worker, 40, now);
+    let times = [AT, now - 30 * S, now - 70 * S];
+    for &back in &times[1..] {
+        worker.take(&mut [frame(3, now + 10 * MS)]);
+        worker.restart_bins(back);
+        on(&mut worker, 5, back);
+        now = back + 5 * S;
+    }
+    let told: Vec<Message> = inbox.messages.try_iter().collect();
+    worker.tick(now + S);
+    let mut time = 0;
+    let mut packets = 0;
+    let mut until = AT / MS;
+    for message in told.into_iter().chain(inbox.messages.try_iter()) {
+        let Message::Bins(cut) = message else { continue };
+        let ends = if cut.set_back { u64::MAX } else { cut.until_ms };
+        for lane in &cut.lanes {
+            packets += lane.bins.iter().map(|bin| bin.packets).sum::<u32>();
+            assert!(lane.first_ms >= times[time] / MS, "{} is of a later time", lane.first_ms);
+            assert!(lane.first_ms < ends, "{} is of an earlier time", lane.first_ms);
+        }
+        assert!(cut.set_back || cut.until_ms >= until, "within a time it goes on");
+        until = cut.until_ms;
+        time += usize::from(cut.set_back);
+    }
+    assert_eq!((time, packets), (2, 1 + 40 + 2 * (1 + 5)), "each is told once");
+}
+
 /// The end comes while a question is half answered: it is answered, and the worker goes.
 #[test]
 fn a_question_under_way_at_the_end_is_answered() {
@@ -272,6 +316,7 @@ fn a_question_under_way_at_the_end_is_answered() {
         from_ms: AT / MS,
         until_ms: AT / MS + 20,
         era: 0,
+        goes_on: false,
     };
     inbox.asks.send(Ask::Look { number: 7, windows: Arc::new([window]) }).expect("it runs");
     assert!(worker.answer(false), "more than a slice");
@@ -310,4 +355,142 @@ fn a_burst_is_cut_where_the_clock_is_set_back() {
     for burst in &bursts {
         assert!(!burst.open && burst.journal_bytes == burst.sums.bytes);
     }
+}
+
+/// What a window should be told, from the packets themselves: by connection what
+/// each end sent, and its bytes before; who was only there before it where more is to come.
+fn told_of(window: &Window, packets: &[Packet]) -> HashMap<FlowKey, ([u64; 2], u64)> {
+    let mut sums: HashMap<FlowKey, ([u64; 2], u64)> = HashMap::new();
+    for packet in packets.iter().filter(|packet| packet.lane == window.lane) {
+        let (ms, bytes) = (packet.time_ns / MS, u64::from(packet.bytes));
+        if (window.from_ms..window.until_ms).contains(&ms) {
+            sums.entry(packet.key).or_default().0[usize::from(packet.reversed)] += bytes;
+        } else if (window.before_ms..window.from_ms).contains(&ms) {
+            sums.entry(packet.key).or_default().1 += bytes;
+        }
+    }
+    sums.retain(|_, (sent, _)| window.goes_on || *sent != [0; 2]);
+    sums
+}
+
+/// Hundreds of windows share their walks over the journal, and questions do, while
+/// packets go on and slots change hands: each has what it would have alone.
+#[test]
+fn windows_that_share_a_walk_are_told_what_each_would_be_alone() {
+    let mut random = 1u64;
+    let mut below = move |most: u64| {
+        random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (random >> 33) % most
+    };
+    for (case, windows) in [1, 2, 7, 40, 300].into_iter().enumerate() {
+        let (outbox, inbox) = outbox(4096, false, false);
+        // Case by case more or fewer connections than there are slots.
+        let flows = 30 + 60 * (case as u64 % 3);
+        let mut worker = Worker::new(config(64), outbox.answers(true));
+        let mut packets: Vec<Packet> = (0..30_000u64)
+            .map(|number| {
+                let (client, server) = (end(2 * below(flows) as u32 + 2, 40_000), end(1, 5000));
+                let (from, to) = if below(3) == 0 { (server, client) } else { (client, server) };
+                let size = 60 + below(1455) as u32;
+                let mut packet = packet(protocol::UDP, from, to, AT + number * 100_000, size);
+                (packet.lane, packet.segments) = (table_run::lane(below(4) as u8), 1);
+                packet
+            })
+            .collect();
+        // The first one behind the questions takes the slot of one that they are about.
+        packets[25_000].key = frame(1000, AT).key;
+        let (known, later) = packets.split_at(25_000);
+        for part in known.chunks(1000) {
+            worker.tick(part[0].time_ns);
+            worker.take(&mut part.to_vec());
+            worker.between_batches(part[0].time_ns);
+        }
+        let mut questions: Vec<Vec<Window>> = vec![Vec::new(); 1 + case % 3];
+        for number in 0..windows {
+            // Some of the last milliseconds before the questions.
+            let from_ms = AT / MS + if number % 3 == 0 { 2440 } else { below(2440) };
+            let window = Window {
+                lane: table_run::lane(below(4) as u8),
+                before_ms: from_ms
+                    - below(2).min(from_ms - AT / MS) * (from_ms - AT / MS).min(1 + below(1000)),
+                from_ms,
+                until_ms: from_ms + 1 + below(59),
+                era: 0,
+                goes_on: below(10) == 0,
+            };
+            let questions_count = questions.len();
+            questions[number % questions_count].push(window);
+        }
+        for (number, windows) in (0u64..).zip(&questions) {
+            inbox.asks.send(Ask::Look { number, windows: windows.clone().into() }).expect("it runs");
+        }
+        let mut answers = Vec::new();
+        let mut later = later.chunks(5);
+        for _ in 0..1_000_000 {
+            worker.answer(true);
+            answers.extend(inbox.messages.try_iter().filter_map(|message| match message {
+                Message::Answer(answer) => Some(answer),
+                _ => None,
+            }));
+            if answers.len() == questions.len() {
+                break;
+            }
+            // New connections take the slots of others meanwhile.
+            if let Some(part) = later.next() {
+                worker.take(&mut part.to_vec());
+            }
+        }
+        assert_eq!(answers.len(), questions.len(), "all are answered");
+        for answer in &answers {
+            told_right(&questions[answer.number as usize], &answer.seen, known);
+        }
+    }
+}
+
+fn told_right(windows: &[Window], seen: &[Seen], packets: &[Packet]) {
+    assert_eq!(seen.len(), windows.len());
+    for (window, seen) in windows.iter().zip(seen) {
+        let mut told: HashMap<FlowKey, ([u64; 2], u64)> = HashMap::new();
+        for share in &seen.flows {
+            let sum = told.entry(share.flow.key).or_default();
+            sum.1 += share.before;
+            sum.0.iter_mut().zip(share.sent).for_each(|(sum, count)| *sum += count.bytes);
+        }
+        let expected = told_of(window, packets);
+        assert!(told == expected, "{window:?}: {} connections of {}", told.len(), expected.len());
+        assert_eq!((seen.untracked.bytes, seen.unnamed.bytes), (0, 0));
+        assert!(seen.whole && seen.before_whole);
+    }
+}
+
+/// So many connections in so many windows that their sums would be too many for one
+/// walk: it is walked for fewer at a time, and nobody is left out.
+#[test]
+fn windows_of_too_many_connections_for_one_walk_are_told_all_the_same() {
+    let (outbox, inbox) = outbox(1 << 14, false, false);
+    let mut worker = Worker::new(config(1 << 16), outbox.answers(true));
+    let (flows, packets_each) = (60_000u32, 20);
+    let each = 2 * S / u64::from(flows * packets_each);
+    let packets: Vec<Packet> = (0..flows * packets_each)
+        .map(|number| frame(1 + number % flows, AT + u64::from(number) * each))
+        .collect();
+    for part in packets.chunks(10_000) {
+        worker.tick(part[0].time_ns);
+        worker.take(&mut part.to_vec());
+    }
+    let lane = packets[0].lane;
+    let window = |number: u64| {
+        let from_ms = AT / MS + number * 100;
+        Window { lane, before_ms: AT / MS, from_ms, until_ms: from_ms + 99, era: 0, goes_on: false }
+    };
+    let windows: Vec<Window> = (0..20).map(window).collect();
+    inbox.asks.send(Ask::Look { number: 1, windows: windows.clone().into() }).expect("it runs");
+    while worker.answer(false) {}
+    let mut answers = inbox.messages.try_iter().filter_map(|message| match message {
+        Message::Answer(answer) => Some(answer),
+        _ => None,
+    });
+    let seen = answers.next().expect("an answer").seen;
+    assert_eq!(seen.len(), windows.len());
+    [0, 9, 10, 19].iter().for_each(|&at| told_right(&windows[at..=at], &seen[at..=at], &packets));
 }

@@ -403,6 +403,34 @@ fn time_that_jumps_by_years() {
     }
 }
 
+/// A jump into the midst of a second, and behind it stamps of earlier in that second:
+/// they have their own milliseconds, however long intervals are.
+#[test]
+fn stamps_out_of_order_behind_a_jump() {
+    for jump in [3 * S, 70 * S, 365 * 86_400 * S] {
+        let mut made = Made::new();
+        let begin = SECOND + 100 * MS;
+        made.flow(begin, 300 * MS, 0, ends(1), 10_000_000);
+        made.sort();
+        let mut later = Made::new();
+        later.flow(begin + jump + 600 * MS, 200 * MS, 0, ends(1), 10_000_000);
+        later.flow(begin + jump + 630 * MS, 20 * MS, 0, ends(2), 88_000_000);
+        later.sort();
+        // 15 ms that are told after some of what came later.
+        let mut early = Made::new();
+        early.flow(begin + jump + 550 * MS, 15 * MS, 0, ends(3), 88_000_000);
+        let rest = later.frames.split_off(40);
+        made.frames.extend(later.frames);
+        made.frames.extend(early.frames);
+        made.frames.extend(rest);
+        let file = [made.classic("f.pcap")];
+        for interval in ["0.1", "1", "1.5", "2", "10"] {
+            let asked = Asked { speeds: &[("f.pcap", "100M")], interval, ..Asked::default() };
+            assert_eq!(compare(&file, &asked).bursts().len(), 2, "{jump} {interval}");
+        }
+    }
+}
+
 #[test]
 fn ipv6_and_what_is_not_ip() {
     let mut made = Made::new();

@@ -85,6 +85,8 @@ fn busy_screen() -> (Snapshot, Coverages) {
         counts: vec![count(1, first), count(1, second)],
         balance: Balance::of(&[first, second], None),
         asymmetry_ms: Some(120),
+        classes: Vec::new(),
+        untracked: Vec::new(),
     };
     snapshot.balances = vec![SetFigures {
         set: LinkSet {

@@ -11,7 +11,7 @@
 use fullcount::aggregate::view::{Grouping, Order, View, Views};
 use fullcount::aggregate::{Aggregator, Config};
 use fullcount::capture::{Direction, Frame, LinkType};
-use fullcount::decode::{Decoder, Packet, VlanStacks};
+use fullcount::decode::{Decoder, DirectionRule, LinkContext, Packet, VlanStacks};
 use fullcount::flow::record::{Buffer, Sink};
 use fullcount::flow::table::{FlowTable, TableConfig};
 use fullcount::meter::totals::Totals;
@@ -75,6 +75,14 @@ pub fn frame(data: &[u8; KEPT], time_ns: u64, reply: bool) -> Frame<'_> {
 
 pub fn decoder() -> Decoder {
     Decoder::new(Vec::new(), VlanStacks::default())
+}
+
+/// Of an interface that shares its load with others, or that does not.
+pub fn decoder_of_bond(shares_load: bool) -> Decoder {
+    let mut decoder = decoder();
+    let rule = DirectionRule::AsTold;
+    decoder.set_link(0, LinkContext { group: 0, rule, from_file: false, second_copy: false, shares_load });
+    decoder
 }
 
 /// One packet of each connection.

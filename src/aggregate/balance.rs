@@ -9,6 +9,7 @@
 //!
 //! Knows links by number and sets of them; what a set is called is its own.
 
+use super::classes::{ClassId, ClassSums, Classes};
 use super::rows::RowState;
 use crate::capture::{Direction, LINKS_MAX, Lane, LinkId};
 use crate::decode::pairs::{LinkPairs, UNKNOWN};
@@ -75,6 +76,22 @@ pub struct Spread {
     /// Milliseconds in which a link was at 90 % or more and another below 50 %;
     /// None where the speeds are not known.
     pub asymmetry_ms: Option<u64>,
+    /// By class where there are any, most bytes first.
+    pub classes: Vec<ClassSpread>,
+    /// Bytes of each link that no flow has, and so no class; with those of all
+    /// classes they are all. Empty where there are no classes.
+    pub untracked: Vec<u64>,
+}
+
+/// One class in one direction of a set.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ClassSpread {
+    /// Which.
+    pub class: ClassId,
+    /// Bytes of each link, in the set's order.
+    pub bytes: Vec<u64>,
+    /// How even they are.
+    pub balance: Option<Balance>,
 }
 
 /// What flows of one direction allow, in an interval.
@@ -165,6 +182,7 @@ pub struct Balancer {
     pairs: LinkPairs,
     speeds: Arc<Speeds>,
     sums: Vec<Sums>,
+    classes: ClassSums,
     /// By link: its set and place there, as of the last look.
     place: Vec<Option<(u8, u8)>>,
     /// Link-layer addresses by number, as far as they are known here.
@@ -175,12 +193,19 @@ pub struct Balancer {
 
 impl Balancer {
     /// Sets may change while the run goes on.
-    pub fn new(sets: LinkSets, pairs: LinkPairs, speeds: Arc<Speeds>, most: usize) -> Balancer {
+    pub fn new(
+        sets: LinkSets,
+        pairs: LinkPairs,
+        speeds: Arc<Speeds>,
+        classes: Arc<Classes>,
+        most: usize,
+    ) -> Balancer {
         let mut balancer = Balancer {
             sets,
             pairs,
             speeds,
             sums: Vec::new(),
+            classes: ClassSums::new(classes),
             place: vec![None; LINKS_MAX],
             known: Vec::new(),
             most,
@@ -225,14 +250,17 @@ impl Balancer {
         self.sums.iter().map(|sums| &sums.set).eq(self.sets.load().iter())
     }
 
-    /// Whether there is any set.
+    /// Whether there is any set, or may have to be told of all since the start.
     #[inline]
     pub fn in_use(&self) -> bool {
-        !self.sums.is_empty()
+        !self.sums.is_empty() || self.classes.in_use()
     }
 
     /// One side of a flow gained this much on a lane, on which it had `before`.
     pub(super) fn gain(&mut self, row: &RowState, side: usize, lane: Lane, before: Count, gained: Count) {
+        if self.classes.in_use() {
+            self.classes.add(&row.key, row.client_second, lane, gained.bytes);
+        }
         let Some(&Some((set, at))) = self.place.get(usize::from(lane.link())) else { return };
         let Some(sums) = self.sums.get_mut(usize::from(set)) else { return };
         let direction = &mut sums.directions[lane.direction() as usize];
@@ -295,8 +323,9 @@ impl Balancer {
         let speeds = self.speeds.clone();
         let most = self.most;
         let now = self.sets.load_full();
+        let classes = &self.classes;
         let told = self.sums.iter_mut().map(|sums| {
-            let mut figures = sums.tell(totals, earlier, &speeds, most);
+            let mut figures = sums.tell([totals, earlier], classes, &speeds, most);
             if figures.verdict.is_some() && !now.contains(&sums.set) {
                 // In part by what was before, in part by what is now: nothing can be said of both.
                 figures.verdict = Some(Verdict::withheld(Withheld::Changed));
@@ -305,6 +334,7 @@ impl Balancer {
             figures
         });
         let told = told.filter(|figures| figures.set.links.len() > 1).collect();
+        self.classes.begin_interval();
         self.look(end_ns);
         told
     }
@@ -313,8 +343,8 @@ impl Balancer {
 impl Sums {
     fn tell(
         &mut self,
-        totals: &[LaneTotals],
-        earlier: &[LaneTotals],
+        [totals, earlier]: [&[LaneTotals]; 2],
+        classes: &ClassSums,
         speeds: &Speeds,
         most: usize,
     ) -> SetFigures {
@@ -329,16 +359,26 @@ impl Sums {
         let known: Option<Vec<u64>> = set.links.iter().map(|&link| speeds.of(link)).collect();
         let known = known.as_deref();
         let lane = |all: &[LaneTotals], link: LinkId, direction: usize| {
-            all.get(2 * usize::from(link) + direction).map_or(Count::default(), |lane| lane.count)
+            all.get(2 * usize::from(link) + direction).copied().unwrap_or_default()
         };
         let spread = |since: Option<&[LaneTotals]>, direction: usize, asymmetry_ms: u64| {
-            let count = |&link: &LinkId| {
-                let now = lane(totals, link, direction);
-                since.map_or(now, |earlier| now.since(&lane(earlier, link, direction)))
+            let gained = |of: fn(&LaneTotals) -> Count| {
+                let count = move |&link: &LinkId| {
+                    let now = of(&lane(totals, link, direction));
+                    since.map_or(now, |earlier| now.since(&of(&lane(earlier, link, direction))))
+                };
+                set.links.iter().map(count).collect::<Vec<Count>>()
             };
-            let counts: Vec<Count> = set.links.iter().map(count).collect();
+            let counts = gained(|lane| lane.count);
             let bytes: Vec<u64> = counts.iter().map(|count| count.bytes).collect();
-            Spread { balance: Balance::of(&bytes, known), counts, asymmetry_ms: known.map(|_| asymmetry_ms) }
+            let mut spread = Spread { balance: Balance::of(&bytes, known), counts, ..Spread::default() };
+            spread.asymmetry_ms = known.map(|_| asymmetry_ms);
+            if classes.in_use() {
+                let untracked = gained(LaneTotals::untracked_sum);
+                spread.untracked = untracked.iter().map(|count| count.bytes).collect();
+                spread.classes = by_class(classes, &set, direction, since.is_some(), known);
+            }
+            spread
         };
         let asymmetry = |direction: usize, which: usize| self.directions[direction].asymmetry_ms[which];
         let interval = [0, 1].map(|direction| spread(Some(earlier), direction, asymmetry(direction, 0)));
@@ -371,6 +411,19 @@ impl Sums {
         let better = better.map(|one| one.choice.policy.name().to_owned());
         (Some(verdict), better)
     }
+}
+
+fn by_class(
+    classes: &ClassSums,
+    set: &LinkSet,
+    direction: usize,
+    interval: bool,
+    speeds: Option<&[u64]>,
+) -> Vec<ClassSpread> {
+    let direction = if direction == 0 { Direction::Rx } else { Direction::Tx };
+    let lanes: Vec<Lane> = set.links.iter().map(|&link| Lane::new(link, direction)).collect();
+    let told = classes.told(&lanes, interval).into_iter();
+    told.map(|(class, bytes)| ClassSpread { class, balance: Balance::of(&bytes, speeds), bytes }).collect()
 }
 
 impl DirectionSums {
@@ -449,7 +502,8 @@ mod tests {
     #[test]
     fn what_changed_is_judged_from_the_first_boundary_behind_the_change() {
         let sets: LinkSets = Arc::new(ArcSwap::from_pointee(vec![set("layer2", 0)]));
-        let mut balancer = Balancer::new(sets.clone(), LinkPairs::default(), Arc::default(), 10);
+        let mut balancer =
+            Balancer::new(sets.clone(), LinkPairs::default(), Arc::default(), Arc::default(), 10);
         let [old, new] = ["layer2", "layer3+4"].map(|name| Placing::Policy(name.into()));
         assert_eq!(tell(&mut balancer, 1000), (old.clone(), 0, Some(Withheld::NothingSent)));
         sets.store(Arc::new(vec![set("layer3+4", 2500)]));

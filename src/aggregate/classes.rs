@@ -5,8 +5,10 @@
 //! names are the outputs'.
 
 use super::watch::Network;
+use crate::capture::Lane;
 use crate::flow::key::FlowKey;
 use std::ops::RangeInclusive;
+use std::sync::Arc;
 
 /// Number of a class; [`NO_CLASS`] is what no term fits.
 pub type ClassId = u16;
@@ -62,6 +64,62 @@ impl Classes {
     pub fn of(&self, key: &FlowKey, client_second: bool) -> ClassId {
         let found = self.terms.iter().find(|(_, term)| term.fits(key, client_second));
         found.map_or(NO_CLASS, |&(class, _)| class)
+    }
+}
+
+/// Bytes of flows by lane and class.
+#[derive(Default)]
+pub(super) struct ClassSums {
+    classes: Arc<Classes>,
+    /// By lane: by class, since the start and until the interval began.
+    lanes: Vec<Vec<[u64; 2]>>,
+}
+
+impl ClassSums {
+    /// Nothing yet; nothing ever where there are no classes.
+    pub fn new(classes: Arc<Classes>) -> ClassSums {
+        ClassSums { classes, lanes: Vec::new() }
+    }
+
+    /// Whether anything is summed.
+    #[inline]
+    pub fn in_use(&self) -> bool {
+        !self.classes.is_empty()
+    }
+
+    /// A flow gained so many bytes on a lane.
+    pub fn add(&mut self, key: &FlowKey, client_second: bool, lane: Lane, bytes: u64) {
+        let class = usize::from(self.classes.of(key, client_second));
+        if self.lanes.len() <= lane.index() {
+            self.lanes.resize(lane.index() + 1, Vec::new());
+        }
+        let Some(sums) = self.lanes.get_mut(lane.index()) else { return };
+        if sums.len() <= class {
+            sums.resize(class + 1, [0; 2]);
+        }
+        sums.get_mut(class).into_iter().for_each(|sum| sum[0] += bytes);
+    }
+
+    /// Bytes of some lanes by class, most bytes first: since the start, or of the interval.
+    pub fn told(&self, lanes: &[Lane], interval: bool) -> Vec<(ClassId, Vec<u64>)> {
+        let of = |lane: &Lane| self.lanes.get(lane.index()).map_or(&[][..], |sums| sums);
+        let bytes = |class: usize, lane: &Lane| {
+            let [now, before] = of(lane).get(class).copied().unwrap_or_default();
+            if interval { now - before } else { now }
+        };
+        let most = lanes.iter().map(|lane| of(lane).len()).max().unwrap_or(0);
+        let each = (0..most).map(|class| {
+            (class as ClassId, lanes.iter().map(|lane| bytes(class, lane)).collect::<Vec<u64>>())
+        });
+        let sum = |bytes: &[u64]| bytes.iter().sum::<u64>();
+        let mut told: Vec<_> = each.filter(|(_, bytes)| sum(bytes) > 0).collect();
+        told.sort_by_key(|(_, bytes)| std::cmp::Reverse(sum(bytes)));
+        told
+    }
+
+    /// The interval is over.
+    pub fn begin_interval(&mut self) {
+        self.lanes.iter_mut().flatten().for_each(|sum| sum[1] = sum[0]);
     }
 }
 

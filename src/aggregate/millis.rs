@@ -114,6 +114,12 @@ struct Waiting {
     ended: Option<(Span, bool)>,
 }
 
+/// A burst by its number; they come and stay in that order.
+fn of_number(waiting: &mut [Waiting], number: u64) -> Option<&mut Waiting> {
+    let at = waiting.binary_search_by_key(&number, |waiting| waiting.number).ok()?;
+    waiting.get_mut(at)
+}
+
 /// A question under way: a window for each of these bursts.
 struct Question {
     number: u64,
@@ -261,9 +267,8 @@ impl Millis {
         }
         if let Some(question) = self.questions.iter().find(|question| question.number == answer.number) {
             for (&(burst, with_before), seen) in question.of.iter().zip(&answer.seen) {
-                if let Some(waiting) = self.waiting.iter_mut().find(|waiting| waiting.number == burst) {
-                    waiting.shares.add(seen, with_before);
-                }
+                let waiting = of_number(&mut self.waiting, burst);
+                waiting.into_iter().for_each(|waiting| waiting.shares.add(seen, with_before));
             }
         }
         self.answered(answer.number);
@@ -277,9 +282,7 @@ impl Millis {
             return;
         }
         for (burst, _) in self.questions.swap_remove(at).of {
-            if let Some(waiting) = self.waiting.iter_mut().find(|waiting| waiting.number == burst) {
-                waiting.questions -= 1;
-            }
+            of_number(&mut self.waiting, burst).into_iter().for_each(|waiting| waiting.questions -= 1);
         }
     }
 
@@ -341,7 +344,7 @@ impl Millis {
                 self.end_burst(lane, &mut millis, ended, false, first, &mut windows);
             }
             if let Some(&under_way) = millis.detector.under_way() {
-                self.ask_for(lane, &mut millis, &under_way, first, &mut windows);
+                self.ask_for(lane, &mut millis, &under_way, true, first, &mut windows);
             }
             self.lanes[number] = Some(millis);
         }
@@ -417,7 +420,7 @@ impl Millis {
         windows: &mut Vec<(u64, bool, Window)>,
     ) {
         if burst.until_ms - burst.from_ms >= self.wanted.limits.least_ms {
-            self.ask_for(lane, millis, &burst, first_ms, windows);
+            self.ask_for(lane, millis, &burst, false, first_ms, windows);
         }
         let Some(number) = millis.asked.take() else {
             self.bursts_lost += u64::from(burst.until_ms - burst.from_ms >= self.wanted.limits.least_ms);
@@ -425,7 +428,7 @@ impl Millis {
         };
         if burst.until_ms - burst.from_ms < self.wanted.limits.least_ms {
             self.waiting.retain(|waiting| waiting.number != number);
-        } else if let Some(waiting) = self.waiting.iter_mut().find(|waiting| waiting.number == number) {
+        } else if let Some(waiting) = of_number(&mut self.waiting, number) {
             waiting.ended = Some((burst, open));
         }
     }
@@ -436,6 +439,7 @@ impl Millis {
         lane: Lane,
         millis: &mut LaneMillis,
         burst: &Span,
+        goes_on: bool,
         first_ms: u64,
         windows: &mut Vec<(u64, bool, Window)>,
     ) {
@@ -462,8 +466,8 @@ impl Millis {
         millis.asked_until_ms = burst.until_ms;
         if from_ms < burst.until_ms {
             let before_ms = from_ms - before_ms.unwrap_or(0);
-            let era = self.set_backs;
-            let window = Window { lane, before_ms, from_ms, until_ms: burst.until_ms, era };
+            let (until_ms, era) = (burst.until_ms, self.set_backs);
+            let window = Window { lane, before_ms, from_ms, until_ms, era, goes_on };
             windows.push((number, before_ms < from_ms, window));
         }
     }
@@ -489,9 +493,7 @@ impl Millis {
         }
         let of: Vec<(u64, bool)> = windows.iter().map(|&(burst, before, _)| (burst, before)).collect();
         for (burst, _) in &of {
-            if let Some(waiting) = self.waiting.iter_mut().find(|waiting| waiting.number == *burst) {
-                waiting.questions += 1;
-            }
+            of_number(&mut self.waiting, *burst).into_iter().for_each(|waiting| waiting.questions += 1);
         }
         self.questions.push(Question { number, of, answers_missing });
     }

@@ -26,6 +26,8 @@ const ETHERNET: usize = 14;
 pub struct LinkPairs {
     shared: Arc<DashMap<LinkPair, u16>>,
     given: Arc<AtomicU32>,
+    /// The latest without a tag: nearly always the next one's too.
+    latest: ([u64; 2], u16),
     /// By the last bits of the destination's address.
     last: [Remembered; REMEMBERED],
 }
@@ -43,22 +45,30 @@ struct Remembered {
 const NO_TAG: u32 = u32::MAX;
 
 impl LinkPairs {
+    /// The number of a sent frame's pair where it is that of the latest one.
+    #[inline(always)]
+    pub(super) fn latest(&self, frame: &Frame<'_>) -> Option<u16> {
+        // With a tag in the frame the halves are none that are remembered.
+        let untagged = frame.link_type == LinkType::Ethernet && frame.stripped_tag.is_none();
+        let (halves, number) = self.latest;
+        (untagged && halves_of(frame.data) == Some(halves)).then_some(number)
+    }
+
     /// The number of a sent frame's pair.
-    #[inline]
+    #[inline(never)]
     pub(super) fn number(&mut self, frame: &Frame<'_>) -> u16 {
-        let Some(&[a, b, c, d, e, f, g, h, i, j, k, l, m, n]) = frame.data.first_chunk() else {
+        let Some(halves) = halves_of(frame.data).filter(|_| frame.link_type == LinkType::Ethernet) else {
             return UNKNOWN;
         };
-        if frame.link_type != LinkType::Ethernet {
-            return UNKNOWN;
-        }
-        let halves = [[a, b, c, d, e, f, g, h], [g, h, i, j, k, l, m, n]].map(u64::from_ne_bytes);
         let tci = frame.stripped_tag.map_or(NO_TAG, |tag| u32::from(tag.tci));
-        let last = &self.last[usize::from(f) % REMEMBERED];
-        if last.halves == halves && last.tci == tci {
-            return last.number;
+        let place = frame.data.get(5).map_or(0, |&byte| usize::from(byte) % REMEMBERED);
+        let last = self.last[place];
+        let is_it = last.halves == halves && last.tci == tci;
+        let number = if is_it { last.number } else { self.look_up(frame, halves, tci) };
+        if tci == NO_TAG && self.last[place].halves == halves {
+            self.latest = (halves, number);
         }
-        self.look_up(frame, halves, tci)
+        number
     }
 
     #[cold]
@@ -102,6 +112,14 @@ impl LinkPairs {
     }
 }
 
+/// The first eight bytes of an Ethernet header and its last eight.
+#[inline(always)]
+fn halves_of(data: &[u8]) -> Option<[u64; 2]> {
+    let head = data.first_chunk::<ETHERNET>()?;
+    let (first, last) = (head.first_chunk::<8>()?, head.last_chunk::<8>()?);
+    Some([u64::from_ne_bytes(*first), u64::from_ne_bytes(*last)])
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -129,8 +147,11 @@ mod tests {
         let numbers: Vec<u16> = frames.iter().map(|data| one.number(&frame(data, None))).collect();
         assert_eq!(numbers, (1..=40).collect::<Vec<u16>>());
         for (data, &number) in frames.iter().zip(&numbers).rev() {
+            assert_ne!(other.latest(&frame(data, None)), Some(number));
             assert_eq!(other.number(&frame(data, None)), number);
             assert_ne!(other.number(&frame(data, Some(5))), number);
+            assert_eq!(other.latest(&frame(data, None)), Some(number));
+            assert_eq!(other.latest(&frame(data, Some(5))), None);
         }
         assert_eq!(one.all()[3].map(|pair| pair.destination[5]), Some(2));
         assert_eq!(one.all().len(), 81);

@@ -241,7 +241,8 @@ impl Journal {
         let (newer, older) = self.departed.split_at(self.departed_next % DEPARTED_MAX.max(1));
         let wrapped = self.departed_next > self.departed.len();
         let (first, second) = if wrapped { (older, newer) } else { (&self.departed[..], &newer[..0]) };
-        first.iter().chain(second).filter(move |departed| departed.until > from)
+        let after = |all: &[Departed]| all.partition_point(|departed| departed.until <= from);
+        first[after(first)..].iter().chain(&second[after(second)..])
     }
 
     /// Notes before this place may be of flows whose names were given up.

@@ -2,8 +2,12 @@
 //! on what would even it out.
 
 use super::Context;
+use super::Coverages;
+use super::figures::coverage_of;
 use super::units::{duration, plain};
 use crate::aggregate::balance::{Placing, SetFigures, Spread};
+use crate::capture::LinkId;
+use crate::links::balance::Balance;
 
 /// A load this much above the mean is worth a word.
 const UNEVEN: f64 = 1.2;
@@ -30,26 +34,68 @@ pub fn advice(figures: &SetFigures) -> Option<String> {
     (!both.is_empty()).then(|| both.join("; "))
 }
 
+/// What the interfaces' own counters say of how even a direction is, where a
+/// filter is in force; `which`: 0 of the interval, 1 since the start.
+pub fn unfiltered(
+    figures: &SetFigures,
+    direction: usize,
+    which: usize,
+    coverage: &Coverages,
+    context: &Context,
+) -> Option<Balance> {
+    let links = &figures.set.links;
+    let rate =
+        |&link: &LinkId| coverage_of(coverage, link, which).nic_bits_per_second?.get(direction).copied();
+    let rates: Vec<u64> = links.iter().map(rate).collect::<Option<_>>()?;
+    let speed = |&link: &LinkId| context.link(link).speed_bits_per_second;
+    let speeds: Option<Vec<u64>> = links.iter().map(speed).collect();
+    Balance::of(&rates, speeds.as_deref())
+}
+
+/// `eth0 71%, eth1 29%, fullest at 1.42 of the mean`.
+fn shares(balance: &Balance, figures: &SetFigures, context: &Context) -> String {
+    let shares = figures.set.links.iter().zip(&balance.shares);
+    let shares: Vec<String> = shares
+        .map(|(&link, share)| format!("{} {:.0}%", plain(context.link_name(link)), share * 100.0))
+        .collect();
+    format!("{}, fullest at {:.2} of the mean", shares.join(", "), balance.max_over_mean)
+}
+
 /// A set in lines, since the start or of the interval.
-pub fn told(figures: &SetFigures, which: fn(&SetFigures) -> &[Spread; 2], context: &Context) -> String {
+pub fn told(figures: &SetFigures, since_start: bool, coverage: &Coverages, context: &Context) -> String {
     let mut text = String::new();
     let name = figures.set.name.as_deref().unwrap_or("Side by side");
-    for (direction, spread) in ["rx", "tx"].iter().zip(which(figures)) {
+    let spreads = if since_start { &figures.total } else { &figures.interval };
+    for (number, (direction, spread)) in ["rx", "tx"].iter().zip(spreads).enumerate() {
         let Some(balance) = &spread.balance else { continue };
-        let shares = figures.set.links.iter().zip(&balance.shares);
-        let shares: Vec<String> = shares
-            .map(|(&link, share)| format!("{} {:.0}%", plain(context.link_name(link)), share * 100.0))
-            .collect();
-        text += &format!("{} {direction}: {}, ", plain(name), shares.join(", "));
-        text += &format!("fullest at {:.2} of the mean", balance.max_over_mean);
+        text += &format!("{} {direction}: {}", plain(name), shares(balance, figures, context));
         if let Some(ms) = spread.asymmetry_ms.filter(|&ms| ms > 0) {
             let time = duration(ms * 1_000_000);
             text += &format!("; for {time} one was full while another was not half full");
         }
         text.push('\n');
+        if let Some(all) = unfiltered(figures, number, usize::from(since_start), coverage, context) {
+            text += &format!("  without the filter: {}\n", shares(&all, figures, context));
+        }
+        text += &by_class(spread, figures, context);
     }
     if let (false, Some(advice)) = (text.is_empty(), advice(figures)) {
         text += &format!("  {advice}\n");
     }
     text
+}
+
+/// A line for each class, and what is in none.
+fn by_class(spread: &Spread, figures: &SetFigures, context: &Context) -> String {
+    let all: u64 = spread.counts.iter().map(|count| count.bytes).sum();
+    let line = |name: &str, bytes: &[u64], balance: &Balance| {
+        let part = bytes.iter().sum::<u64>() as f64 / all as f64 * 100.0;
+        format!("  {name}, {part:.0}% of the bytes: {}\n", shares(balance, figures, context))
+    };
+    let classes = spread.classes.iter().filter_map(|one| {
+        Some(line(&plain(context.class_name(one.class)), &one.bytes, one.balance.as_ref()?))
+    });
+    let untracked = Balance::of(&spread.untracked, None);
+    let untracked = untracked.map(|balance| line("in no flow", &spread.untracked, &balance));
+    classes.chain(untracked).collect()
 }

@@ -79,7 +79,7 @@ impl<W: Write> JsonLines<W> {
             self.line(time, context, |head| Line::Machine(lost::line(head, machine)))?;
         }
         for figures in &snapshot.balances {
-            self.line(time, context, |head| Line::Balance(balances::line(head, figures, context)))?;
+            self.line(time, context, |head| Line::Balance(balances::line(head, figures, coverage, context)))?;
         }
         for watch in handshakes.watches.iter().filter(|watch| watch.has_line()) {
             self.line(time, context, |head| {

@@ -13,7 +13,6 @@ use super::figures::{
 };
 use super::units::{between, duration, grouped, moment, number_of, percent_floor, percent_lost, plain, rate};
 use super::{Context, Coverage, Coverages, Notice, Output, Start, StopReason, Style};
-use crate::aggregate::balance::{SetFigures, Spread};
 use crate::aggregate::culprit::Burst;
 use crate::aggregate::openings::Openings;
 use crate::aggregate::snapshot::{CaptureFigures, InterfaceFigures, Snapshot};
@@ -121,7 +120,7 @@ impl<W: Write> Output for Text<W> {
         line(&mut text, &format!("{} open, {changed}", number_of(table.active, "flow")));
         text += &hidden(snapshot);
         text += &losses(snapshot);
-        text += &balances(snapshot, |figures| &figures.interval, context);
+        text += &balances(snapshot, false, coverage, context);
         text += &self.bursts(snapshot, context);
         text.push('\n');
         text += &rows(snapshot, &sight);
@@ -179,7 +178,7 @@ fn totals(ended: &str, snapshot: &Snapshot, coverage: &Coverages, sight: &Sight)
     text += &hidden(snapshot);
     text += &losses(snapshot);
     text += &ethertypes(snapshot);
-    text += &balances(snapshot, |figures| &figures.total, sight.context);
+    text += &balances(snapshot, true, coverage, sight.context);
     text += &super::handshakes::summary(&snapshot.handshakes, sight);
     text += &super::incomplete::table(&snapshot.incomplete);
     text
@@ -191,8 +190,9 @@ fn line(text: &mut String, content: &str) {
 }
 
 /// Interfaces side by side.
-fn balances(snapshot: &Snapshot, which: fn(&SetFigures) -> &[Spread; 2], context: &Context) -> String {
-    snapshot.balances.iter().map(|figures| super::balances::told(figures, which, context)).collect()
+fn balances(snapshot: &Snapshot, since_start: bool, coverage: &Coverages, context: &Context) -> String {
+    let told = |figures| super::balances::told(figures, since_start, coverage, context);
+    snapshot.balances.iter().map(told).collect()
 }
 
 /// The rows, and how many there are besides.

@@ -37,7 +37,8 @@ impl Sharing {
         aggregator: &mut Aggregator,
     ) {
         let (speeds, sets) = (self.speeds.clone(), self.sets.clone());
-        let balancer = Balancer::new(sets.clone(), self.pairs.clone(), speeds.clone(), config.top);
+        let (pairs, top) = (self.pairs.clone(), config.top);
+        let balancer = Balancer::new(sets.clone(), pairs, speeds.clone(), classes.clone(), top);
         aggregator.put_side_by_side(balancer);
         let threshold = match config.bursts.threshold {
             BurstThreshold::Thousandths(share) => Threshold::Thousandths(share),

@@ -226,7 +226,10 @@ impl Pace {
         } else if let Some(passed) = self.intervals.observe(time_ns) {
             pass(target, self.intervals.length_ns(), passed, before_cut);
             if passed.skipped > 0 {
-                target.tick(time_ns);
+                // Where the interval begins that the frame is in: what is earlier than
+                // the frame, behind the jump, has its own milliseconds.
+                let begins = self.intervals.next_ns().map(|next| next - self.intervals.length_ns());
+                target.tick(begins.unwrap_or(time_ns));
             }
         }
         if let Some(ticks) = &mut self.ticks

@@ -1,21 +1,29 @@
-//! Who filled a window of milliseconds: sums over the journal, when asked.
+//! Who filled windows of milliseconds: sums over the journal, when asked.
 //!
-//! A look goes over the notes in slices, so that no packet waits for it. Flows
-//! are summed by slot and named at the end; a slot that changed hands meanwhile
-//! is told apart by the journal's departed names, and what nobody can name any
-//! more is summed as `unnamed`, never given to another flow.
+//! All windows that are open share one walk over the notes ([`walk`]), in slices,
+//! so that no packet waits for it: a second with hundreds of bursts is read once,
+//! not once a burst. Flows are summed by slot and named at the end; a slot that
+//! changed hands meanwhile is told apart by the journal's departed names, and
+//! what nobody can name any more is summed as `unnamed`, never given to another
+//! flow.
+
+mod walk;
 
 use crate::capture::Lane;
 use crate::capture::sys::memory::{LargeVec, Reading};
 use crate::flow::table::FlowTable;
-use crate::meter::bins::BIN_NS;
-use crate::meter::journal::{Departed, FlowName, Journal, NO_SLOT, Note};
+use crate::meter::journal::FlowName;
 use crate::meter::totals::Count;
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::sync::Arc;
+use walk::{Step, Walk};
 
 /// Flows that one answer names; what others had is summed as unnamed.
 pub const FLOWS_MAX: usize = 1 << 18;
+/// Windows that share a walk; more than that are walked for in turn.
+const WINDOWS_MAX: usize = 256;
+/// Milliseconds between the first and the last of a walk: notes have 32 bits of them.
+const SPAN_MAX_MS: u64 = 1 << 30;
 
 /// Some milliseconds of a lane, and those before them that they are compared with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,6 +38,8 @@ pub struct Window {
     pub until_ms: u64,
     /// How often the clock had been set back before it.
     pub era: u64,
+    /// More of the same burst is to come: who had packets only before it is told too.
+    pub goes_on: bool,
 }
 
 /// What a flow had.
@@ -81,44 +91,13 @@ pub struct Answer {
     pub seen: Vec<Seen>,
 }
 
-/// A flow in sums: its slot, and how many had given the slot up before it.
-type Whose = (u32, u32);
-
-/// Sums of one flow, without its name.
-struct Share {
-    whose: Whose,
-    sent: [Count; 2],
-    before: u64,
-    /// Its first note: lower 32 bits of the millisecond, and where it stands.
-    first_ms: u32,
-    first_at: u64,
-}
-
-/// One question under way.
-struct Look {
-    number: u64,
-    windows: Arc<[Window]>,
-    answered: Vec<Seen>,
-    /// Next note to look at in the window under way; None before its first.
-    place: Option<u64>,
-    /// Its first note's place.
-    begin: u64,
-    /// Notes from here on came after the question.
-    end: u64,
-    /// Notes of the window's era end here.
-    until: u64,
-    shares: Vec<Share>,
-    /// Slots that changed hands between the first note and the question.
-    departed: HashMap<u32, Vec<Departed>>,
-    seen: Seen,
-}
-
 /// Questions of one worker.
 #[derive(Default)]
 pub struct Looks {
     waiting: VecDeque<(u64, Arc<[Window]>)>,
     look: Option<Look>,
-    /// By slot: place in `shares` and one, 0 for none. Empty between two windows.
+    answers: VecDeque<Answer>,
+    /// By slot: what a walk knows of it. Empty between two walks.
     places: Option<LargeVec<[u32; 1]>>,
 }
 
@@ -130,192 +109,107 @@ impl Looks {
 
     /// Nothing is asked.
     pub fn is_idle(&self) -> bool {
-        self.look.is_none() && self.waiting.is_empty()
+        self.look.is_none() && self.waiting.is_empty() && self.answers.is_empty()
     }
 
-    /// Goes over at most so many notes. The answer, when it is whole.
+    /// Goes over at most so many notes. The next answer that is whole.
     /// `reach_ms`: how far super-frames reach ahead of their stamps at most.
     pub fn go_on(&mut self, table: &FlowTable, reach_ms: u64, notes_most: usize) -> Option<Answer> {
-        let mut look = match self.look.take() {
-            Some(look) => look,
-            None => {
-                let (number, windows) = self.waiting.pop_front()?;
-                Look::new(number, windows, table.journal())
-            }
-        };
-        let slots = table.slots();
-        if self.places.as_ref().is_none_or(|places| places.len() < slots) {
-            // Between windows it is all zeros, so a longer one is as good; within
-            // one the flows that came since have no notes that are asked for.
-            if look.place.is_none() {
-                self.places =
-                    Some(LargeVec::zeroed(slots.next_power_of_two().max(1 << 16), Reading::InOrder));
-            }
-        }
-        let places = self.places.get_or_insert_with(|| LargeVec::zeroed(1 << 16, Reading::InOrder));
-        let mut left = notes_most;
-        while look.answered.len() < look.windows.len() {
-            if !look.slice(table, reach_ms, &mut left, places) {
+        if self.answers.is_empty() && (self.look.is_some() || !self.waiting.is_empty()) {
+            let waiting = &mut self.waiting;
+            let begin = || Look::new(waiting.drain(..).collect(), table.journal().end());
+            let mut look = self.look.take().unwrap_or_else(begin);
+            let mut left = notes_most;
+            if look.go_on(table, reach_ms, &mut self.places, &mut left) {
+                self.answers.extend(look.answers());
+            } else {
                 self.look = Some(look);
-                return None;
             }
         }
-        Some(Answer { number: look.number, seen: look.answered })
+        self.answers.pop_front()
     }
 }
 
+/// Questions that were open when it began.
+struct Look {
+    questions: Vec<(u64, Arc<[Window]>)>,
+    seen: Vec<Vec<Seen>>,
+    /// Question and window, in the order of their beginning; walks for those before `next` are over.
+    order: Vec<(usize, usize, Window)>,
+    next: usize,
+    /// Windows of a walk: fewer where so many had too many flows.
+    most: usize,
+    walk: Option<Walk>,
+    /// Notes from here on came after the questions.
+    end: u64,
+}
+
 impl Look {
-    fn new(number: u64, windows: Arc<[Window]>, journal: &Journal) -> Look {
-        Look {
-            number,
-            windows,
-            answered: Vec::new(),
-            place: None,
-            begin: 0,
-            end: journal.end(),
-            until: 0,
-            shares: Vec::new(),
-            departed: HashMap::new(),
-            seen: Seen::default(),
-        }
+    fn new(questions: Vec<(u64, Arc<[Window]>)>, end: u64) -> Look {
+        let seen = questions.iter().map(|(_, windows)| vec![Seen::default(); windows.len()]).collect();
+        let each = |(question, (_, windows)): (usize, &(u64, Arc<[Window]>))| {
+            let each = windows.iter().enumerate();
+            each.map(|(at, window)| (question, at, *window)).collect::<Vec<_>>()
+        };
+        let mut order: Vec<_> = questions.iter().enumerate().flat_map(each).collect();
+        order.sort_by_key(|(_, _, window)| (window.era, window.before_ms.min(window.from_ms)));
+        Look { questions, seen, order, next: 0, most: WINDOWS_MAX, walk: None, end }
     }
 
-    /// Goes on with the window under way; true when that is answered.
-    fn slice(
+    /// True when all is answered.
+    fn go_on(
         &mut self,
         table: &FlowTable,
         reach_ms: u64,
+        places: &mut Option<LargeVec<[u32; 1]>>,
         left: &mut usize,
-        places: &mut LargeVec<[u32; 1]>,
     ) -> bool {
-        let Some(&window) = self.windows.get(self.answered.len()) else { return true };
-        let journal = table.journal();
-        let place = match self.place {
-            Some(place) => place,
-            None => self.begin(&window, reach_ms, journal),
-        };
-        // What was overwritten before its turn can be summed no more.
-        let whole = place >= journal.begin();
-        self.seen.whole &= whole;
-        self.seen.before_whole &= whole;
-        let place = place.max(journal.begin());
-        let most = (*left).min(self.until.saturating_sub(place) as usize);
-        for (at, note) in journal.notes(place, most) {
-            if note.lane == window.lane {
-                self.sum(&window, at, &note, places);
+        while self.next < self.order.len() {
+            let slots = table.slots();
+            if self.walk.is_none() && places.as_ref().is_none_or(|places| places.len() < slots) {
+                // Flows that come while a walk is under way have no notes that it reads.
+                *places = Some(LargeVec::zeroed(slots.next_power_of_two().max(1 << 16), Reading::InOrder));
+            }
+            let Some(places) = places else { return true };
+            let walk = match &mut self.walk {
+                Some(walk) => walk,
+                None => {
+                    let windows = self.together();
+                    self.walk.insert(Walk::new(windows, table.journal(), reach_ms, self.end, places))
+                }
+            };
+            match walk.go_on(table, places, left) {
+                Step::Going => return false,
+                Step::TooMany => {
+                    self.most = walk.windows() / 2;
+                    self.walk = None;
+                }
+                Step::Done => {
+                    for seen in self.walk.take().map(Walk::seen).into_iter().flatten() {
+                        let Some((question, at, _)) = self.order.get(self.next) else { break };
+                        self.seen[*question][*at] = seen;
+                        self.next += 1;
+                    }
+                }
             }
         }
-        *left -= most;
-        let reached = place + most as u64;
-        if reached < self.until {
-            self.place = Some(reached);
-            return false;
-        }
-        let mut seen = std::mem::take(&mut self.seen);
-        self.name_all(table, &mut seen, places);
-        self.answered.push(seen);
-        self.place = None;
         true
     }
 
-    /// Where the first note of a window may stand.
-    fn begin(&mut self, window: &Window, reach_ms: u64, journal: &Journal) -> u64 {
-        let whole = journal.since(window.from_ms.saturating_sub(reach_ms), window.era);
-        let before = journal.since(window.before_ms.saturating_sub(reach_ms), window.era);
-        self.until = self.end.min(journal.places(window.era).end);
-        self.seen = Seen { whole: whole.is_some(), before_whole: before.is_some(), ..Seen::default() };
-        let place = before.or(whole).unwrap_or(journal.begin()).max(journal.places(window.era).start);
-        self.begin = place;
-        self.departed.clear();
-        for departed in journal.departed(place).filter(|departed| departed.until <= self.end) {
-            self.departed.entry(departed.slot).or_default().push(*departed);
-        }
-        place
-    }
-
-    fn sum(&mut self, window: &Window, at: u64, note: &Note, places: &mut LargeVec<[u32; 1]>) {
-        // Wrapping: the journal is far shorter than what 32 bits of milliseconds hold.
-        let from_before = note.ms.wrapping_sub(window.before_ms as u32);
-        let since = note.ms.wrapping_sub(window.from_ms as u32);
-        let within = u64::from(since) < window.until_ms.saturating_sub(window.from_ms);
-        let before = u64::from(from_before) < window.from_ms.saturating_sub(window.before_ms);
-        if !within && !before {
-            return;
-        }
-        let count = Count { packets: u64::from(note.packets), bytes: u64::from(note.bytes) };
-        if note.slot == NO_SLOT {
-            if within {
-                self.seen.untracked.add(count);
-            }
-            return;
-        }
-        let Some(share) = self.share_of(at, note, places) else {
-            if within {
-                self.seen.unnamed.add(count);
-            }
-            return;
+    /// Windows of the next walk: of one era, and not so far apart that milliseconds come round.
+    fn together(&self) -> Vec<Window> {
+        let windows = || self.order[self.next..].iter().map(|(_, _, window)| *window);
+        let Some(first) = windows().next() else { return Vec::new() };
+        let begin_ms = first.before_ms.min(first.from_ms);
+        let fits = |window: &Window| {
+            window.era == first.era && window.until_ms.saturating_sub(begin_ms) <= SPAN_MAX_MS
         };
-        if within {
-            share.sent[usize::from(note.reversed)].add(count);
-        } else {
-            share.before += count.bytes;
-        }
+        let most = windows().take(self.most.max(1)).take_while(fits).count();
+        windows().take(most.max(1)).collect()
     }
 
-    /// The sums of a note's flow.
-    fn share_of(&mut self, at: u64, note: &Note, places: &mut LargeVec<[u32; 1]>) -> Option<&mut Share> {
-        // How many had given up the slot by then; they are in order.
-        let earlier = self
-            .departed
-            .get(&note.slot)
-            .map_or(0, |all| all.partition_point(|departed| departed.until <= at));
-        let whose = (note.slot, earlier as u32);
-        let latest = places.get_mut(note.slot as usize)?;
-        let found = (latest[0] as usize).checked_sub(1);
-        // A slot's flows follow each other, as notes do: another than the latest is a new one.
-        let place = match found.filter(|&found| self.shares.get(found).is_some_and(|one| one.whose == whose))
-        {
-            Some(place) => place,
-            None if self.shares.len() >= FLOWS_MAX => return None,
-            None => {
-                let sent = [Count::default(); 2];
-                self.shares.push(Share { whose, sent, before: 0, first_ms: note.ms, first_at: at });
-                self.shares.len() - 1
-            }
-        };
-        latest[0] = place as u32 + 1;
-        self.shares.get_mut(place)
-    }
-
-    /// Gives every sum its flow's name, and leaves nothing behind in `places`.
-    fn name_all(&mut self, table: &FlowTable, seen: &mut Seen, places: &mut LargeVec<[u32; 1]>) {
-        let mut since: HashMap<u32, FlowName> = HashMap::new();
-        for departed in table.journal().departed(self.end) {
-            // The first that gave the slot up had it when the question came.
-            since.entry(departed.slot).or_insert(departed.name);
-        }
-        let unnamed_until = table.journal().unnamed_until();
-        seen.flows.reserve(self.shares.len());
-        for share in self.shares.drain(..) {
-            let (slot, earlier) = share.whose;
-            if let Some(place) = places.get_mut(slot as usize) {
-                place[0] = 0;
-            }
-            let known = self.departed.get(&slot).and_then(|all| all.get(earlier as usize));
-            let known = known.map(|departed| departed.name);
-            let name = known.or_else(|| since.get(&slot).copied()).or_else(|| table.name(slot));
-            // Where names were given up, only a flow that began before its first note
-            // is surely the one: in the same millisecond there may have been two.
-            let fits = |name: &FlowName| {
-                let began_ms = (name.start_ns / BIN_NS) as u32;
-                share.first_at >= unnamed_until || share.first_ms.wrapping_sub(began_ms) as i32 > 0
-            };
-            match name.filter(fits) {
-                Some(flow) => {
-                    seen.flows.push(FlowShare { flow, sent: share.sent, before: share.before });
-                }
-                None => share.sent.iter().for_each(|&count| seen.unnamed.add(count)),
-            }
-        }
+    fn answers(self) -> impl Iterator<Item = Answer> {
+        let both = self.questions.into_iter().zip(self.seen);
+        both.map(|((number, _), seen)| Answer { number, seen })
     }
 }

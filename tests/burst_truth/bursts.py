@@ -16,6 +16,7 @@ above 1,500 bytes is cut at 1,448 bytes of payload.
 import argparse
 import collections
 import fractions
+import functools
 import heapq
 import ipaddress
 import json
@@ -121,8 +122,13 @@ def direction(told, frame, flow, local):
     if flow is None:
         return told or "rx"
     at, size = (26, 4) if len(flow[1][0]) == 4 else (22, 16)
-    source = ipaddress.ip_address(frame[at : at + size])
-    return "tx" if any(source in network for network in local) else "rx"
+    return "tx" if is_local(frame[at : at + size], tuple(local)) else "rx"
+
+
+@functools.lru_cache(maxsize=None)
+def is_local(packed, local):
+    source = ipaddress.ip_address(packed)
+    return any(source in network for network in local)
 
 
 def hand_over_begins(interval_ns, stamp):
@@ -156,8 +162,8 @@ def packets(arguments):
             begun[flow] = stamp
         seen[flow] = stamp
         for number, part in enumerate(parts):
-            ahead = Fraction(number * line[0] * 8 * SECOND, speed) if speed and number else 0
-            at = ms + int((within + ahead) // MS)
+            # (within + number * bits * SECOND / speed) // MS, in whole numbers.
+            at = ms + (within * speed + number * line[0] * 8 * SECOND) // (MS * speed) if speed else ms
             found.append(Packet(at, lane, flow, sender, part, line[number], begun[flow]))
     return found, latest
 
@@ -170,9 +176,10 @@ def percentile(values, percent):
     return values[-(-percent * len(values) // 100) - 1] if values else 0
 
 
-def spread(bins, speed, from_ms, until_ms):
-    line = {ms: sum(packet.line_bytes for packet in found) * 8 for ms, found in bins.items()}
-    filled = sorted(bits for ms, bits in line.items() if from_ms <= ms < until_ms)
+def spread(line, speed, from_ms, until_ms):
+    """Of line bits by millisecond, those that are not empty."""
+    asked = range(from_ms, until_ms) if until_ms - from_ms < len(line) else line
+    filled = sorted(line[ms] for ms in asked if ms in line and from_ms <= ms < until_ms)
     empty = until_ms - from_ms - len(filled)
     figures = {"peak": 1000 * (filled[-1] if filled else 0)}
     for percent in (50, 90, 99):
@@ -349,12 +356,13 @@ def main():
     answer = {"begun_ms": begun_ms, "end_ms": end_ms, "run": [], "intervals": [], "bursts": []}
     for lane, bins in sorted(lanes.items()):
         speed, where = arguments.speeds.get(lane[0]), {"interface": lane[0], "direction": lane[1]}
-        answer["run"].append({**where, **spread(bins, speed, begun_ms, end_ms)})
+        line = {ms: sum(packet.line_bytes for packet in found) * 8 for ms, found in bins.items()}
+        answer["run"].append({**where, **spread(line, speed, begun_ms, end_ms)})
         length = arguments.interval_ns
         numbers = sorted({ms * MS // length for ms in bins}) if length else []
         for number in numbers:
             first, until = number * length // MS, (number + 1) * length // MS
-            figures = spread(bins, speed, max(first, begun_ms), min(until, end_ms))
+            figures = spread(line, speed, max(first, begun_ms), min(until, end_ms))
             answer["intervals"].append({**where, "end_ns": (number + 1) * length, **figures})
         found_here = bursts_of(bins, speed, end_ms, arguments)
         answer["bursts"] += [told(lane, burst, lanes, begun_ms, arguments) for burst in found_here]

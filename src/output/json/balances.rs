@@ -2,13 +2,13 @@
 
 use super::lines::{Head, Map, Time};
 use super::rows::End;
-use crate::aggregate::balance::{Flows, LinkSet, Mover, SetFigures, Spread};
+use crate::aggregate::balance::{ClassSpread, Flows, LinkSet, Mover, SetFigures, Spread};
 use crate::capture::LinkId;
 use crate::links::balance::Balance;
 use crate::links::what_if::{Alternative, Verdict};
-use crate::output::Context;
-use crate::output::balances::advice;
+use crate::output::balances::{advice, unfiltered};
 use crate::output::figures::{protocol_name, seconds, share};
+use crate::output::{Context, Coverages};
 use schemars::JsonSchema;
 use serde::Serialize;
 use std::borrow::Cow;
@@ -76,6 +76,34 @@ struct Direction<'a> {
     /// `--top` says.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     to_move: Vec<ToMove<'a>>,
+    /// By class, most bytes first, where `--classes` names any.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    classes: Vec<ClassShares<'a>>,
+    /// Bytes of each interface that are in no flow, and so in no class: with those of all classes they are all.
+    /// Where `--classes` names any.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    untracked_bytes: Option<Map<'a, u64>>,
+    /// Where a filter is in force (live): part of each interface by its own counters, which know no filter.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    unfiltered_shares: Option<Map<'a, f64>>,
+    /// `max_over_mean` by the same.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    unfiltered_max_over_mean: Option<f64>,
+}
+
+/// One class in one direction.
+#[derive(Serialize, JsonSchema)]
+struct ClassShares<'a> {
+    /// Its name; `other` is what no line of `--classes` fits.
+    class: &'a str,
+    /// Part of all bytes of the direction.
+    share_ratio: Option<f64>,
+    /// Bytes of each interface.
+    bytes: Map<'a, u64>,
+    /// Part of the class's bytes of each interface.
+    shares: Option<Map<'a, f64>>,
+    /// As above, of the class alone.
+    max_over_mean: Option<f64>,
 }
 
 /// A flow that would have to move.
@@ -134,18 +162,26 @@ struct Policy<'a> {
 }
 
 /// The line of a set.
-pub fn line<'a>(head: Head<'a>, figures: &'a SetFigures, context: &'a Context) -> BalanceLine<'a> {
+pub fn line<'a>(
+    head: Head<'a>,
+    figures: &'a SetFigures,
+    coverage: &Coverages,
+    context: &'a Context,
+) -> BalanceLine<'a> {
     let [rx, tx] = [0, 1].map(|direction| {
         let (spread, flows) = (&figures.interval[direction], &figures.flows[direction]);
-        of_direction(&figures.set, spread, Some(flows), context)
+        let beside = unfiltered(figures, direction, 0, coverage, context);
+        of_direction(&figures.set, spread, Some(flows), beside, context)
     });
     BalanceLine { head, set: set(figures, rx, tx, context) }
 }
 
 /// Since the start.
-pub fn total<'a>(figures: &'a SetFigures, context: &'a Context) -> SideBySide<'a> {
-    let [rx, tx] =
-        [0, 1].map(|direction| of_direction(&figures.set, &figures.total[direction], None, context));
+pub fn total<'a>(figures: &'a SetFigures, coverage: &Coverages, context: &'a Context) -> SideBySide<'a> {
+    let [rx, tx] = [0, 1].map(|direction| {
+        let beside = unfiltered(figures, direction, 1, coverage, context);
+        of_direction(&figures.set, &figures.total[direction], None, beside, context)
+    });
     set(figures, rx, tx, context)
 }
 
@@ -202,6 +238,7 @@ fn of_direction<'a>(
     set: &LinkSet,
     spread: &Spread,
     flows: Option<&Flows>,
+    unfiltered: Option<Balance>,
     context: &'a Context,
 ) -> Direction<'a> {
     let packets: Vec<u64> = spread.counts.iter().map(|count| count.packets).collect();
@@ -220,6 +257,23 @@ fn of_direction<'a>(
         best_possible_max_share: possible.map(|possible| share(possible.max_share(), 1.0)),
         to_move: flows
             .map_or(Vec::new(), |flows| flows.movers.iter().map(|one| mover(one, context)).collect()),
+        classes: spread.classes.iter().map(|one| class(one, set, spread, context)).collect(),
+        untracked_bytes: (!spread.untracked.is_empty())
+            .then(|| summed(&set.links, spread.untracked.iter().copied(), context)),
+        unfiltered_max_over_mean: unfiltered.as_ref().map(|balance| share(balance.max_over_mean, 1.0)),
+        unfiltered_shares: unfiltered.map(|balance| by_name(&set.links, balance.shares, context)),
+    }
+}
+
+fn class<'a>(one: &ClassSpread, set: &LinkSet, spread: &Spread, context: &'a Context) -> ClassShares<'a> {
+    let all: u64 = spread.counts.iter().map(|count| count.bytes).sum();
+    let balance = one.balance.as_ref();
+    ClassShares {
+        class: context.class_name(one.class),
+        share_ratio: (all > 0).then(|| share(one.bytes.iter().sum::<u64>() as f64, all as f64)),
+        bytes: summed(&set.links, one.bytes.iter().copied(), context),
+        shares: balance.map(|balance| by_name(&set.links, balance.shares.iter().copied(), context)),
+        max_over_mean: balance.map(|balance| share(balance.max_over_mean, 1.0)),
     }
 }
 

@@ -144,7 +144,11 @@ pub fn stop<'a>(
         reason: reason.name(),
         seconds: seconds(span_ns),
         interfaces: crate::output::figures::links(snapshot, context).map(total).collect(),
-        balances: snapshot.balances.iter().map(|set| super::balances::total(set, context)).collect(),
+        balances: snapshot
+            .balances
+            .iter()
+            .map(|set| super::balances::total(set, coverage, context))
+            .collect(),
         machine: super::lost::machine(&context.losses, 1),
         ethertypes: snapshot.ethertypes.iter().map(ethertype).collect(),
         late_packets: snapshot.late_packets,

@@ -41,10 +41,11 @@ pub(super) fn draw(scene: &Scene, buffer: &mut Buffer, area: Rect) -> String {
         with_bars(&mut table, &lanes, scene);
     }
     let rest = table.draw(buffer, area);
-    let now =
-        snapshot.balances.iter().map(|set| balances::told(set, |set| &set.interval, scene.sight.context));
-    let run = snapshot.balances.iter().map(|set| balances::told(set, |set| &set.total, scene.sight.context));
-    let (now, run) = (now.collect::<String>(), run.collect::<String>());
+    let (coverage, context) = (&scene.moment.coverage, scene.sight.context);
+    let [now, run] = [false, true].map(|since_start| {
+        let told = |set| balances::told(set, since_start, coverage, context);
+        snapshot.balances.iter().map(told).collect::<String>()
+    });
     let mut rest = below(rest, 1);
     if scene.run.live && !now.is_empty() {
         rest = lines(buffer, rest, &format!("In this interval:\n{now}"));
