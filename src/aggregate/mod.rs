@@ -394,8 +394,6 @@ impl Aggregator {
         let Selected { rows, found: rows_found, link_rows, run_rows } = self.choose_rows(&interfaces, last);
         let groups_folded = self.groups.take_folded();
         self.end_interval(last);
-        let mut accounts = std::mem::take(&mut self.accounts);
-        accounts.sort_by_cached_key(snapshot::account_order);
         let snapshot = Snapshot {
             time_ns: self.boundary_ns.saturating_sub(self.set_back_ns),
             start_ns,
@@ -411,7 +409,7 @@ impl Aggregator {
             rows_whole,
             link_rows,
             hidden,
-            accounts,
+            accounts: self.take_accounts(),
             marks: self.take_marks(),
             skipped_intervals: skipped,
             late_packets: self.sources.iter().map(|source| source.cut.late_packets).sum(),
@@ -433,6 +431,13 @@ impl Aggregator {
         self.earlier_rings = rings;
         self.earlier_table = table;
         snapshot
+    }
+
+    /// Flows that ended, in the order of their lines.
+    fn take_accounts(&mut self) -> Vec<Account> {
+        let mut accounts = std::mem::take(&mut self.accounts);
+        accounts.sort_by_cached_key(snapshot::account_order);
+        accounts
     }
 
     /// The rows that views ask for: over all interfaces, how many those were

@@ -61,14 +61,9 @@ pub(super) fn resolve(
     asked: Asked,
     file_exists: &dyn Fn(&Path) -> bool,
 ) -> Result<Config, UsageError> {
-    contradictions(&typed)?;
+    contradictions(&typed, asked)?;
     let usual = usual(asked);
     let why = asked == Asked::Why;
-    match asked {
-        Asked::Run => {}
-        Asked::Why => only_a_paragraph(&typed)?,
-        Asked::Demo => no_input(&typed)?,
-    }
     let seconds = |option, text: &Option<String>| {
         text.as_deref()
             .map(|text| time(option, text, 1, "seconds above 0 up to 31622400 (366 days), such as 60 or 0.5"))
@@ -240,7 +235,12 @@ fn no_input(typed: &Arguments) -> Result<(), UsageError> {
 }
 
 /// Refuses options that cannot be meant together.
-fn contradictions(typed: &Arguments) -> Result<(), UsageError> {
+fn contradictions(typed: &Arguments, asked: Asked) -> Result<(), UsageError> {
+    match asked {
+        Asked::Run => {}
+        Asked::Why => only_a_paragraph(typed)?,
+        Asked::Demo => no_input(typed)?,
+    }
     let refuse = |first: &'static str, second: &'static str, advice| {
         Err(UsageError::Contradiction { first: first.into(), second: second.into(), advice })
     };
