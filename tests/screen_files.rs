@@ -81,7 +81,7 @@ fn enter_shows_a_life_or_what_is_in_it() {
     screen.keys("/:80 tcp\r");
     screen.wait("web", |text| text.contains("that match"));
     screen.keys("\r");
-    let text = screen.wait("its life", |text| text.contains("client to server"));
+    let text = screen.wait("its life, to the last line", |text| text.contains("Bytes by "));
     for what in
         ["Handshake success", "Round trip: least, smoothed", "community_id 1:", "ended: fin", "Bytes by "]
     {
@@ -94,7 +94,8 @@ fn enter_shows_a_life_or_what_is_in_it() {
     screen.keys("\x1bOQ");
     screen.wait("pairs", |text| text.contains(" Hosts by rate") && text.contains("=>"));
     screen.keys("\r");
-    let text = screen.wait("its connections", |text| text.contains(" of 198.18."));
+    let text =
+        screen.wait("its connections", |text| text.contains(" of 198.18.") && text.contains("198.18.0.2:80"));
     assert!(text.contains(" Hosts by rate, 1-") && text.contains(":80"), "{text}");
     // A wheel, a click on the heading of bytes.
     let line = text.lines().position(|line| line.starts_with("State ")).expect("a heading");

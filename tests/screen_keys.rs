@@ -60,7 +60,7 @@ fn another_view_is_there_before_the_next_interval() {
     }
     // One connection: its worker is asked.
     screen.keys("\r");
-    let text = screen.wait("its account", |text| text.contains("client to server"));
+    let text = screen.wait("its account", |text| text.contains("Payload"));
     assert!(text.contains("still there") && text.contains("Payload"), "{text}");
     screen.keys("\x1b");
     screen.wait("the list again", |text| !text.contains("client to server"));

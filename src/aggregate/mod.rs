@@ -386,9 +386,7 @@ impl Aggregator {
         let end_ms = (last && self.config.patience.is_some()).then_some(end_ns / BIN_NS + 1);
         let left_out_ms = skipped.saturating_mul(interval_ns) / BIN_NS;
         let links = self.side_by_side(&totals, interfaces.len(), end_ms, left_out_ms);
-        if self.start_ns.is_none() {
-            self.start_ns = first;
-        }
+        self.start_ns = self.start_ns.or(first);
         let start_ns = self.start_ns.unwrap_or(self.boundary_ns);
         let rows_whole = self.look_at_flows(last);
         let Selected { rows, found: rows_found, link_rows, run_rows } = self.choose_rows(&interfaces, last);
