@@ -169,7 +169,7 @@ impl Habits<'_> {
                 || (!rest.is_empty() && rest.chars().all(|letter| "dhpv".contains(letter))) =>
             {
                 let meaning = "tcptrack's fast average, while -f takes a filter here";
-                habit("-f alone".to_owned(), meaning, "type --fast")
+                habit("-f alone".to_owned(), meaning, "type --interval 0.1, or --fast on a terminal")
             }
             'l' if value.starts_with("LOG_") => self.later(later::find("log-level"), "-l", value),
             'g' => gmetric("-g".to_owned()),
@@ -318,8 +318,14 @@ mod tests {
                 "-c 1 is tcpeek's checksum mode and tcpdump's packet count: leave it out for the first, as checksums are not verified, and type --count 1 for the second",
             ),
             ("-c 0", "-c 0 is tcpeek's checksum mode: leave it out, for checksums are not verified"),
-            ("-f -i eth0", "-f alone is tcptrack's fast average, while -f takes a filter here: type --fast"),
-            ("-i eth0 -f", "-f alone is tcptrack's fast average, while -f takes a filter here: type --fast"),
+            (
+                "-f -i eth0",
+                "-f alone is tcptrack's fast average, while -f takes a filter here: type --interval 0.1, or --fast on a terminal",
+            ),
+            (
+                "-i eth0 -f",
+                "-f alone is tcptrack's fast average, while -f takes a filter here: type --interval 0.1, or --fast on a terminal",
+            ),
             ("-v", "-v is tcptrack's and tcpeek's version: type -V"),
             (
                 "-i eth0,any",

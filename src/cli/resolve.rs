@@ -62,8 +62,7 @@ pub(super) fn resolve(
     file_exists: &dyn Fn(&Path) -> bool,
 ) -> Result<Config, UsageError> {
     contradictions(&typed, asked)?;
-    let usual = usual(asked);
-    let why = asked == Asked::Why;
+    let (usual, why) = (usual(asked), asked == Asked::Why);
     let seconds = |option, text: &Option<String>| {
         text.as_deref()
             .map(|text| time(option, text, 1, "seconds above 0 up to 31622400 (366 days), such as 60 or 0.5"))
