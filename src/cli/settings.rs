@@ -343,10 +343,12 @@ mod tests {
             ("burst-gap", "4", "--burst-gap 4"),
             ("socket", "\"/run/x\"", "-U /run/x"),
             ("keys", "\"F2T\"", "--keys F2T"),
+            ("linger", "5", "--linger 5"),
         ];
         // What means nothing alone.
         let needy = [
             ("allow", "by = \"destination\"\nallow = [\"192.0.2.1\"]", "--by destination --allow 192.0.2.1"),
+            ("replay", "read = \"x\"\nreplay = 2.5", "-r x --replay 2.5"),
             ("active-timeout", "connections = true\nactive-timeout = 5", "--connections --active-timeout 5"),
         ];
         for (name, option) in options(&command) {
@@ -466,16 +468,16 @@ mod tests {
                     line-display: upside-down\nscreen-filter: web\nnonsense\nfoo: bar\npromiscuous: no\n";
         let config = ask("", ["", "", text]).expect("fine");
         let same = Config {
-            keys: "F22SD/web\n".into(),
+            keys: "F22SDx/web\n".into(),
             notes: config.notes.clone(),
-            ..typed("-i eth1 -B -m 100M -F 10.0.0.0/8 -p")
+            ..typed("-i eth1 -n -B -m 100M -F 10.0.0.0/8 -p")
         };
         assert_eq!(config, same);
         let [note] = &config.notes[..] else { panic!("{:?}", config.notes) };
         for part in [
             "/u/.iftoprc, iftop's settings, is in force: interface is --interface=eth1, dns-resolution is -n",
             "sort is the key 2, port-display is the key SD",
-            "without effect: hide-source (no sums over one side as it begins), line-display (no value of it: upside-down), \
+            "without effect: line-display (no value of it: upside-down), \
              line 13 (no colon), foo (iftop has none of that name)",
         ] {
             assert!(note.contains(part), "{note}");
