@@ -290,3 +290,47 @@ fn a_window_that_is_closed_ends_it_and_its_log_is_whole() {
     }
     assert_eq!(logged(&path).1, "stop");
 }
+
+#[test]
+fn what_was_a_moment_ago_is_looked_back_at() {
+    let Some((near, far)) = pair("what_was_a_moment_ago_is_looked_back_at") else { return };
+    near.veth("v0", &far, "w0");
+    let mut screen = start(&near, "-i v0", 120, 40);
+    screen.wait("the screen", |text| text.contains(" Connections by rate"));
+    send(&near, 3, 300, 4000);
+    let row = |text: &str| text.lines().find(|line| line.contains("198.18.0.3:4000 →")).map(str::to_owned);
+    let rate = |line: &str| line.split_whitespace().nth(1).map(str::to_owned);
+    let silent = |text: &str| row(text).is_some_and(|line| rate(&line).as_deref() == Some("0"));
+    screen.wait("rows", |text| row(text).is_some());
+    screen.wait("silence", silent);
+    // Second by second, until the one in which they spoke is there.
+    let limit = std::time::Instant::now() + std::time::Duration::from_secs(60);
+    loop {
+        assert!(std::time::Instant::now() < limit, "{}", screen.text());
+        screen.keys("\x1b[D");
+        let text = screen.wait("the past", |text| text.contains("fullcount PAST"));
+        if row(&text).is_some_and(|line| rate(&line).as_deref() != Some("0")) {
+            assert!(text.contains("as they were"), "{text}");
+            break;
+        }
+    }
+    // It stays there while time goes on, in another view too.
+    let then = |text: &str| text.lines().next().map(|line| line.split(',').next().unwrap_or("").to_owned());
+    let before = then(&screen.text());
+    screen.keys("\x1bOQ");
+    let text = screen.wait("pairs of then", |text| text.contains(" Hosts") && text.contains("198.18.0.3"));
+    assert_eq!(then(&text), before, "{text}");
+    screen.keys("\x1bOR");
+    screen.wait("what is not kept", |text| text.contains("connections and pairs are kept"));
+    // Back to now, by Esc and by going on beyond it.
+    screen.keys("\x1b");
+    screen.wait("now", |text| !text.contains("PAST"));
+    screen.keys("\x1b[D");
+    screen.wait("the past", |text| text.contains("PAST"));
+    screen.keys("]");
+    screen.wait("now", |text| !text.contains("PAST"));
+    screen.keys("q");
+    let (status, text) = screen.end();
+    assert_eq!(status.code(), Some(0), "{text}");
+    assert!(text.contains(" 300 "), "{text}");
+}

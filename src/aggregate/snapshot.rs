@@ -20,7 +20,7 @@ use crate::meter::totals::{Count, LaneTotals};
 use std::net::IpAddr;
 
 /// See the module's description.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Snapshot {
     /// End of the interval, ns since the epoch.
     pub time_ns: u64,

@@ -28,6 +28,9 @@ fn first_line(state: &State, scene: &Scene) -> String {
     if state.is_paused() {
         told += " PAUSED";
     }
+    if state.past.is_some() {
+        told += " PAST (Esc: now)";
+    }
     let time_ns = if scene.run.live { snapshot.time_ns } else { snapshot.end_ns };
     told += &format!(" {}, {}", moment(time_ns), duration(run_span(snapshot)));
     told += &format!(", {}", number_of(snapshot.table.active, "flow"));

@@ -17,6 +17,10 @@ pub enum Key {
     Up,
     /// An arrow.
     Down,
+    /// An arrow.
+    Left,
+    /// An arrow.
+    Right,
     /// A page up.
     PageUp,
     /// A page down.
@@ -44,9 +48,11 @@ pub enum Key {
 }
 
 /// Names of keys that are one word, as they travel.
-const WORDS: [(&str, Key); 13] = [
+const WORDS: [(&str, Key); 15] = [
     ("up", Key::Up),
     ("down", Key::Down),
+    ("left", Key::Left),
+    ("right", Key::Right),
     ("page-up", Key::PageUp),
     ("page-down", Key::PageDown),
     ("home", Key::Home),
@@ -126,6 +132,8 @@ pub enum Does {
     Turn(usize),
     /// That view.
     To(Kind),
+    /// Another moment: back a second or a minute, or on.
+    Past,
     /// Help.
     Help,
     /// Takes a filter in.
@@ -214,8 +222,10 @@ pub static KEYS: &[Binding] = &[
     bind(&[Key::PageDown], "PgDn", Does::Pages(1), "down a page"),
     bind(&[Key::Home], "Home", Does::Home, "first row"),
     bind(&[Key::End], "End", Does::End, "last row, 10,000 at most"),
+    bind(&[Key::Left, Key::Right], "← →", Does::Past, "back a second, or on"),
+    bind(&[Key::Char('['), Key::Char(']')], "[ ]", Does::Past, "back a minute, or on"),
     bind(&[Key::Enter], "Enter", Does::Open, "all about the row"),
-    bind(&[Key::Escape], "Esc", Does::Leave, "no help, details, filter"),
+    bind(&[Key::Escape], "Esc", Does::Leave, "no details, past, filter"),
     bind(&[Key::Char('f')], "f", Does::CaptureFilter, "capture filter, as tcpdump's"),
     bind(&[Key::Char('B')], "B", Does::Unit, "bytes or bits"),
     bind(&[Key::Char('n')], "n", Does::Names, "names or addresses"),

@@ -1,6 +1,7 @@
 //! What snapshots tell once and lists show for longer: bursts, handshakes that
 //! failed, the newest notice. Bounded; fed with every snapshot, drawn or not.
 
+use super::past::Past;
 use crate::aggregate::culprit::Burst;
 use crate::aggregate::snapshot::Snapshot;
 use crate::aggregate::watch::Watched;
@@ -26,6 +27,8 @@ pub struct Memory {
     pub notice: Option<Notice>,
     /// How many there were.
     pub notices: u64,
+    /// For looking back.
+    pub past: Past,
 }
 
 impl Memory {

@@ -24,6 +24,7 @@ pub mod keys;
 mod links;
 pub mod memory;
 pub mod paint;
+pub mod past;
 pub mod recent;
 mod state;
 
@@ -229,7 +230,8 @@ fn draw_all(state: &mut State, now: Option<&Moment>, run: &Run, memory: &Memory,
     let area = buffer.area;
     let footer = Rect { y: area.bottom() - 1, height: 1, ..area };
     let area = Rect { height: area.height - 1, ..area };
-    if let Some(now) = now {
+    let then = now.and_then(|now| looked_back(state, now, memory));
+    if let Some(now) = then.as_ref().or(now) {
         let context = shown_context(state, &now.context);
         let rest = header::draw(state, &scene(now, &context, state, run, memory), buffer, area);
         let rows = state.paused.clone();
@@ -254,11 +256,22 @@ fn draw_all(state: &mut State, now: Option<&Moment>, run: &Run, memory: &Memory,
     draw_footer(state, buffer, footer);
 }
 
+/// The moment that is looked back at, where one is and was kept.
+fn looked_back(state: &mut State, now: &Moment, memory: &Memory) -> Option<Moment> {
+    // Without one that was kept it is now.
+    state.past = state.past.and_then(|time_ns| memory.past.near(time_ns));
+    state.past = state.past.filter(|&time_ns| time_ns < now.snapshot.time_ns);
+    memory.past.at(state.past?, state.grouping(), &now.context)
+}
+
 fn draw_view(state: &mut State, scene: &Scene, buffer: &mut Buffer, area: Rect) {
     let (title, area) = (area, below(area, 1));
     let told = match state.kind {
         Kind::Connections | Kind::Hosts if state.details.is_some() => {
             details::draw(state, scene, buffer, area)
+        }
+        Kind::Connections | Kind::Hosts if state.past.is_some() && scene.moment.answer.is_none() => {
+            not_kept(buffer, area)
         }
         Kind::Connections | Kind::Hosts if !has_its_rows(state, scene) => {
             line(buffer, area, "These rows come with the next interval at the latest.", Look::new());
@@ -267,6 +280,7 @@ fn draw_view(state: &mut State, scene: &Scene, buffer: &mut Buffer, area: Rect) 
         Kind::Connections => connections::draw(state, scene, buffer, area),
         Kind::Hosts if state.within.is_some() => connections::draw(state, scene, buffer, area),
         Kind::Hosts => hosts::draw(state, scene, buffer, area),
+        Kind::Destinations if state.past.is_some() => not_kept(buffer, area),
         Kind::Destinations => destinations::draw(state, scene, buffer, area),
         Kind::Handshakes => handshakes::draw(state, scene, buffer, area),
         Kind::Links => links::draw(scene, buffer, area),
@@ -279,6 +293,13 @@ fn draw_view(state: &mut State, scene: &Scene, buffer: &mut Buffer, area: Rect) 
     let look = Look::new().add_modifier(Modifier::REVERSED);
     paint::shade(buffer, title, look);
     line(buffer, title, &words, look);
+}
+
+/// Of what was, some lists are kept, and their first rows.
+fn not_kept(buffer: &mut Buffer, area: Rect) -> String {
+    let told = "Of what was, connections and pairs are kept, the first rows of each (Esc: now).";
+    line(buffer, area, told, Look::new());
+    String::from("as they were")
 }
 
 /// Names as the user wants them.
@@ -340,6 +361,9 @@ fn rows_told(state: &State, scene: &Scene, first: usize, shown: usize) -> String
     }
     if state.is_paused() {
         told += ", as they were when paused";
+    }
+    if state.past.is_some() {
+        told += ", as they were";
     } else if scene.moment.number() < state.asked {
         told += ", asked for";
     } else if !scene.moment.whole() {

@@ -66,6 +66,8 @@ pub struct State {
     /// Where rows are drawn, and lines of each.
     pub(super) list: (Rect, u16),
     pub(super) paused: Option<Moment>,
+    /// The moment that is looked back at, by its time; drawing finds one that was kept.
+    pub(super) past: Option<u64>,
     /// Rows by their places, where the order is frozen.
     pub(super) frozen: Option<Arc<HashMap<RowName, usize>>>,
     /// Lines that rows had when they were drawn last.
@@ -116,6 +118,7 @@ impl State {
             headings: Vec::new(),
             list: (Rect::ZERO, 1),
             paused: None,
+            past: None,
             frozen: None,
             page: 20,
             found: 0,
@@ -288,6 +291,7 @@ impl State {
             Does::Leave if self.open => (self.open, self.failure) = (false, None),
             Does::Leave if self.details.is_some() => self.details = None,
             Does::Leave if self.within.is_some() => self.enter(None),
+            Does::Leave if self.past.is_some() => self.past = None,
             Does::Leave => return if self.filter.clear() { Answer::Ask } else { Answer::Draw },
             Does::Pause => {
                 self.paused = match self.paused {
@@ -295,6 +299,7 @@ impl State {
                     Some(_) => None,
                 };
             }
+            Does::Past => self.look_back(key, now),
             Does::Sort => self.set_order(next_order(self.order())),
             Does::SortBy(window) => {
                 self.set_order(Order::Average([Window::Short, Window::Middle, Window::Long][window.min(2)]));
@@ -317,6 +322,22 @@ impl State {
             other => self.show(other),
         }
         Answer::Ask
+    }
+
+    /// Another moment, or now.
+    fn look_back(&mut self, key: Key, now: Option<&Moment>) {
+        const SECOND_NS: u64 = 1_000_000_000;
+        let Some(now_ns) = now.map(|now| now.snapshot.time_ns) else { return };
+        let from_ns = self.past.unwrap_or(now_ns);
+        let to_ns = match key {
+            Key::Left => from_ns.saturating_sub(SECOND_NS),
+            Key::Right => from_ns.saturating_add(SECOND_NS),
+            Key::Char('[') => from_ns.saturating_sub(60 * SECOND_NS),
+            _ => from_ns.saturating_add(60 * SECOND_NS),
+        };
+        self.past = Some(to_ns).filter(|&to_ns| to_ns < now_ns);
+        // A moment of the past has neither, and moves by itself.
+        (self.paused, self.details, self.frozen) = (None, None, None);
     }
 
     /// Keys that change how rows look.

@@ -5,13 +5,16 @@
 //! and goes on. A screen that is slow or stuck loses frames; nobody waits for it.
 
 use crate::aggregate::Handle;
+use crate::aggregate::ask::Answer;
 use crate::aggregate::snapshot::Snapshot;
-use crate::aggregate::view::Views;
+use crate::aggregate::view::{Grouping, Order, View, Views};
 use crate::config::{Bars, Config, Input, OutputMode};
 use crate::output::tui::memory::Memory;
+use crate::output::tui::past::{LISTS, Past, ROWS};
 use crate::output::tui::recent::Recent;
 use crate::output::tui::{Moment, Run, State};
 use crate::output::{Context, Coverages, Notice, Style};
+use arc_swap::ArcSwapOption;
 use crossbeam_channel::{Receiver, Sender, bounded};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
@@ -32,6 +35,8 @@ pub(in crate::run) struct Hub {
     /// Rows that the others want, whatever a screen shows.
     pub(super) base: Views,
     wakes: Mutex<Vec<Sender<()>>>,
+    /// The first rows of each second, for looking back.
+    kept: [Arc<ArcSwapOption<Answer>>; LISTS.len()],
     style: Style,
     bars: Bars,
     ports: bool,
@@ -61,7 +66,8 @@ impl Hub {
     pub(super) fn of(run: Run, base: Views, begins: (Style, Bars, bool, bool)) -> Hub {
         let (style, bars, ports, services) = begins;
         let told = Mutex::new(Told { run, ..Told::default() });
-        Hub { told, handle: OnceLock::new(), base, wakes: Mutex::default(), style, bars, ports, services }
+        let (handle, wakes, kept) = (OnceLock::new(), Mutex::default(), Default::default());
+        Hub { told, handle, base, wakes, kept, style, bars, ports, services }
     }
 
     /// A screen as it is at first.
@@ -118,11 +124,32 @@ impl Hub {
         };
         let mut told = self.told();
         told.memory.take(snapshot);
+        self.keep(&mut told.memory.past, snapshot, coverage);
         let earlier = told.moment.replace(moment);
         drop(told);
         // Not under the lock: a large snapshot takes its time to go.
         drop(earlier);
         self.wake();
+    }
+
+    /// What was: the rows of the second before are there by now, those of this one
+    /// are asked for.
+    fn keep(&self, past: &mut Past, snapshot: &Snapshot, coverage: &Coverages) {
+        for (list, kept) in self.kept.iter().enumerate() {
+            if let Some(answer) = kept.load_full() {
+                past.take_rows(list, &answer);
+            }
+        }
+        past.take(snapshot, coverage);
+        let (Some(handle), Some(base)) = (self.handle.get(), &self.base.rows) else { return };
+        // Nobody is woken: it is for later.
+        let (nobody, _) = bounded(1);
+        for (grouping, kept) in LISTS.into_iter().zip(&self.kept) {
+            let only = base.only.clone().filter(|_| grouping == Grouping::Connection);
+            let view = View { grouping, order: Order::Rate, offset: 0, limit: ROWS, only };
+            // One that finds no room is a second without rows.
+            handle.ask_beside(view, 1, kept, &nobody);
+        }
     }
 
     /// Something happened.
