@@ -104,6 +104,8 @@ fn a_stale_socket_is_replaced() {
     let folder = tempfile::tempdir().unwrap();
     let socket = folder.path().join("s");
     drop(UnixListener::bind(&socket).unwrap());
+    // A program that another test starts just now has the listener too, for a moment.
+    wait("nobody listens", || UnixStream::connect(&socket).is_err());
     assert!(socket.exists());
     let mut killed = Running::start(&socket);
     assert!(killed.ask("GET\n").starts_with("[{\"RX\":"));

@@ -84,10 +84,10 @@ fn iftops_settings_are_found_and_told_of() {
         return eprintln!("SKIPPED: this machine has a configuration of its own");
     }
     let home = tempfile::tempdir().expect("a directory");
-    write(&home.path().join(".iftoprc"), "use-bytes: yes\nhide-source: yes\n");
+    write(&home.path().join(".iftoprc"), "use-bytes: yes\nlink-local: no\n");
     let (code, text, errors) = told(&program(home.path(), &["-r", CAPTURE]).output().expect("it runs"));
     let note = format!(
-        "Note: {}/.iftoprc, iftop's settings, is in force: use-bytes is -B; without effect: hide-source",
+        "Note: {}/.iftoprc, iftop's settings, is in force: use-bytes is -B; without effect: link-local",
         home.path().display()
     );
     assert_eq!((code, errors.as_str()), (Some(0), ""));
