@@ -1,12 +1,12 @@
 //! Rows that somebody asks for between two boundaries, answered when they are asked for.
 //!
-//! Where a screen inquiries on, the rows of the interval that has ended stay until
+//! Where a screen looks on, the rows of the interval that has ended stay until
 //! records of the next one have to be taken in: buffers that come before its cut
 //! are held, so many at most, and applied together. Until then any view is
 //! answered from those rows, and its totals are those of the snapshot that was
 //! told last. Where more came than is held (tens of thousands of connections that
 //! end in an interval) an answer comes with the next boundary, as it does where
-//! nobody inquiries on and nothing is held. Workers notice nothing of it.
+//! nobody looks on and nothing is held. Workers notice nothing of it.
 //!
 //! A screen that outlives a file goes on asking so ([`Aggregator::again`]).
 
