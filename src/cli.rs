@@ -394,6 +394,25 @@ pub fn parse(
     parse_with(args, file_exists, &|_| Ok(None))
 }
 
+/// Help and version are printed, all else is wrong usage.
+fn printed(error: &clap::Error) -> Result<Request, UsageError> {
+    match error.kind() {
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => Ok(Request::Print(error.render().to_string())),
+        _ => Err(sentence(error)),
+    }
+}
+
+/// What stands behind a first word that has options of its own, and what it asks for.
+fn parse_own<T: CommandFactory + FromArgMatches>(
+    args: &[OsString],
+    asked: impl FnOnce(T) -> Result<Request, UsageError>,
+) -> Result<Request, UsageError> {
+    let typed = T::command()
+        .try_get_matches_from_mut(args)
+        .and_then(|mut matches| T::from_arg_matches_mut(&mut matches));
+    typed.map_or_else(|error| printed(&error), asked)
+}
+
 /// The same where there are configuration files.
 ///
 /// # Errors
@@ -420,10 +439,7 @@ pub fn parse_with(
     habits::check(&command, args.get(1..).unwrap_or(&[]), file_exists)?;
     let matches = match command.try_get_matches_from_mut(&args) {
         Ok(matches) => matches,
-        Err(error) if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) => {
-            return Ok(Request::Print(error.render().to_string()));
-        }
-        Err(error) => return Err(sentence(&error)),
+        Err(error) => return printed(&error),
     };
     let (settings, notes) = settings::words(&command, &matches, asked, settings)?;
     let alone = |mut matches| {

@@ -228,10 +228,10 @@ fn style(config: &Config, whole: bool) -> Style {
 }
 
 /// Whether what goes there may have escape sequences (no-color.org).
-fn shows_color(config: &Config, to: &impl IsTerminal) -> bool {
+fn shows_color(no_color: bool, to: &impl IsTerminal) -> bool {
     let set = |name| std::env::var_os(name).filter(|value| !value.is_empty());
     let dumb = set("TERM").is_none_or(|name| name == "dumb");
-    !config.no_color && set("NO_COLOR").is_none() && !dumb && to.is_terminal()
+    !no_color && set("NO_COLOR").is_none() && !dumb && to.is_terminal()
 }
 
 /// The aggregator, and what it knows to be here.

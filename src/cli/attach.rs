@@ -3,10 +3,9 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-use clap::error::ErrorKind;
-use clap::{CommandFactory, FromArgMatches, Parser};
+use clap::Parser;
 
-use super::{Request, UsageError, sentence};
+use super::{Request, UsageError, parse_own};
 use crate::config::Attach;
 
 /// The word that asks for it.
@@ -38,23 +37,15 @@ pub(super) struct AttachArguments {
 
 /// Reads the words behind the program's name, `attach` the first of them.
 pub(super) fn parse(args: &[OsString]) -> Result<Request, UsageError> {
-    let typed = AttachArguments::command()
-        .try_get_matches_from_mut(args)
-        .and_then(|mut matches| AttachArguments::from_arg_matches_mut(&mut matches));
-    match typed {
-        Ok(typed) => {
-            Ok(Request::Attach(Attach { socket: typed.path.or(typed.socket), no_color: typed.no_color }))
-        }
-        Err(error) if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) => {
-            Ok(Request::Print(error.render().to_string()))
-        }
-        Err(error) => Err(sentence(&error)),
-    }
+    parse_own(args, |typed: AttachArguments| {
+        Ok(Request::Attach(Attach { socket: typed.path.or(typed.socket), no_color: typed.no_color }))
+    })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use clap::CommandFactory;
 
     fn ask(line: &str) -> Result<Request, UsageError> {
         let words = std::iter::once("fullcount").chain(line.split_whitespace()).map(OsString::from);

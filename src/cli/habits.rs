@@ -55,24 +55,18 @@ pub(super) fn check(
                 return Err(not_yet(format!("fullcount {name}"), now));
             }
             let first = match &*arg {
-                super::stat::WORD => {
-                    Some("type fullcount stat first, then where it asks, as in fullcount stat --socket PATH")
+                super::stat::WORD => Some(
+                    "fullcount stat first, then where it asks, as in fullcount stat --socket PATH".to_owned(),
+                ),
+                super::attach::WORD => Some("fullcount attach first, as in fullcount attach PATH".to_owned()),
+                _ if super::WORDS.iter().any(|(word, _)| *word == arg) => {
+                    Some(format!("fullcount {arg} first, then its options"))
                 }
-                super::attach::WORD => Some("type fullcount attach first, as in fullcount attach PATH"),
                 _ => None,
             };
-            if let Some(instead) = first.filter(|_| !filter_begun) {
-                let meaning = "stands behind options";
-                return Err(UsageError::Misplaced {
-                    typed: arg.into_owned(),
-                    meaning,
-                    instead: instead.into(),
-                });
-            }
-            if !filter_begun && super::WORDS.iter().any(|(word, _)| *word == arg) {
-                let instead = format!("type fullcount {arg} first, then its options");
-                let meaning = "stands behind options";
-                return Err(UsageError::Misplaced { typed: arg.into_owned(), meaning, instead });
+            if let Some(first) = first.filter(|_| !filter_begun) {
+                let (typed, instead) = (arg.into_owned(), format!("type {first}"));
+                return Err(UsageError::Misplaced { typed, meaning: "stands behind options", instead });
             }
             filter_begun = true;
         }

@@ -3,10 +3,9 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-use clap::error::ErrorKind;
-use clap::{CommandFactory, FromArgMatches, Parser};
+use clap::Parser;
 
-use super::{Request, UsageError, sentence};
+use super::{Request, UsageError, parse_own};
 use crate::config::{Stat, StatShow};
 
 /// The word that asks for it.
@@ -48,16 +47,10 @@ pub(super) fn parse(args: &[OsString]) -> Result<Request, UsageError> {
         let (typed, instead) = ("-v".to_owned(), "type -V".to_owned());
         return Err(UsageError::OldHabit { typed, meaning: "tcpeekstat's version".into(), instead });
     }
-    let typed = StatArguments::command()
-        .try_get_matches_from_mut(args)
-        .and_then(|mut matches| StatArguments::from_arg_matches_mut(&mut matches));
-    let typed = match typed {
-        Ok(typed) => typed,
-        Err(error) if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) => {
-            return Ok(Request::Print(error.render().to_string()));
-        }
-        Err(error) => return Err(sentence(&error)),
-    };
+    parse_own(args, asked)
+}
+
+fn asked(typed: StatArguments) -> Result<Request, UsageError> {
     if typed.json && typed.gmetric {
         return Err(UsageError::Contradiction {
             first: "--json".into(),
@@ -92,6 +85,7 @@ fn is_name(name: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use clap::CommandFactory;
 
     fn ask(line: &str) -> Result<Request, UsageError> {
         let words = std::iter::once("fullcount").chain(line.split_whitespace()).map(OsString::from);

@@ -18,7 +18,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 /// Longest name in characters, as DNS has it (RFC 1035 §2.3.4).
-const NAME_MAX: usize = 253;
+pub const NAME_MAX: usize = 253;
 
 /// Names that are found out while the run goes on.
 pub trait LookUp: Send + Sync {

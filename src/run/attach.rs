@@ -5,11 +5,12 @@
 //! privilege is needed but to open the socket. The terminal is as it was before
 //! after a quit, a signal, a panic, and the end of what was looked at.
 
+use super::screen::KEYS;
 use super::screen::terminal::{
     Heard, LOOK, WRITING, listen, locale_is_utf8, open, reopen, restore, restore_on_panic, watch_signals,
 };
 use super::screen::viewers::{Hello, WORD};
-use super::{RunError, is_set, stat};
+use super::{RunError, is_set, shows_color, stat};
 use crate::config::Attach;
 use crate::output::tui::Can;
 use crate::output::tui::keys::Key;
@@ -27,9 +28,6 @@ use std::time::Duration;
 const PATIENCE: Duration = Duration::from_secs(5);
 /// Longest first answer: a sentence.
 const FIRST_MAX: usize = 4096;
-/// Keys that may wait.
-const KEYS: usize = 64;
-
 /// Shows it until it is quit or over.
 ///
 /// # Errors
@@ -58,7 +56,7 @@ fn connected(path: &Path, wanted: &Attach) -> io::Result<UnixStream> {
     let mut stream = UnixStream::connect(path)?;
     stream.set_read_timeout(Some(PATIENCE))?;
     stream.set_write_timeout(Some(PATIENCE))?;
-    let colours = !wanted.no_color && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+    let colours = shows_color(wanted.no_color, &io::stdout());
     let hello = Hello { size: size()?, can: Can { colours, utf8: locale_is_utf8() } };
     writeln!(stream, "{hello}")?;
     Ok(stream)

@@ -56,7 +56,7 @@ impl Deliver {
         if config.why {
             outputs.push(Box::new(Why::new(BufWriter::new(io::stdout()), style, &config.bursts)));
         } else if config.output == OutputMode::Text {
-            let style = Style { color: shows_color(config, &io::stdout()), ..style };
+            let style = Style { color: shows_color(config.no_color, &io::stdout()), ..style };
             outputs.push(Box::new(Text::new(BufWriter::new(io::stdout()), style)));
         }
         if has_json(config) {
@@ -75,13 +75,14 @@ impl Deliver {
         let summary_style = |color| Style { whole: false, color, ..style };
         let summary: Text<Box<dyn Write>> = match config.output {
             OutputMode::Tui => {
-                Text::new(Box::new(io::stdout()), summary_style(shows_color(config, &io::stdout())))
+                Text::new(Box::new(io::stdout()), summary_style(shows_color(config.no_color, &io::stdout())))
             }
-            OutputMode::Text => {
-                Text::behind(Box::new(io::stdout()), summary_style(shows_color(config, &io::stdout())))
-            }
+            OutputMode::Text => Text::behind(
+                Box::new(io::stdout()),
+                summary_style(shows_color(config.no_color, &io::stdout())),
+            ),
             OutputMode::Json => {
-                Text::new(Box::new(io::stderr()), summary_style(shows_color(config, &io::stderr())))
+                Text::new(Box::new(io::stderr()), summary_style(shows_color(config.no_color, &io::stderr())))
             }
         };
         let beside_lines = config.output == OutputMode::Json;

@@ -14,7 +14,7 @@
 //! The threads end with the resolver, but for a look-up under way: nobody waits
 //! for it. Knows no packets and no rows.
 
-use crate::output::names::LookUp;
+use crate::output::names::{LookUp, NAME_MAX};
 use crate::output::units::plain;
 use crossbeam_channel::{Receiver, Sender, bounded};
 use dashmap::DashMap;
@@ -32,8 +32,6 @@ const CACHE_MAX: usize = 16_384;
 const NAME_HOLDS: Duration = Duration::from_secs(3600);
 /// How long an address without one is left alone.
 const NONE_HOLDS: Duration = Duration::from_secs(600);
-/// Longest name in characters, as DNS has it (RFC 1035 §2.3.4).
-const NAME_MAX: usize = 253;
 
 /// What is known of an address.
 enum Known {

@@ -34,7 +34,7 @@ use std::time::{Duration, Instant};
 use terminal::{LOOK, listen, locale_is_utf8, open, restore, restore_on_panic, watch_signals};
 
 /// Keys that may wait for the loop.
-const KEYS: usize = 64;
+pub(super) const KEYS: usize = 64;
 
 /// The configuration with a screen where nobody asked for another form and a
 /// terminal is there on both sides.
@@ -54,9 +54,11 @@ pub(super) fn chosen(config: &Config) -> Result<Config, RunError> {
             "--fast needs the screen, which has rates over the last second: type --interval 0.1 for ten reports a second",
         )));
     }
+    if chosen.output != OutputMode::Tui {
+        return Ok(chosen);
+    }
+    super::keys::of(&chosen.keys)?;
     let why = match () {
-        () if chosen.output != OutputMode::Tui => return Ok(chosen),
-        () if super::keys::of(&chosen.keys).is_err() => return super::keys::of(&chosen.keys).map(|_| chosen),
         () if !output => "standard output is none",
         () if !can_move => "TERM names none that can move its cursor",
         () => return Ok(chosen),
@@ -82,7 +84,7 @@ impl Screen {
     pub fn new(config: &Config, hub: Option<&Arc<Hub>>, signals: &Signals) -> Option<Screen> {
         let hub = hub.filter(|_| config.output == OutputMode::Tui)?.clone();
         let ending = Arc::new(Ending { left: signals.stop.clone(), closing: AtomicBool::new(false) });
-        let can = Can { colours: shows_color(config, &io::stdout()), utf8: locale_is_utf8() };
+        let can = Can { colours: shows_color(config.no_color, &io::stdout()), utf8: locale_is_utf8() };
         // Held to be right before anything was opened.
         let keys = super::keys::of(&config.keys).unwrap_or_default();
         let wake = hub.wakes();
