@@ -1,10 +1,10 @@
 //! Frame → packet: link header, VLAN tags, IP, ports; super-frames into wire packets.
 //!
 //! A [`Packet`] is plain data and borrows nothing, so the frame's buffer may
-//! go back to the kernel as soon as `decode` returns. The common case
-//! (Ethernet, at most two tags, IPv4 or IPv6, TCP or UDP) runs through
-//! etherparse's header slices; everything rare leaves by a cold side door.
-//! Input is never trusted: a frame that cannot be understood becomes a packet
+//! go back to the kernel as soon as `decode` returns. Nearly every packet goes
+//! in one straight line (`plain.rs`), every other through etherparse's header
+//! slices (at most two tags, IPv4 or IPv6, TCP or UDP), and what is rare leaves
+//! by a cold side door.
 //! with its bytes and the [`Reason`] why no flow takes it.
 //!
 //! Knows: link types, IP, TCP's and UDP's fixed headers, a fragment table that
@@ -28,7 +28,7 @@ use crate::capture::{Direction, Frame, Lane, LinkId};
 use crate::flow::key::{End, FlowKey};
 use crate::meter::loss::Reason;
 pub use context::LinkContext;
-use context::{ALONE, KnownLink, NUMBER};
+use context::{ALONE, HEAD, KnownLink};
 pub use direction::{DirectionRule, contains};
 use direction::{by_mac, by_rule};
 use etherparse::TcpHeaderSlice;
@@ -36,7 +36,7 @@ use fragment::FragmentTable;
 use headers::{Link, Network};
 pub use headers::{TAGS_MAX, VlanStacks};
 use ip::{IpLayer, ipv4, ipv6};
-use pairs::LinkPairs;
+use pairs::{HEAD_BYTES, Head, head_of, keep_head};
 use plain::plain;
 
 /// IP protocol numbers that are told apart here.
@@ -175,8 +175,11 @@ pub struct Packet {
     pub estimated: bool,
     /// A fragment (first or later).
     pub fragment: bool,
-    /// Number of its link-layer addresses ([`pairs::LinkPairs`]), where a bond sends it.
-    pub pair: u16,
+    /// `head` is kept: a bond sends it.
+    pub has_head: bool,
+    /// How the frame begins, for the number of its link-layer addresses
+    /// ([`pairs::LinkPairs`]); means nothing without `has_head`.
+    pub head: Head,
 }
 
 impl Packet {
@@ -211,7 +214,6 @@ pub struct Decoder {
     links: Vec<KnownLink>,
     fragments: FragmentTable,
     stacks: VlanStacks,
-    pairs: LinkPairs,
     quotes: bool,
 }
 
@@ -219,12 +221,7 @@ impl Decoder {
     /// `stacks` is shared by all decoders of a run.
     pub fn new(links: Vec<LinkContext>, stacks: VlanStacks) -> Decoder {
         let links = links.into_iter().map(KnownLink::of).collect();
-        Decoder { links, fragments: FragmentTable::new(), stacks, pairs: LinkPairs::default(), quotes: true }
-    }
-
-    /// Numbers of link-layer addresses, shared by all decoders of a run.
-    pub fn set_pairs(&mut self, pairs: LinkPairs) {
-        self.pairs = pairs;
+        Decoder { links, fragments: FragmentTable::new(), stacks, quotes: true }
     }
 
     /// Whether ICMP errors are told to the flows that they quote; they are at first.
@@ -253,33 +250,27 @@ impl Decoder {
     /// without copying packets about.
     #[inline(always)]
     pub fn decode_into(&mut self, frame: &Frame<'_>, packet: &mut Packet) {
-        let tag_bytes = if frame.stripped_tag.is_some() { 4 } else { 0 };
-        let frame_bytes = frame.len.saturating_add(tag_bytes);
-        blank(packet, frame, frame_bytes);
         let link = self.links.get(frame.link as usize).unwrap_or(&ALONE);
-        packet.maybe_super = link.context.from_file;
-        // Whose address the frame has is seen without understanding it.
-        if frame.direction.is_none()
-            && let DirectionRule::Mac(mac) = &link.context.rule
-        {
-            packet.lane = Lane::new(frame.link, by_mac(mac, frame));
+        let lane = match (frame.direction, &link.context.rule) {
+            (Some(direction), _) => Lane::new(frame.link, direction),
+            // Whose address the frame has is seen without understanding it.
+            (None, DirectionRule::Mac(mac)) => Lane::new(frame.link, by_mac(mac, frame)),
+            (None, _) => Lane::new(frame.link, Direction::Rx),
+        };
+        let needs = link.needs(frame.direction);
+        if plain(frame, packet, &link.context, lane) {
+            if needs == 0 {
+                return;
+            }
+            if needs == HEAD {
+                packet.has_head = keep_head(frame.data, &mut packet.head);
+                return;
+            }
+        } else {
+            self.decode_fully(frame, packet, lane);
         }
-        let special = link.needs(frame.direction) != 0;
-        if !plain(frame, packet, link.context.group) {
-            self.decode_fully(frame, packet, link.context.group);
-        }
-        if special {
-            self.add_what_is_needed(frame, packet);
-        }
-    }
-
-    /// What of the link layer a hash policy needs is nearly always as it was.
-    #[inline]
-    fn add_what_is_needed(&mut self, frame: &Frame<'_>, packet: &mut Packet) {
-        let needs = self.links.get(frame.link as usize).map_or(0, |link| link.needs(frame.direction));
-        match self.pairs.latest(frame) {
-            Some(number) if needs == NUMBER => packet.pair = number,
-            _ => self.apply_context(frame, packet),
+        if needs != 0 {
+            self.apply_context(frame, packet);
         }
     }
 
@@ -293,7 +284,13 @@ impl Decoder {
 
     /// Everything that [`plain`] leaves.
     #[inline(never)]
-    fn decode_fully(&mut self, frame: &Frame<'_>, packet: &mut Packet, group: u8) {
+    fn decode_fully(&mut self, frame: &Frame<'_>, packet: &mut Packet, lane: Lane) {
+        let (group, from_file) = self
+            .links
+            .get(frame.link as usize)
+            .map_or((0, false), |link| (link.context.group, link.context.from_file));
+        blank(packet, frame, lane);
+        packet.maybe_super = from_file;
         let outcome = match headers::link(frame) {
             Ok(link) => self.network(frame, packet, link, group),
             Err(reason) => Err(reason),
@@ -314,7 +311,7 @@ impl Decoder {
             packet.kind = Kind::Untracked(Reason::SecondCopy);
         }
         if context.shares_load && packet.lane.direction() == Direction::Tx {
-            packet.pair = self.pairs.number(frame);
+            packet.has_head = head_of(frame, &mut packet.head);
         }
     }
 
@@ -483,17 +480,30 @@ impl Decoder {
     }
 }
 
-/// What is known before anything is parsed. One copy of a constant, then the
-/// few fields that differ.
+/// What is known before anything is parsed.
+fn blank(packet: &mut Packet, frame: &Frame<'_>, lane: Lane) {
+    let tag_bytes = if frame.stripped_tag.is_some() { 4 } else { 0 };
+    let frame_bytes = frame.len.saturating_add(tag_bytes);
+    *packet = Packet {
+        time_ns: frame.time_ns,
+        bytes: frame_bytes,
+        frame_bytes,
+        line_bytes: line_bytes(frame_bytes),
+        lane,
+        truncated: is_truncated(frame),
+        ..BLANK
+    };
+}
+
+/// Bytes on the line of one packet: padded, FCS, preamble and gap.
 #[inline]
-fn blank(packet: &mut Packet, frame: &Frame<'_>, frame_bytes: u32) {
-    *packet = BLANK;
-    packet.time_ns = frame.time_ns;
-    packet.bytes = frame_bytes;
-    packet.frame_bytes = frame_bytes;
-    packet.line_bytes = frame_bytes.max(60).saturating_add(24);
-    packet.lane = Lane::new(frame.link, frame.direction.unwrap_or(Direction::Rx));
-    packet.truncated = (frame.data.len() as u64) < frame.len as u64;
+fn line_bytes(frame_bytes: u32) -> u32 {
+    frame_bytes.max(60).saturating_add(24)
+}
+
+#[inline]
+fn is_truncated(frame: &Frame<'_>) -> bool {
+    (frame.data.len() as u64) < frame.len as u64
 }
 
 const BLANK: Packet = Packet {
@@ -527,7 +537,8 @@ const BLANK: Packet = Packet {
     truncated: false,
     estimated: false,
     fragment: false,
-    pair: pairs::UNKNOWN,
+    has_head: false,
+    head: [0; HEAD_BYTES],
 };
 
 impl Default for Packet {

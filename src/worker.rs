@@ -14,6 +14,7 @@ pub mod outbox;
 
 pub use crate::capture::sys::memory::{LargeVec, Reading};
 use crate::decode::Packet;
+use crate::decode::pairs::LinkPairs;
 use crate::flow::listen::Listeners;
 use crate::flow::table::{BATCH, FlowTable, TableConfig};
 use crate::meter::bins::{BIN_NS, Bins, Speeds};
@@ -127,6 +128,11 @@ impl Worker {
             self.table.note_loss();
         }
         self.rings = rings;
+    }
+
+    /// See [`FlowTable::set_pairs`].
+    pub fn set_pairs(&mut self, pairs: LinkPairs) {
+        self.table.set_pairs(pairs);
     }
 
     /// See [`FlowTable::set_listeners`].

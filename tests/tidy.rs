@@ -66,7 +66,7 @@ const ROOMS: &[(&str, &[&str])] = &[
             "capture",
         ],
     ),
-    ("worker", &["flow::*", "meter::*", "decode", "capture::*"]),
+    ("worker", &["flow::*", "meter::*", "decode::*", "capture::*"]),
     // Flows and meters see packets, never a frame or where it came from.
     ("flow", &["meter::*", "decode::*", "capture", "capture::sys::memory"]),
     ("meter", &["decode", "capture", "capture::sys::memory", "flow::key"]),
@@ -100,7 +100,7 @@ const LOCKS: &[(&str, &str)] = &[
     ),
     (
         "decode/pairs.rs",
-        "numbers of link-layer addresses are shared by all workers; each remembers its latest, so the map is asked at a change only",
+        "numbers of link-layer addresses are shared by all workers; asked where a flow's sender is first seen, and each remembers its latest",
     ),
 ];
 

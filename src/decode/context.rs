@@ -18,14 +18,14 @@ pub struct LinkContext {
     pub from_file: bool,
     /// Another watched device below it has the same packets.
     pub second_copy: bool,
-    /// It is one of several that share a load: what it sends is numbered by its
-    /// link-layer addresses.
+    /// It is one of several that share a load: how a frame begins that it sends
+    /// is kept, for its flow's link-layer addresses.
     pub shares_load: bool,
 }
 
 /// What frames need besides being understood: nothing, or
-/// the number of their link-layer addresses,
-pub(super) const NUMBER: u8 = 1;
+/// how they begin to be kept,
+pub(super) const HEAD: u8 = 1;
 /// or [`super::Decoder::apply_context`].
 pub(super) const REST: u8 = 2;
 
@@ -55,7 +55,7 @@ impl KnownLink {
             _ if context.second_copy => REST,
             // A file's host by its address is seen before anything is understood.
             None if context.shares_load || matches!(context.rule, DirectionRule::Networks(_)) => REST,
-            Some(Direction::Tx) if context.shares_load => NUMBER,
+            Some(Direction::Tx) if context.shares_load => HEAD,
             _ => 0,
         };
         let all = [Some(Direction::Rx), Some(Direction::Tx), None].into_iter();

@@ -2,11 +2,11 @@
 //! ethertype, outermost tag. A hash policy of a bond needs them, and a flow's
 //! key has no room for them.
 //!
-//! Numbered as VLAN stacks are: the map is shared by all decoders and asked
-//! only where a decoder meets another pair than the last time it met one of
-//! the same place. Asked for what bonds send, for nothing else.
+//! A packet that a bond sends carries how its frame began; the flow table asks
+//! for the number where a flow's sender is first seen, so that a packet of an
+//! open flow costs no more than that copy. The map is shared by all tables of a run.
 
-use crate::capture::{Frame, LinkType};
+use crate::capture::{Frame, LinkType, VlanTag};
 use crate::links::header::LinkPair;
 use dashmap::DashMap;
 use std::sync::Arc;
@@ -16,71 +16,65 @@ use std::sync::atomic::{AtomicU32, Ordering};
 pub const PAIRS_MAX: u32 = 4096;
 /// The number of what is not known: nobody asked, or there were too many.
 pub const UNKNOWN: u16 = 0;
-/// Pairs that a decoder remembers: those of a few gateways and neighbours.
+/// Pairs that a table remembers: those of a few gateways and neighbours.
 const REMEMBERED: usize = 16;
-/// Bytes of a header without a tag.
-const ETHERNET: usize = 14;
+/// An Ethernet header with a tag.
+pub const HEAD_BYTES: usize = 18;
+/// How a frame begins: both addresses, then the tag and the ethertype, or the
+/// ethertype and what is behind it.
+pub type Head = [u8; HEAD_BYTES];
+
+/// Keeps how a frame begins; false where it is shorter, and makes no flow.
+#[inline(always)]
+pub(super) fn keep_head(data: &[u8], head: &mut Head) -> bool {
+    data.first_chunk().is_some_and(|first| {
+        *head = *first;
+        true
+    })
+}
+
+/// The same of any frame: a tag that was taken out in its place again, nothing
+/// of what is not Ethernet.
+pub(super) fn head_of(frame: &Frame<'_>, head: &mut Head) -> bool {
+    let kept = frame.link_type == LinkType::Ethernet && keep_head(frame.data, head);
+    if let Some(tag) = frame.stripped_tag.filter(|_| kept) {
+        *head = with_tag(head, tag);
+    }
+    kept
+}
+
+fn with_tag(first: &Head, tag: VlanTag) -> Head {
+    let [a, b, c, d, e, f, g, h, i, j, k, l, high, low, ..] = *first;
+    let [tag_high, tag_low] = tag.tci.to_be_bytes();
+    [a, b, c, d, e, f, g, h, i, j, k, l, 0x81, 0x00, tag_high, tag_low, high, low]
+}
 
 /// See the module's description. Clones share their numbers.
 #[derive(Clone, Default)]
 pub struct LinkPairs {
     shared: Arc<DashMap<LinkPair, u16>>,
     given: Arc<AtomicU32>,
-    /// The latest without a tag: nearly always the next one's too.
-    latest: ([u64; 2], u16),
     /// By the last bits of the destination's address.
     last: [Remembered; REMEMBERED],
 }
 
-/// An Ethernet header without a tag in it, and its number.
 #[derive(Clone, Copy, Default)]
 struct Remembered {
-    /// The first eight bytes, and the last eight of the fourteen.
-    halves: [u64; 2],
-    /// Word of the tag that was taken out, [`NO_TAG`] for none.
-    tci: u32,
+    pair: LinkPair,
     number: u16,
 }
 
-const NO_TAG: u32 = u32::MAX;
-
 impl LinkPairs {
-    /// The number of a sent frame's pair where it is that of the latest one.
-    #[inline(always)]
-    pub(super) fn latest(&self, frame: &Frame<'_>) -> Option<u16> {
-        // With a tag in the frame the halves are none that are remembered.
-        let untagged = frame.link_type == LinkType::Ethernet && frame.stripped_tag.is_none();
-        let (halves, number) = self.latest;
-        (untagged && halves_of(frame.data) == Some(halves)).then_some(number)
-    }
-
-    /// The number of a sent frame's pair.
-    #[inline(never)]
-    pub(super) fn number(&mut self, frame: &Frame<'_>) -> u16 {
-        let Some(halves) = halves_of(frame.data).filter(|_| frame.link_type == LinkType::Ethernet) else {
-            return UNKNOWN;
-        };
-        let tci = frame.stripped_tag.map_or(NO_TAG, |tag| u32::from(tag.tci));
-        let place = frame.data.get(5).map_or(0, |&byte| usize::from(byte) % REMEMBERED);
-        let last = self.last[place];
-        let is_it = last.halves == halves && last.tci == tci;
-        let number = if is_it { last.number } else { self.look_up(frame, halves, tci) };
-        if tci == NO_TAG && self.last[place].halves == halves {
-            self.latest = (halves, number);
+    /// The number of the pair of a frame that begins so.
+    pub fn number(&mut self, head: &Head) -> u16 {
+        let Some((pair, _)) = LinkPair::of_frame(head, None) else { return UNKNOWN };
+        let place = usize::from(pair.destination[5]) % REMEMBERED;
+        let last = &mut self.last[place];
+        if last.number != UNKNOWN && last.pair == pair {
+            return last.number;
         }
-        number
-    }
-
-    #[cold]
-    #[inline(never)]
-    fn look_up(&mut self, frame: &Frame<'_>, halves: [u64; 2], tci: u32) -> u16 {
-        let tag = frame.stripped_tag.map(|tag| tag.tci);
-        let Some((pair, at)) = LinkPair::of_frame(frame.data, tag) else { return UNKNOWN };
         let number = self.shared_number(pair);
-        // What a tag in the frame says stands behind the bytes that are remembered.
-        if at == ETHERNET {
-            self.last[usize::from(pair.destination[5]) % REMEMBERED] = Remembered { halves, tci, number };
-        }
+        self.last[place] = Remembered { pair, number };
         number
     }
 
@@ -112,14 +106,6 @@ impl LinkPairs {
     }
 }
 
-/// The first eight bytes of an Ethernet header and its last eight.
-#[inline(always)]
-fn halves_of(data: &[u8]) -> Option<[u64; 2]> {
-    let head = data.first_chunk::<ETHERNET>()?;
-    let (first, last) = (head.first_chunk::<8>()?, head.last_chunk::<8>()?);
-    Some([u64::from_ne_bytes(*first), u64::from_ne_bytes(*last)])
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -138,23 +124,47 @@ mod tests {
         }
     }
 
+    fn kept(frame: &Frame<'_>) -> Head {
+        let mut head = [0xff; HEAD_BYTES];
+        assert!(head_of(frame, &mut head));
+        head
+    }
+
     #[test]
-    fn the_same_pair_has_the_same_number_in_all_decoders() {
+    fn the_same_pair_has_the_same_number_in_all_tables() {
         let mut one = LinkPairs::default();
         let mut other = one.clone();
-        let data = |last: u8| [[2, 0, 0, 0, 0, last], [2, 0, 0, 0, 1, 0]].concat().into_iter().chain([8, 0]);
+        // What is behind the header is the packet's own.
+        let data = |last: u8| {
+            let addresses = [[2, 0, 0, 0, 0, last], [2, 0, 0, 0, 1, 0]].concat();
+            addresses.into_iter().chain([8, 0, 0x45, last, last, 7])
+        };
         let frames: Vec<Vec<u8>> = (0..40).map(|last| data(last).collect()).collect();
-        let numbers: Vec<u16> = frames.iter().map(|data| one.number(&frame(data, None))).collect();
+        let numbers: Vec<u16> = frames.iter().map(|data| one.number(&kept(&frame(data, None)))).collect();
         assert_eq!(numbers, (1..=40).collect::<Vec<u16>>());
         for (data, &number) in frames.iter().zip(&numbers).rev() {
-            assert_ne!(other.latest(&frame(data, None)), Some(number));
-            assert_eq!(other.number(&frame(data, None)), number);
-            assert_ne!(other.number(&frame(data, Some(5))), number);
-            assert_eq!(other.latest(&frame(data, None)), Some(number));
-            assert_eq!(other.latest(&frame(data, Some(5))), None);
+            assert_eq!(other.number(&kept(&frame(data, None))), number);
+            assert_ne!(other.number(&kept(&frame(data, Some(5)))), number);
+            let mut changed = data.clone();
+            changed[17] = 9;
+            assert_eq!(other.number(&kept(&frame(&changed, None))), number);
         }
         assert_eq!(one.all()[3].map(|pair| pair.destination[5]), Some(2));
         assert_eq!(one.all().len(), 81);
-        assert_eq!(one.number(&frame(&[1, 2, 3], None)), UNKNOWN);
+        assert_eq!(one.all()[80].map(|pair| (pair.tci, pair.ethertype)), Some((Some(5), 0x0800)));
+    }
+
+    #[test]
+    fn a_tag_in_the_frame_and_one_that_was_taken_out_are_the_same() {
+        let mut pairs = LinkPairs::default();
+        let addresses = [2u8, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 2];
+        let inside = [&addresses[..], &[0x81, 0, 0, 5, 8, 0]].concat();
+        let outside = [&addresses[..], &[8, 0, 0x45, 0, 0, 40]].concat();
+        let number = pairs.number(&kept(&frame(&inside, None)));
+        assert_eq!(pairs.number(&kept(&frame(&outside, Some(5)))), number);
+        assert_ne!(pairs.number(&kept(&frame(&outside, Some(6)))), number);
+        assert!(!head_of(&frame(&[1, 2, 3], None), &mut [0; HEAD_BYTES]));
+        let raw = Frame { link_type: LinkType::RawIp, ..frame(&outside, None) };
+        assert!(!head_of(&raw, &mut [0; HEAD_BYTES]));
     }
 }

@@ -39,7 +39,7 @@ use super::segment::{estimate, tells_of_segments};
 use super::tcp::{self, Fate, TcpState};
 use super::track::{self, Events, Track};
 use crate::capture::sys::memory::{LargeVec, Reading};
-use crate::decode::pairs::UNKNOWN;
+use crate::decode::pairs::{LinkPairs, UNKNOWN};
 use crate::decode::{Kind, Packet, protocol};
 use crate::meter::journal::{Journal, NOTES};
 use crate::meter::loss::Reason;
@@ -131,7 +131,8 @@ pub struct FlowTable {
     cutting: bool,
     sweeping: bool,
     stats: TableStats,
-    /// Some flow's link-layer addresses are known.
+    /// Link-layer addresses of what bonds send, and whether some flow's are known.
+    pairs: LinkPairs,
     pairs_known: bool,
     journal: Journal,
 }
@@ -169,6 +170,7 @@ impl FlowTable {
             cutting: false,
             sweeping: true,
             stats: TableStats::default(),
+            pairs: LinkPairs::default(),
             pairs_known: false,
             journal: Journal::new(NOTES),
             config,
@@ -197,6 +199,11 @@ impl FlowTable {
     /// Who listens on this machine, from now on: no role that was told changes.
     pub fn set_listeners(&mut self, listeners: Arc<Listeners>) {
         self.listeners = listeners;
+    }
+
+    /// Numbers of link-layer addresses, shared by all tables of a run.
+    pub fn set_pairs(&mut self, pairs: LinkPairs) {
+        self.pairs = pairs;
     }
 
     /// Counts a batch of at most [`BATCH`] packets, in order.
@@ -303,8 +310,8 @@ impl FlowTable {
         if entry.lanes[side] != packet.lane.0 || entry.marks & mark::LANES[side] != 0 {
             if entry.lanes[side] == NO_LANE {
                 entry.lanes[side] = packet.lane.0;
-                if packet.pair != UNKNOWN {
-                    self.beside[at].pairs[side] = packet.pair;
+                if packet.has_head {
+                    self.beside[at].pairs[side] = self.pairs.number(&packet.head);
                     self.pairs_known = true;
                 }
             } else if self

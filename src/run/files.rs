@@ -75,7 +75,7 @@ pub(super) fn run(config: &Config, groups: &[Vec<PathBuf>], signals: &Signals) -
     let walked = std::thread::scope(|scope| {
         let telling = scope.spawn(move || tell(aggregator, snapshots));
         let reader = scope.spawn(|| {
-            let mut decoder = sharing.decoder(config, stacks);
+            let mut decoder = Sharing::decoder(config, stacks);
             let mut on_link = |number: LinkId, link: &FileLink, decoder: &mut Decoder| {
                 let rule = rules.of(link);
                 let facts = introduced(link, &rule, config);

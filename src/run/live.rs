@@ -154,7 +154,7 @@ pub(super) fn run(
                 counted: config.count.is_some().then(|| counted[number].clone()),
             };
             let stacks = stacks.clone();
-            let decoder = sharing.decoder(config, stacks);
+            let decoder = Sharing::decoder(config, stacks);
             let worker = sharing.worker(tables, outbox, true);
             threads.spawn(format!("worker {number}"), move || {
                 Live::new(worker, decoder, setup).run();

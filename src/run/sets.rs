@@ -56,17 +56,17 @@ impl Sharing {
     pub fn worker(&self, tables: TableConfig, outbox: Outbox, bursts: bool) -> Worker {
         let mut worker = Worker::new(tables, outbox.answers(true));
         worker.set_speeds(self.speeds.clone());
+        worker.set_pairs(self.pairs.clone());
         if !bursts {
             worker.keep_notes(0);
         }
         worker
     }
 
-    /// A decoder that numbers what links send.
-    pub fn decoder(&self, config: &Config, stacks: VlanStacks) -> Decoder {
+    /// A decoder of a run with these settings.
+    pub fn decoder(config: &Config, stacks: VlanStacks) -> Decoder {
         let mut decoder = Decoder::new(Vec::new(), stacks);
         decoder.set_quotes(config.icmp);
-        decoder.set_pairs(self.pairs.clone());
         decoder
     }
 }
