@@ -5,6 +5,7 @@
 //! in one straight line (`plain.rs`), every other through etherparse's header
 //! slices (at most two tags, IPv4 or IPv6, TCP or UDP), and what is rare leaves
 //! by a cold side door.
+//! Input is never trusted: a frame that cannot be understood becomes a packet
 //! with its bytes and the [`Reason`] why no flow takes it.
 //!
 //! Knows: link types, IP, TCP's and UDP's fixed headers, a fragment table that
