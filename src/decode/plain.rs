@@ -92,7 +92,8 @@ fn tcp(data: &[u8], head: &[u8; READ], ip_bytes: u32, packet: &mut Packet) -> Op
     packet.first_byte = data.get(TRANSPORT + header).copied().unwrap_or(0);
     // As every stack writes time stamps in an open connection (RFC 7323, appendix A).
     if header >= TCP + 12
-        && let Some(&[1, 1, 8, 10, a, b, c, d, e, f, g, h]) = data[READ..].first_chunk()
+        && let Some(&[order @ .., a, b, c, d, e, f, g, h]) = data[READ..].first_chunk::<12>()
+        && u32::from_be_bytes(order) == 0x0101_080a
     {
         packet.stamp = u32::from_be_bytes([a, b, c, d]);
         packet.stamp_echo = u32::from_be_bytes([e, f, g, h]);
