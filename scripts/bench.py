@@ -7,6 +7,7 @@ by its closing words. What was sent comes from the generator's own counts.
 
 import contextlib
 import datetime
+import fcntl
 import json
 import os
 import pathlib
@@ -15,8 +16,10 @@ import pty
 import re
 import shutil
 import signal
+import struct
 import subprocess
 import tempfile
+import termios
 import threading
 import time
 
@@ -82,9 +85,14 @@ class Tool:
     def __init__(self, name, path, ring_mib, cpu, more=()):
         self.name, self.path, self.ring_mib, self.cpu, self.more = name, path, ring_mib, cpu, list(more)
 
+    def is_ours(self):
+        """fullcount with lines, or with its screen (and lines in a file)."""
+        return self.name in ("fullcount", "screen")
+
     def command(self, interface, directory):
-        if self.name == "fullcount":
-            return [self.path, "-i", interface, "-o", "json", "--workers", "1", "--cpus", str(self.cpu),
+        if self.is_ours():
+            form = ["json"] if self.name == "fullcount" else ["tui", "--log-file", f"{directory}/out"]
+            return [self.path, "-i", interface, "-o", *form, "--workers", "1", "--cpus", str(self.cpu),
                     "--ring-mib", str(self.ring_mib), *self.more]
         if self.name == "tcpdump":
             return [self.path, "-n", "-i", interface, "-s", "128", "-B", str(self.ring_mib * 1024), *TCPDUMP_TO_NOWHERE, *self.more]
@@ -110,10 +118,11 @@ class Run:
         self.tool, self.said = tool, {}
         self.out, self.err = (pathlib.Path(directory) / n for n in ("out", "err"))
         command = ["ip", "netns", "exec", space, "taskset", "-c", str(tool.cpu), *tool.command(interface, directory)]
-        if tool.name == "iftop":
+        if tool.name in ("iftop", "screen"):
             # A screen of its own, which is read and thrown away.
             ours, theirs = pty.openpty()
             self.process = subprocess.Popen(command, stdin=theirs, stdout=theirs, stderr=theirs, env={**os.environ, "TERM": "xterm"})
+            fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 120, 0, 0))
             os.close(theirs)
             self.seen = 0
             threading.Thread(target=self._drain, args=(ours,), daemon=True).start()
@@ -131,8 +140,8 @@ class Run:
             if self.process.poll() is not None:
                 words = self.err.read_text() if self.err.exists() else ""
                 raise SystemExit(f"{self.tool.name} ended at once: {words}")
-            if self.tool.name == "fullcount":
-                return '"type":"start"' in self.out.read_text()
+            if self.tool.is_ours():
+                return self.out.exists() and '"type":"start"' in self.out.read_text()
             if self.tool.name == "tcpdump":
                 return "listening on" in self.err.read_text()
             return self.seen > 0
@@ -146,17 +155,19 @@ class Run:
                 sum_ns += int((task / "schedstat").read_text().split()[0])
         return sum_ns / 1e9
 
-    def worker_user_seconds(self):
-        """User time of fullcount's workers alone, in the kernel's ticks; None for
-        other tools."""
-        if self.tool.name != "fullcount":
+    def worker_seconds(self):
+        """CPU time of fullcount's workers alone, and the user part of it in the
+        kernel's ticks; None for other tools."""
+        if not self.tool.is_ours():
             return None
-        ticks = 0
+        nanoseconds, ticks = 0, 0
         for task in pathlib.Path(f"/proc/{self.process.pid}/task").iterdir():
             with contextlib.suppress(OSError):
                 name, figures = (task / "stat").read_text().split("(", 1)[1].rsplit(")", 1)
-                ticks += int(figures.split()[11]) if name.startswith("worker") else 0
-        return ticks / os.sysconf("SC_CLK_TCK")
+                if name.startswith("worker"):
+                    ticks += int(figures.split()[11])
+                    nanoseconds += int((task / "schedstat").read_text().split()[0])
+        return nanoseconds / 1e9, ticks / os.sysconf("SC_CLK_TCK")
 
     def memory_mib(self):
         status = pathlib.Path(f"/proc/{self.process.pid}/status").read_text()
@@ -185,7 +196,7 @@ class Run:
                 raise SystemExit(f"{self.tool.name} does not end 60 s after SIGINT")
             # With very many flows it does not come to look at the signal.
             self.kill()
-        if self.tool.name == "fullcount":
+        if self.tool.is_ours():
             self.said.update(totals(last_stop(self.out)))
         elif self.tool.name == "tcpdump":
             words = self.err.read_text()
@@ -246,7 +257,7 @@ def sent(load):
 def live_options(parser, seconds):
     parser.add_argument("--fullcount", metavar="PATH", help="the binary; without it only the others are measured")
     parser.add_argument("--generator", metavar="PATH", help="load generator (default: scripts/load)")
-    parser.add_argument("--tools", default="fullcount,tcpdump", help="comma list: fullcount,tcpdump,iftop (default: %(default)s)")
+    parser.add_argument("--tools", default="fullcount,tcpdump", help="comma list: fullcount,screen,tcpdump,iftop; screen is fullcount with -o tui (default: %(default)s)")
     parser.add_argument("--ring-mib", type=int, default=256, help="ring of fullcount and of tcpdump (default: %(default)s)")
     parser.add_argument("--tool-cpu", type=int, default=0)
     parser.add_argument("--load-cpu", type=int, default=1)
@@ -257,11 +268,11 @@ def live_options(parser, seconds):
 def live_tools(arguments):
     tools = []
     for name in arguments.tools.split(","):
-        path = arguments.fullcount if name == "fullcount" else shutil.which(name)
+        path = arguments.fullcount if name in ("fullcount", "screen") else shutil.which(name)
         if path:
             tools.append(Tool(name, path, arguments.ring_mib, arguments.tool_cpu))
         else:
-            print(f"SKIPPED: {name} is not here" + (" (--fullcount PATH)" if name == "fullcount" else ""))
+            print(f"SKIPPED: {name} is not here" + (" (--fullcount PATH)" if name in ("fullcount", "screen") else ""))
     if os.geteuid() != 0 or not tools:
         raise SystemExit("needs root and at least one tool")
     return tools
