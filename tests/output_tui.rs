@@ -29,7 +29,7 @@ use fullcount::output::{Coverages, Notice};
 use golden::same_as_file;
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
-use ratatui::style::Color;
+use ratatui::style::{Color, Modifier};
 use snapshots::*;
 use std::sync::Arc;
 
@@ -210,9 +210,19 @@ fn memory(moment: &Moment) -> Memory {
     memory
 }
 
-fn drawn(state: &mut State, moment: &Moment, can: Can, (width, height): (u16, u16)) -> Buffer {
+fn drawn(state: &mut State, moment: &Moment, can: Can, size: (u16, u16)) -> Buffer {
+    drawn_with(&memory(moment), state, moment, can, size)
+}
+
+fn drawn_with(
+    memory: &Memory,
+    state: &mut State,
+    moment: &Moment,
+    can: Can,
+    (width, height): (u16, u16),
+) -> Buffer {
     let mut buffer = Buffer::empty(Rect::new(0, 0, width, height));
-    draw(state, Some(moment), &run(), &memory(moment), can, &mut buffer);
+    draw(state, Some(moment), &run(), memory, can, &mut buffer);
     buffer
 }
 
@@ -228,13 +238,13 @@ fn key_of(kind: Kind) -> Key {
 
 fn shown(kind: Kind, keys: &[Key], size: (u16, u16)) -> String {
     let moment = if kind == Kind::Hosts { pairs() } else { moment() };
-    let mut state = State::new(style(), Bars::default());
+    let (memory, mut state) = (memory(&moment), State::new(style(), Bars::default()));
     for key in std::iter::once(&key_of(kind)).chain(keys) {
         // What is seen between two keys decides how far a page is.
-        drawn(&mut state, &moment, ALL, size);
+        drawn_with(&memory, &mut state, &moment, ALL, size);
         state.press(*key, Some(&moment), &run());
     }
-    text(&drawn(&mut state, &moment, ALL, size))
+    text(&drawn_with(&memory, &mut state, &moment, ALL, size))
 }
 
 #[test]
@@ -392,4 +402,47 @@ fn a_frozen_order_stays_and_takes_no_new_rows() {
     assert!(only.fits(&later.snapshot.rows[0].name) && !only.fits(&RowName::Host(v4(1))));
     state.press(Key::Char('o'), Some(&later), &run());
     assert!(!text(&drawn(&mut state, &later, ALL, (80, 24))).contains("frozen"));
+}
+
+/// The chart's cursor: by keys over what is missing, by a click onto a sign, in every
+/// strip without colours too.
+#[test]
+fn a_moment_of_the_chart_is_gone_to() {
+    let (moment, can) = (moment(), Can { colours: false, utf8: true });
+    let mut state = State::new(style(), Bars::default());
+    let memory = memory(&moment);
+    let mut press = |key| {
+        state.press(key, Some(&moment), &run());
+        drawn_with(&memory, &mut state, &moment, can, (120, 40))
+    };
+    let head = |buffer: &Buffer| text(buffer).lines().next().expect("a header").to_owned();
+    press(key_of(Kind::Links));
+    // 08:59:19 to 08:59:21 are missing: on to what is there beyond them, and back.
+    (0..39).for_each(|_| drop(press(Key::Left)));
+    assert!(head(&press(Key::Left)).contains(" 08:59:18 "));
+    assert!(head(&press(Key::Right)).contains(" 08:59:22 "));
+    assert!(head(&press(Key::Left)).contains(" 08:59:18 "));
+    let then = press(Key::Right);
+    let column = text(&then).lines().find_map(|line| line.chars().position(|sign| sign == '▲'));
+    let column = column.expect("a cursor on the axis") as u16;
+    let strips: Vec<u16> = (0..40).filter(|&y| then[(13, y)].symbol() == "│").collect();
+    assert_eq!(strips.len(), 12, "{}", text(&then));
+    let is_marked = |x: u16, y: u16| then[(x, y)].modifier.contains(Modifier::REVERSED);
+    assert!(strips.iter().all(|&y| is_marked(column, y) && !is_marked(column + 1, y)));
+    // The burst that no second shows.
+    let (x, y) = strips
+        .iter()
+        .flat_map(|&y| (14..119).map(move |x| (x, y)))
+        .find(|&(x, y)| then[(x, y)].symbol() == "!")
+        .expect("its sign");
+    let at_burst = press(Key::Click(x, y));
+    assert!(head(&at_burst).contains(" 08:59:01 "), "{}", text(&at_burst));
+    assert!(text(&at_burst).contains("! eth1 rx burst from 08:59:00.312, 21 ms"));
+    // A step is a column, however long that is.
+    press(Key::Char('-'));
+    assert!(head(&press(Key::Right)).contains(" 08:59:03 "));
+    // Onto the newest column: now. Beside all columns: nothing.
+    assert!(!head(&press(Key::Click(119, y))).contains("PAST"));
+    assert!(!head(&press(Key::Click(3, y))).contains("PAST"));
+    assert!(!head(&press(Key::Click(60, 39))).contains("PAST"));
 }

@@ -351,3 +351,158 @@ fn put(buffer: &mut Buffer, at: (u16, u16), symbol: &str, look: Style) {
         cell.set_symbol(symbol).set_style(look);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::aggregate::snapshot::{InterfaceFigures, Snapshot};
+    use crate::aggregate::spread::SpreadFigures;
+    use crate::meter::totals::LaneTotals;
+    use crate::output::lost::Losses;
+
+    const S: u64 = SECOND_NS;
+    /// A link of 8 Mbit/s: a megabyte a second.
+    const SPEED: u64 = 8_000_000;
+
+    /// A second of one link: bytes on the line received and sent, fullest millisecond.
+    fn second(time_ns: u64, bytes: [u64; 2], peak: u64, drops: u64) -> Snapshot {
+        let mut one = InterfaceFigures {
+            link: 0,
+            interval: bytes.map(|line_bytes| LaneTotals { line_bytes, ..LaneTotals::default() }),
+            total: Default::default(),
+            missing_bytes: [0; 2],
+            handshakes: Default::default(),
+            averages: Default::default(),
+            capture_interval: Default::default(),
+            capture: Default::default(),
+        };
+        one.capture_interval.kernel_drops = drops;
+        let peaks = [SpreadFigures { peak, ..SpreadFigures::default() }, SpreadFigures::default()];
+        Snapshot {
+            time_ns,
+            interval_ns: S,
+            interfaces: vec![one],
+            spreads: vec![[peaks; 2]],
+            ..Snapshot::default()
+        }
+    }
+
+    fn kept(seconds: impl IntoIterator<Item = Snapshot>) -> Past {
+        let mut past = Past::default();
+        for second in seconds {
+            past.take(&second, &second, &Vec::new(), &Losses::default());
+        }
+        past
+    }
+
+    fn chart(past: &Past, cursor_ns: Option<u64>, column_ns: u64, width: usize) -> Chart {
+        let newest_ns = past.near(u64::MAX).expect("a second");
+        Chart::of(past, &[(0, 0), (0, 1)], Span { newest_ns, cursor_ns, column_ns, width })
+    }
+
+    fn told(chart: &Chart, strand: usize, lines: usize) -> Vec<String> {
+        let columns = chart.cells(strand).iter().map(|cell| marks(cell, SPEED as f64, lines));
+        let columns: Vec<Vec<Mark>> = columns.collect();
+        let line = |up: usize| columns.iter().map(|column| column[up].symbol()).collect();
+        (0..lines).rev().map(line).collect()
+    }
+
+    #[test]
+    fn a_cell_has_its_mean_and_its_fullest_millisecond() {
+        let cell = |line_bytes, peak, burst| Cell { line_bytes, span_ns: S, peak, burst };
+        let told = |cell: Cell, lines| -> String {
+            marks(&cell, SPEED as f64, lines).into_iter().map(Mark::symbol).collect()
+        };
+        assert_eq!(told(cell(0, 0, false), 2), "  ");
+        assert_eq!(told(cell(1, 0, false), 2), "▁ ", "what is not nothing is seen");
+        assert_eq!(told(cell(500_000, 0, false), 2), "█ ", "half of the line");
+        assert_eq!(told(cell(750_000, 0, false), 2), "█▄");
+        assert_eq!(told(cell(2_000_000, 0, false), 2), "██", "bunched frames, more than all");
+        // 20 ms of a full line in a second: 2 % of it.
+        assert_eq!(told(cell(20_000, SPEED, false), 2), "▁▔");
+        assert_eq!(told(cell(20_000, SPEED, true), 2), "▁!");
+        assert_eq!(told(cell(20_000, SPEED / 2, false), 2), "▁ ", "no line above the mean's");
+        assert_eq!(told(cell(20_000, 3 * SPEED, false), 3), "▁ ▔");
+        assert_eq!(told(cell(900_000, SPEED, true), 2), "█!", "a burst is seen in a full line too");
+        assert_eq!(told(cell(20_000, SPEED, true), 1), "!");
+        assert_eq!(told(cell(20_000, SPEED, false), 1), "▁");
+        assert_eq!(marks(&cell(1, 1, true), 0.0, 1), [Mark::Burst], "no scale");
+        assert_eq!(marks(&cell(1, 1, true), 1.0, 0), []);
+    }
+
+    #[test]
+    fn columns_are_seconds_the_newest_at_the_right_and_what_is_missing_a_gap() {
+        let bytes = |at: u64| [125_000 * at, 1_000_000 / at];
+        let past = kept((1..=8).filter(|at| ![4, 5].contains(at)).map(|at| second(at * S, bytes(at), 0, 0)));
+        let all = chart(&past, None, S, 10);
+        assert_eq!(told(&all, 0, 1), ["  ▁▂▃  ▆▇█"]);
+        assert_eq!(told(&all, 1, 1), ["  █▄▃  ▁▁▁"]);
+        let unknown: Vec<bool> = all.cells(0).iter().map(|cell| cell.span_ns == 0).collect();
+        assert_eq!(unknown, [true, true, false, false, false, true, true, false, false, false]);
+        assert_eq!(
+            all.columns.iter().map(|one| one.time_ns / S).collect::<Vec<_>>(),
+            [0, 0, 1, 2, 3, 0, 0, 6, 7, 8]
+        );
+        // More seconds than columns: the newest.
+        assert_eq!(told(&chart(&past, None, S, 3), 0, 1), ["▆▇█"]);
+        assert_eq!(told(&chart(&past, None, S, 0), 0, 1), [""]);
+    }
+
+    #[test]
+    fn a_cursor_out_of_sight_moves_the_chart() {
+        let past = kept((1..=100).map(|at| second(at * S, [10_000 * at, 0], 0, 0)));
+        let at = |cursor: u64| {
+            let chart = chart(&past, Some(cursor * S), S, 20);
+            (chart.columns[0].time_ns / S, chart.columns[19].time_ns / S, chart.cursor)
+        };
+        assert_eq!(at(99), (81, 100, Some(18)));
+        assert_eq!(at(86), (81, 100, Some(5)), "a quarter is kept left of it");
+        assert_eq!(at(85), (80, 99, Some(5)));
+        assert_eq!(at(1), (0, 15, Some(5)), "the oldest: nothing is left of it");
+    }
+
+    #[test]
+    fn long_columns_have_the_mean_and_the_fullest_of_their_seconds() {
+        let bursts_at = |at: u64| if at == 13 { SPEED } else { at };
+        let past =
+            kept((1..=30).map(|at| {
+                second(at * S, [100_000 + 800_000 * (at / 21), 0], bursts_at(at), (at == 7).into())
+            }));
+        let chart = chart(&past, None, 10 * S, 4);
+        assert_eq!(told(&chart, 0, 2), ["  ▔▆", " ▂▂█"]);
+        let times: Vec<u64> = chart.columns.iter().map(|one| one.time_ns / S).collect();
+        assert_eq!(times, [0, 10, 13, 30], "a click goes to the second with the fullest millisecond");
+        assert_eq!(
+            chart.columns.iter().map(|one| one.lossy).collect::<Vec<_>>(),
+            [false, true, false, false]
+        );
+        // Columns stay what they are as seconds come.
+        let next =
+            kept((1..=31).map(|at| second(at * S, [100_000 + 800_000 * (at / 21), 0], bursts_at(at), 0)));
+        let next = super::Chart::of(
+            &next,
+            &[(0, 0)],
+            Span { newest_ns: 31 * S, cursor_ns: None, column_ns: 10 * S, width: 4 },
+        );
+        assert_eq!(next.cells(0)[..3], chart.cells(0)[1..]);
+    }
+
+    #[test]
+    fn a_full_column_is_the_speed_or_the_highest_mean() {
+        let past = kept((1..=3).map(|at| second(at * S, [1000 * at, 500], 0, 0)));
+        let (chart, strands) = (chart(&past, None, S, 5), [(0, 0), (0, 1)]);
+        assert_eq!(chart.scales(&strands, |_| Some(SPEED)), [SPEED as f64; 2]);
+        assert_eq!(chart.scales(&strands, |_| None), [24_000.0; 2], "the same for both");
+        assert_eq!(chart.scales(&strands, |_| Some(0)), [24_000.0; 2]);
+    }
+
+    #[test]
+    fn a_place_on_the_screen_is_a_second() {
+        let past = kept((1..=3).map(|at| second(at * S, [1, 1], 0, 0)));
+        let mut plot = Plot::default();
+        chart(&past, None, S, 5).note(&mut plot, Rect::new(10, 4, 5, 3));
+        let at = |x, y| plot.time_at(Position { x, y });
+        assert_eq!((at(14, 4), at(12, 6), at(11, 5)), (Some(3 * S), Some(S), None));
+        assert_eq!((at(9, 4), at(15, 4), at(14, 7), at(14, 3)), (None, None, None, None));
+    }
+}

@@ -15,9 +15,9 @@ use crate::output::lost::{Losses, Lost};
 use std::cmp::Reverse;
 
 /// Rows of a link that are kept of a second.
-const FILLERS: usize = 10;
+const FILLERS: usize = 6;
 /// The same while the second goes on, so that those of its intervals add up.
-const FILLERS_OPEN: usize = 4 * FILLERS;
+const FILLERS_OPEN: usize = 5 * FILLERS;
 /// Culprits that are kept of a burst.
 const CULPRITS: usize = 5;
 
@@ -188,5 +188,95 @@ pub(super) fn trimmed(burst: &Burst) -> Burst {
         classes: Vec::new(),
         others: burst.others.clone(),
         ..*burst
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::flow::key::{End, FlowKey};
+    use crate::meter::totals::Count;
+
+    const S: u64 = 1_000_000_000;
+    const RX0: Lane = Lane::new(0, Direction::Rx);
+    const TX1: Lane = Lane::new(1, Direction::Tx);
+
+    fn row(port: u16, bytes: [u64; 2], lanes: [Option<Lane>; 2]) -> Row {
+        let (key, client_second) = FlowKey::new(End::v4(1, port), End::v4(2, 443), 6, false, 0, 0);
+        Row {
+            name: RowName::Connection(key),
+            client_second,
+            interval: bytes.map(|bytes| Count { packets: 1, bytes }),
+            total: Default::default(),
+            state: None,
+            marks: 0,
+            lanes,
+            idle_ns: None,
+            averages: None,
+        }
+    }
+
+    fn interval(time_ns: u64, link_rows: Vec<Vec<Row>>) -> Snapshot {
+        Snapshot { time_ns, interval_ns: S / 5, link_rows, ..Snapshot::default() }
+    }
+
+    #[test]
+    fn rows_of_short_intervals_add_up_by_link() {
+        let mut filled = Filled::default();
+        let both = [Some(RX0), Some(TX1)];
+        let first = vec![vec![row(1, [10, 0], both), row(2, [5, 0], both)], vec![row(1, [0, 7], both)]];
+        filled.add(&interval(S, first), &Losses::default());
+        filled.add(&interval(S + S / 5, vec![vec![row(2, [6, 0], both)]]), &Losses::default());
+        let told: Vec<_> = filled.fillers.iter().map(|one| (one.link, one.bytes, one.ways)).collect();
+        let (rx, tx) = ([Some(Direction::Rx), None], [None, Some(Direction::Tx)]);
+        assert_eq!(told, [(0, [11, 0], rx), (0, [10, 0], rx), (1, [0, 7], tx)], "the largest first");
+        assert_eq!((filled.begin_ns(), filled.until_ns), (S * 4 / 5, S + S / 5));
+    }
+
+    #[test]
+    fn rows_are_bounded_by_link() {
+        let mut filled = Filled::default();
+        for turn in 0..9u16 {
+            let rows = (0..60).map(|n| row(60 * turn + n, [u64::from(n) * 10 + 1, 0], [Some(RX0), None]));
+            let rows: Vec<Row> = rows.rev().collect();
+            filled.add(&interval(S + u64::from(turn), vec![rows.clone(), rows]), &Losses::default());
+            assert!(filled.fillers.len() <= 2 * FILLERS_OPEN);
+        }
+        filled.close();
+        assert_eq!(filled.of(0).map(|one| one.sum()).collect::<Vec<_>>(), [591; FILLERS]);
+        assert_eq!((filled.of(1).count(), filled.fillers.capacity()), (FILLERS, 2 * FILLERS));
+    }
+
+    #[test]
+    fn a_burst_marks_the_seconds_that_it_reaches_into() {
+        let burst = |from_ms, until_ms| Burst {
+            lane: TX1,
+            from_ms,
+            until_ms,
+            sums: Default::default(),
+            speed: None,
+            open: false,
+            others: Vec::new(),
+            connections: 1,
+            began: 0,
+            senders: 1,
+            culprits: Vec::new(),
+            hosts: Vec::new(),
+            ports: Vec::new(),
+            classes: Vec::new(),
+            untracked: Default::default(),
+            unnamed: Default::default(),
+            journal_bytes: 0,
+            before_ms: 0,
+        };
+        for (from_ms, until_ms, marked) in
+            [(900, 1000, false), (900, 1001, true), (1999, 2400, true), (2000, 2001, false)]
+        {
+            let strips = vec![Strip::default(); 2];
+            let mut filled = Filled { until_ns: 2 * S, span_ns: S, strips, ..Filled::default() };
+            filled.mark(&burst(from_ms, until_ms));
+            assert_eq!(filled.strips[1].burst, [false, marked], "{from_ms} to {until_ms}");
+            assert_eq!(filled.strips[0], Strip::default());
+        }
     }
 }

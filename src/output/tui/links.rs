@@ -232,3 +232,23 @@ fn with_bars(table: &mut Table, lanes: &[LaneSight], scene: &Scene) {
         line.push((bar(share, BAR.0), Style::new().fg(Color::Cyan)));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_part_of_the_page_is_where_it_is_seen() {
+        let area = Rect::new(0, 6, 80, 17);
+        let part = Rect::new(14, 5, 66, 9);
+        assert_eq!(shifted(part, 0, area), Rect::new(14, 11, 66, 9));
+        assert_eq!(shifted(part, 5, area), Rect::new(14, 6, 66, 9));
+        assert_eq!(shifted(part, 8, area), Rect::new(14, 6, 66, 6), "its first lines are above");
+        assert_eq!(shifted(part, 14, area).height, 0);
+        assert_eq!(
+            shifted(Rect::new(14, 10, 66, 9), 0, area),
+            Rect::new(14, 16, 66, 7),
+            "its last ones below"
+        );
+    }
+}

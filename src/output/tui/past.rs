@@ -13,11 +13,15 @@ use crate::aggregate::ask::Answer;
 use crate::aggregate::balance::{SetFigures, Spread};
 use crate::aggregate::culprit::{Burst, Culprit};
 use crate::aggregate::millis::LinkSpreads;
-use crate::aggregate::snapshot::{Row, Snapshot};
+use crate::aggregate::snapshot::{Row, RowName, Snapshot};
 use crate::aggregate::view::Grouping;
 use crate::aggregate::watch::{Handshakes, WatchFigures};
+use crate::aggregate::window::Averages;
+use crate::capture::Lane;
+use crate::flow::tcp::TcpState;
 use crate::meter::bins::BIN_NS;
 use crate::meter::journal::FlowName;
+use crate::meter::totals::Count;
 use crate::output::lost::Losses;
 use crate::output::{Context, Coverage, Coverages};
 use std::cmp::Reverse;
@@ -26,15 +30,15 @@ use std::sync::Arc;
 
 /// Seconds that are kept.
 const SECONDS_MAX: usize = 3600;
-/// Memory for them.
-const BYTES_MAX: usize = 64 << 20;
+/// Memory for them, and what free places in queues may take beside it: 64 MiB.
+const BYTES_MAX: usize = 63 << 20;
 /// Rows of each list.
 pub const ROWS: usize = 25;
 /// The lists.
 pub const LISTS: [Grouping; 2] = [Grouping::Connection, Grouping::Pair];
 
-/// Bursts that are kept, the newest.
-const BURSTS_MAX: usize = 4096;
+/// Bursts that are kept, the newest; with one more than these room is made.
+const BURSTS_MAX: usize = 4095;
 /// Bursts that may reach into a second that is told after them.
 const BURSTS_AHEAD: usize = 64;
 
@@ -45,8 +49,71 @@ const SECOND_NS: u64 = 1_000_000_000;
 struct Second {
     snapshot: Arc<Snapshot>,
     coverage: Coverages,
-    lists: [Option<Arc<Answer>>; 2],
+    lists: [Option<List>; 2],
     filled: Filled,
+}
+
+/// Rows of a view, and how many there were to choose them from.
+#[derive(Clone)]
+struct List {
+    rows: Box<[Kept]>,
+    found: u64,
+    whole: bool,
+}
+
+/// A row in less room: rates to seven digits, silence in tenths of a second, as it is
+/// told.
+#[derive(Clone)]
+struct Kept {
+    name: RowName,
+    interval: [Count; 2],
+    total: [Count; 2],
+    idle_tenths: Option<u32>,
+    /// Over each window, and the peak; NaN where there is none.
+    averages: [[f32; 2]; 4],
+    lanes: [Option<Lane>; 2],
+    marks: u16,
+    state: Option<TcpState>,
+    client_second: bool,
+}
+
+const TENTH_NS: u64 = 100_000_000;
+
+impl Kept {
+    fn of(row: &Row) -> Kept {
+        let rates =
+            |rates: Option<[u64; 2]>| rates.map_or([f32::NAN; 2], |both| both.map(|rate| rate as f32));
+        let averages = row.averages.unwrap_or_default();
+        let [short, middle, long] = averages.windows.map(rates);
+        Kept {
+            name: row.name,
+            interval: row.interval,
+            total: row.total,
+            idle_tenths: row.idle_ns.map(|ns| u32::try_from(ns / TENTH_NS).unwrap_or(u32::MAX)),
+            averages: [short, middle, long, rates(averages.peak)],
+            lanes: row.lanes,
+            marks: row.marks,
+            state: row.state,
+            client_second: row.client_second,
+        }
+    }
+
+    fn row(&self) -> Row {
+        let rates = |[there, back]: [f32; 2]| (!there.is_nan()).then_some([there as u64, back as u64]);
+        let [short, middle, long, peak] = self.averages.map(rates);
+        let known = Averages { windows: [short, middle, long], peak };
+        Row {
+            name: self.name,
+            client_second: self.client_second,
+            interval: self.interval,
+            total: self.total,
+            state: self.state,
+            marks: self.marks,
+            lanes: self.lanes,
+            idle_ns: self.idle_tenths.map(|tenths| u64::from(tenths) * TENTH_NS),
+            averages: Some(known).filter(|known| *known != Averages::default()),
+        }
+    }
 }
 
 impl Second {
@@ -60,7 +127,7 @@ impl Second {
             + self.coverage.len() * size_of::<[Coverage; 2]>()
             + handshakes.watches.len() * size_of::<WatchFigures>()
             + balances.iter().map(bytes_of_set).sum::<usize>()
-            + rows * size_of::<Row>()
+            + rows * size_of::<Kept>()
             + self.filled.bytes()
     }
 }
@@ -145,9 +212,9 @@ impl Past {
         if last.snapshot.time_ns != answer.time_ns {
             return;
         }
-        // Newer than whatever is asked for now.
-        *place = Some(Arc::new(Answer { number: u64::MAX, ..answer.clone() }));
-        self.bytes += answer.rows.len() * size_of::<Row>();
+        let rows = answer.rows.iter().map(Kept::of).collect();
+        *place = Some(List { rows, found: answer.found, whole: answer.whole });
+        self.bytes += answer.rows.len() * size_of::<Kept>();
         self.make_room();
     }
 
@@ -197,7 +264,12 @@ impl Past {
         let at = self.seconds.binary_search_by_key(&time_ns, |second| second.snapshot.time_ns).ok()?;
         let second = self.seconds.get(at)?;
         let list = LISTS.iter().position(|list| *list == grouping);
-        let answer = list.and_then(|list| second.lists[list].clone());
+        let list = list.and_then(|list| second.lists[list].as_ref());
+        let answer = list.map(|list| {
+            let rows = list.rows.iter().map(Kept::row).collect();
+            // Newer than whatever is asked for now.
+            Arc::new(Answer { number: u64::MAX, rows, found: list.found, time_ns, whole: list.whole })
+        });
         Some(Moment {
             snapshot: second.snapshot.clone(),
             answer,
@@ -253,7 +325,6 @@ fn lean(from: &Snapshot) -> Snapshot {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::aggregate::snapshot::RowName;
 
     const S: u64 = SECOND_NS;
 
@@ -304,6 +375,32 @@ mod tests {
         // The clock is set back.
         take(&mut past, &snapshot(9 * S));
         assert_eq!((past.seconds.len(), past.near(u64::MAX)), (1, Some(9 * S)));
+    }
+
+    /// Figures of a second, and of its last tenth: each where it belongs.
+    #[test]
+    fn tenths_are_kept_as_the_last_second() {
+        let mut past = Past::default();
+        for tenth in 1..=10 {
+            let [mut seen, mut told] = [0, 1].map(|_| snapshot(5 * S + tenth * S / 10 - 1));
+            (seen.interval_ns, told.interval_ns) = (S, S / 10);
+            past.take(&seen, &told, &Vec::new(), &Losses::default());
+        }
+        let then =
+            past.at(6 * S - 1, Grouping::Pair, &Context::default()).map(|then| then.snapshot.interval_ns);
+        let filled: Vec<u64> = past.filled(u64::MAX).map(|second| second.span_ns).collect();
+        assert_eq!((then, filled), (Some(S), vec![S]));
+    }
+
+    #[test]
+    fn a_row_is_what_it_was() {
+        let windows = [Some([944_000_000, 0]), None, Some([1, 2])];
+        let known = Averages { windows, peak: Some([1_000_000, 5]) };
+        for averages in [None, Some(known)] {
+            let row =
+                Row { averages, idle_ns: Some(42 * TENTH_NS), marks: 3, ..answer(S, 1).rows[0].clone() };
+            assert_eq!(Kept::of(&row).row(), row);
+        }
     }
 
     #[test]
