@@ -6,6 +6,7 @@
 mod snapshots;
 
 use fullcount::aggregate::ask::Answer;
+use fullcount::aggregate::balance::{ClassSpread, LinkSet, Placing, SetFigures, Spread};
 use fullcount::aggregate::burst::Sums;
 use fullcount::aggregate::culprit::{Burst, Culprit};
 use fullcount::aggregate::snapshot::{Row, Snapshot};
@@ -84,6 +85,39 @@ fn burst(from_ms: u64) -> Burst {
     }
 }
 
+/// A bond of so many links, with classes.
+fn bond(links: u8) -> SetFigures {
+    let counts = vec![count(9, 9000); usize::from(links)];
+    let class = ClassSpread { class: 1, bytes: vec![9; usize::from(links)], balance: None };
+    let spread = Spread {
+        counts,
+        balance: None,
+        asymmetry_ms: Some(1),
+        classes: vec![class; 4],
+        untracked: vec![9; usize::from(links)],
+    };
+    let set = LinkSet {
+        name: Some("bond0".into()),
+        links: (0..links).collect(),
+        usable: (0..links).collect(),
+        placing: Placing::Policy("layer3+4".into()),
+        in_order: true,
+        version: None,
+        met_only: false,
+        since_ns: 0,
+    };
+    SetFigures {
+        set,
+        interval: [spread.clone(), spread.clone()],
+        total: [spread.clone(), spread],
+        flows: Default::default(),
+        verdict: None,
+        better: Some("layer3+4".into()),
+        judged: None,
+        verdict_since_ns: 0,
+    }
+}
+
 /// A second of so many links, with so many bursts.
 fn second(at: u64, links: u8, bursts: u64) -> Snapshot {
     let (mut snapshot, _) = busy();
@@ -93,6 +127,7 @@ fn second(at: u64, links: u8, bursts: u64) -> Snapshot {
     snapshot.spreads = vec![Default::default(); usize::from(links)];
     snapshot.link_rows = vec![(0..ROWS as u16).map(row).collect(); usize::from(links)];
     snapshot.handshakes.watches = vec![handshakes().watches[0].clone(); 2];
+    snapshot.balances = vec![bond(links)];
     let begin = snapshot.time_ns / 1_000_000 - 1000;
     snapshot.bursts = (0..bursts).map(|n| burst(begin + 25 * n)).collect();
     snapshot
@@ -122,7 +157,7 @@ fn held(links: u8, bursts: u64, seconds: u64) -> (i64, u64) {
 
 #[test]
 fn an_hour_is_kept_within_its_bound_whatever_there_is() {
-    let runs = [(2, 0, 5000, 3599), (2, 40, 5000, 2900), (8, 2, 3000, 1500), (64, 1, 500, 250)];
+    let runs = [(2, 0, 5000, 3000), (2, 40, 5000, 2900), (8, 2, 3000, 1500), (64, 1, 500, 250)];
     for (links, bursts, seconds, least) in runs {
         let (most, seconds) = held(links, bursts, seconds);
         println!("{links} links, {bursts} bursts a second: {seconds} s in {} KiB", most >> 10);

@@ -4,7 +4,8 @@
 //! Sums over all intervals that ended in the second, however short they are; the
 //! fullest millisecond of them. Of each link its largest rows are kept, as the
 //! aggregator chose them for each interval: of many short intervals a row that was
-//! among them in some has what it had in those. Bounded: [`FILLERS`] rows a link.
+//! among them in some has what it had in those. Bounded: [`FILLERS`] rows of each
+//! direction of a link.
 
 use crate::aggregate::culprit::Burst;
 use crate::aggregate::snapshot::{Row, RowName, Snapshot};
@@ -14,8 +15,8 @@ use crate::output::figures::interval_span;
 use crate::output::lost::{Losses, Lost};
 use std::cmp::Reverse;
 
-/// Rows of a link that are kept of a second.
-const FILLERS: usize = 6;
+/// Rows of a link that are kept of a second, of each direction.
+const FILLERS: usize = 4;
 /// The same while the second goes on, so that those of its intervals add up.
 const FILLERS_OPEN: usize = 5 * FILLERS;
 /// Culprits that are kept of a burst.
@@ -73,8 +74,14 @@ impl Filler {
         }
     }
 
+    /// What passed the link one way; where that is not known it counts as received.
+    pub fn on(&self, way: usize) -> u64 {
+        let here = |side: &usize| self.ways[*side].map_or(0, |known| known as usize) == way;
+        (0..2).filter(here).fold(0, |sum, side| self.bytes[side].saturating_add(sum))
+    }
+
     /// Both directions.
-    pub fn sum(&self) -> u64 {
+    fn sum(&self) -> u64 {
         self.bytes[0].saturating_add(self.bytes[1])
     }
 }
@@ -146,15 +153,22 @@ impl Filled {
         self.fillers.shrink_to_fit();
     }
 
-    /// So many of each link.
+    /// So many of each direction of a link.
     fn keep(&mut self, most: usize) {
         self.fillers.sort_by_key(|one| (one.link, Reverse(one.sum()), one.name));
-        let (mut link, mut count) = (None, 0);
-        self.fillers.retain(|one| {
-            count = if link == Some(one.link) { count + 1 } else { 1 };
-            link = Some(one.link);
-            count <= most && one.sum() > 0
-        });
+        let mut stays = vec![false; self.fillers.len()];
+        for way in 0..2 {
+            let mut order: Vec<usize> = (0..self.fillers.len()).collect();
+            let key =
+                |&place: &usize| (self.fillers[place].link, Reverse(self.fillers[place].on(way)), place);
+            order.sort_by_key(key);
+            for of_link in order.chunk_by(|&a, &b| self.fillers[a].link == self.fillers[b].link) {
+                let first = of_link.iter().take(most).filter(|&&place| self.fillers[place].on(way) > 0);
+                first.for_each(|&place| stays[place] = true);
+            }
+        }
+        let mut stays = stays.into_iter();
+        self.fillers.retain(|_| stays.next().unwrap_or(false));
     }
 
     /// A burst, where it reaches into it.
@@ -245,6 +259,20 @@ mod tests {
         filled.close();
         assert_eq!(filled.of(0).map(|one| one.sum()).collect::<Vec<_>>(), [591; FILLERS]);
         assert_eq!((filled.of(1).count(), filled.fillers.capacity()), (FILLERS, 2 * FILLERS));
+    }
+
+    /// Who sends is not pushed out by who receives.
+    #[test]
+    fn both_directions_have_their_rows() {
+        let mut rows: Vec<Row> =
+            (0..9).map(|n| row(n, [1000, 10], [Some(RX0), Some(Lane::new(0, Direction::Tx))])).collect();
+        rows.extend((10..19).map(|n| row(n, [20, 0], [Some(Lane::new(0, Direction::Tx)), None])));
+        let mut filled = Filled::default();
+        filled.add(&interval(S, vec![rows]), &Losses::default());
+        filled.close();
+        let told: Vec<[u64; 2]> = filled.fillers.iter().map(|one| [one.on(0), one.on(1)]).collect();
+        assert_eq!(told[..FILLERS], [[1000, 10]; FILLERS]);
+        assert_eq!(told[FILLERS..], [[0, 20]; FILLERS]);
     }
 
     #[test]

@@ -132,14 +132,16 @@ impl Second {
     }
 }
 
-/// What the figures of interfaces side by side take, words and lists by what they hold.
+/// What the figures of interfaces side by side take; 512 for words and small lists.
 fn bytes_of_set(set: &SetFigures) -> usize {
     let of = |spread: &Spread| {
-        let links = spread.counts.len().max(1);
-        (1 + spread.classes.len()) * links * 64
+        let classes = spread.classes.iter().map(|class| size_of_val(&class.bytes[..])).sum::<usize>();
+        let classes = classes + size_of_val(&spread.classes[..]);
+        size_of_val(&spread.counts[..]) + size_of_val(&spread.untracked[..]) + classes
     };
     let spreads: usize = set.interval.iter().chain(&set.total).map(of).sum();
-    let policies = set.verdict.as_ref().map_or(0, |_| 16 * (128 + set.set.links.len() * 16));
+    let policies = set.verdict.iter().flat_map(|verdict| &verdict.alternatives);
+    let policies = policies.map(|one| size_of_val(one) + size_of_val(&one.slaves[..])).sum::<usize>();
     size_of::<SetFigures>() + 512 + spreads + policies
 }
 

@@ -22,7 +22,7 @@ use ratatui::style::{Color, Modifier, Style};
 use std::cmp::Reverse;
 
 /// Rows of a link and direction, where there is room.
-const MOST: usize = 5;
+const MOST: usize = 4;
 /// Bursts that are told of, where there is room, and culprits of each.
 const BURSTS: usize = 4;
 const CULPRITS: usize = 3;
@@ -189,14 +189,7 @@ fn losses(scene: &Scene, second: &Filled, strands: &[Strand]) -> Vec<Line> {
 fn rows(scene: &Scene, second: &Filled, strand: Strand, most: usize, lines: &mut Vec<Line>) {
     let (link, way) = strand;
     let Some(strip) = second.strips.get(usize::from(link)) else { return };
-    let of = |filler: &Filler| -> u64 {
-        let here = |side: usize| match filler.ways[side] {
-            Some(known) => (known as usize == way).then_some(filler.bytes[side]),
-            None => (way == 0).then_some(filler.bytes[side]),
-        };
-        (0..2).filter_map(here).fold(0, u64::saturating_add)
-    };
-    let mut found: Vec<(&Filler, u64)> = second.of(link).map(|filler| (filler, of(filler))).collect();
+    let mut found: Vec<(&Filler, u64)> = second.of(link).map(|filler| (filler, filler.on(way))).collect();
     found.retain(|(_, bytes)| *bytes > 0);
     found.sort_by_key(|(filler, bytes)| (Reverse(*bytes), filler.name));
     for (place, (filler, bytes)) in found.into_iter().take(most).enumerate() {
