@@ -327,7 +327,16 @@ fn views(config: &Config) -> Views {
             OutputMode::Tui => Some(View { limit: SCREEN_ROWS, ..view.clone() }),
             OutputMode::Json => None,
         },
-        link_rows: (has_json(config) || config.socket.is_some()).then_some(view),
+        link_rows: match has_json(config) || config.socket.is_some() {
+            true => Some(view),
+            // The chart of links says who filled a moment.
+            false => (config.output == OutputMode::Tui).then(|| View {
+                grouping: Grouping::Connection,
+                order: Order::Rate,
+                limit: crate::output::tui::past::ROWS,
+                ..view
+            }),
+        },
     }
 }
 

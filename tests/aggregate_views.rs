@@ -253,6 +253,12 @@ proptest! {
             let rows = without_idle_links(sums_of(&snapshot.rows));
             prop_assert_eq!(rows, expected(GROUPINGS[all], None), "{:?}", GROUPINGS[all]);
             for (link, rows) in snapshot.link_rows.iter().enumerate() {
+                for row in rows.iter().filter(|row| matches!(row.name, RowName::Connection(_))) {
+                    for (lane, now) in row.lanes.iter().zip(row.interval) {
+                        let there = lane.map(|lane| usize::from(lane.link()));
+                        prop_assert!(there == Some(link) || there.is_none() && now.packets == 0, "{row:?}");
+                    }
+                }
                 let rows = without_idle_links(sums_of(rows));
                 let expected = expected(GROUPINGS[each], Some(link as u8));
                 prop_assert_eq!(rows, expected, "{:?} of {}", GROUPINGS[each], link);

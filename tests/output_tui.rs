@@ -10,12 +10,14 @@ mod snapshots;
 use fullcount::aggregate::balance::{Flows, LinkSet, Placing, SetFigures, Spread};
 use fullcount::aggregate::burst::Sums;
 use fullcount::aggregate::culprit::{Burst, Culprit};
+use fullcount::aggregate::snapshot::Row;
 use fullcount::aggregate::snapshot::{RowName, Snapshot};
 use fullcount::aggregate::spread::SpreadFigures;
 use fullcount::aggregate::view::{Grouping, Order, View};
 use fullcount::aggregate::window::Averages;
-use fullcount::capture::Direction;
+use fullcount::capture::{Direction, Lane};
 use fullcount::config::Bars;
+use fullcount::decode::protocol;
 use fullcount::flow::entry::Entry;
 use fullcount::flow::record::{Account, EndReason, Outcome};
 use fullcount::links::balance::Balance;
@@ -27,7 +29,7 @@ use fullcount::output::{Coverages, Notice};
 use golden::same_as_file;
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
-use ratatui::style::Color;
+use ratatui::style::{Color, Modifier};
 use snapshots::*;
 use std::sync::Arc;
 
@@ -78,6 +80,15 @@ fn busy_screen() -> (Snapshot, Coverages) {
         row.averages = averages(row.interval[0].bytes * 8, row.interval[1].bytes * 8);
     }
     snapshot.rows_found = 1520;
+    let on = |row: usize, lanes: [Option<Lane>; 2], interval| Row {
+        lanes,
+        interval,
+        ..snapshot.rows[row].clone()
+    };
+    let [rx, tx] = [Direction::Rx, Direction::Tx].map(|direction| Some(lane(0, direction)));
+    let web = on(0, [tx, rx], [count(40_000, 3_000_000), count(80_000, 117_000_000)]);
+    let dns = on(1, [None, Some(lane(1, Direction::Tx))], [count(0, 0), count(10, 15_140)]);
+    snapshot.link_rows = vec![vec![web], vec![dns]];
     let peak =
         |per_ms: u64| SpreadFigures { peak: per_ms * 1000, milliseconds: 1000, ..SpreadFigures::default() };
     snapshot.spreads = vec![[[peak(987_000), peak(31_000)]; 2], [[peak(0), peak(1_000)]; 2]];
@@ -138,17 +149,80 @@ fn run() -> Run {
     Run { live: true, filter: Some("tcp or udp".into()), reason: String::new(), sessions: true }
 }
 
+/// A minute and a half before the moment: a transfer that rises to what it is now on one
+/// slave, a burst of 21 ms on the other that no second shows, frames lost, and three
+/// seconds of which nothing is known.
+fn history(moment: &Moment) -> Vec<Snapshot> {
+    let (dns, backup) = (
+        key_v4(protocol::UDP, ([192, 0, 2, 7], 53_000), ([198, 51, 100, 53], 53)),
+        key_v4(protocol::TCP, ([203, 0, 113, 9], 51_000), ([192, 0, 2, 7], 873)),
+    );
+    let row = |key, lanes: [Option<Lane>; 2], there: u64, back: u64| {
+        let counts = [count(there / 1000 + 1, there), count(back / 1000 + 1, back)];
+        Row { lanes, ..connection_row(key, None, counts, counts) }
+    };
+    let [rx0, tx0, rx1, tx1] =
+        [(0, Direction::Rx), (0, Direction::Tx), (1, Direction::Rx), (1, Direction::Tx)]
+            .map(|(n, d)| lane(n, d));
+    let second = |back: u64| {
+        let mut snapshot = empty(moment.snapshot.time_ns - back * S);
+        let main = 118_000_000 * (90 - back) / 90;
+        let aside = if back == 60 { 2_700_000 } else { 90_000 + 1000 * (back % 7) };
+        let (rx, tx) = (lane_totals(main / 1450, main), lane_totals(main / 3000, main / 40));
+        let other = [lane_totals(aside / 1000, aside), lane_totals(90, 15_140)];
+        snapshot.interfaces = vec![interface(0, rx, tx), interface(1, other[0], other[1])];
+        snapshot.interfaces[1].capture_interval.kernel_drops = if back == 12 { 17 } else { 0 };
+        let per_ms = |most: u64| SpreadFigures { peak: most, milliseconds: 1000, ..SpreadFigures::default() };
+        let peaks = [main * 9, main / 4, if back == 60 { 999_000_000 } else { aside * 40 }, 1_000_000];
+        let [a, b, c, d] = peaks.map(per_ms);
+        snapshot.spreads = vec![[[a, b]; 2], [[c, d]; 2]];
+        let big = row(web(), [Some(rx0), Some(tx0)], main * 9 / 10, main / 40);
+        let small = row(dns, [Some(rx0), Some(tx1)], main / 10, 0);
+        let answers = row(dns, [None, Some(tx1)], 0, 15_140);
+        let synced = row(backup, [Some(rx1), None], if back == 60 { 2_500_000 } else { 40_000 }, 0);
+        snapshot.link_rows = vec![vec![big, small], vec![synced, answers]];
+        snapshot.balances = moment.snapshot.balances.clone();
+        if back == 58 {
+            // It is told a little later than it was.
+            let (key, client_second) = backup;
+            let who = FlowName { key, start_ns: NINE, client_second };
+            let sent = [count(1600, 2_450_000), count(0, 0)];
+            let culprit =
+                Culprit { who, sent, excess_bytes: 2_400_000, excess_of_all: 2_410_000, began: true };
+            let from_ms = (moment.snapshot.time_ns - 61 * S) / 1_000_000 + 312;
+            let culprits = vec![culprit];
+            let burst = Burst { lane: rx1, from_ms, until_ms: from_ms + 21, culprits, ..burst() };
+            snapshot.bursts = vec![burst];
+        }
+        snapshot
+    };
+    (1..90).rev().filter(|back| !(40..43).contains(back)).map(second).collect()
+}
+
 fn memory(moment: &Moment) -> Memory {
     let mut memory = Memory::default();
+    for snapshot in history(moment).iter().chain([&*moment.snapshot]) {
+        memory.past.take(snapshot, snapshot, &moment.coverage, &Default::default());
+    }
     memory.take(&moment.snapshot);
     let message = "eth1: the link is up again, with\u{1b}[2J 1000 Mbit/s".to_owned();
     memory.note(&Notice { time_ns: NINE, event: "interface_event", message, ..Notice::default() });
     memory
 }
 
-fn drawn(state: &mut State, moment: &Moment, can: Can, (width, height): (u16, u16)) -> Buffer {
+fn drawn(state: &mut State, moment: &Moment, can: Can, size: (u16, u16)) -> Buffer {
+    drawn_with(&memory(moment), state, moment, can, size)
+}
+
+fn drawn_with(
+    memory: &Memory,
+    state: &mut State,
+    moment: &Moment,
+    can: Can,
+    (width, height): (u16, u16),
+) -> Buffer {
     let mut buffer = Buffer::empty(Rect::new(0, 0, width, height));
-    draw(state, Some(moment), &run(), &memory(moment), can, &mut buffer);
+    draw(state, Some(moment), &run(), memory, can, &mut buffer);
     buffer
 }
 
@@ -164,13 +238,13 @@ fn key_of(kind: Kind) -> Key {
 
 fn shown(kind: Kind, keys: &[Key], size: (u16, u16)) -> String {
     let moment = if kind == Kind::Hosts { pairs() } else { moment() };
-    let mut state = State::new(style(), Bars::default());
+    let (memory, mut state) = (memory(&moment), State::new(style(), Bars::default()));
     for key in std::iter::once(&key_of(kind)).chain(keys) {
         // What is seen between two keys decides how far a page is.
-        drawn(&mut state, &moment, ALL, size);
+        drawn_with(&memory, &mut state, &moment, ALL, size);
         state.press(*key, Some(&moment), &run());
     }
-    text(&drawn(&mut state, &moment, ALL, size))
+    text(&drawn_with(&memory, &mut state, &moment, ALL, size))
 }
 
 #[test]
@@ -187,6 +261,10 @@ fn every_view_at_three_sizes() {
         same_as_file(
             &format!("tui/help_{}x{}.txt", size.0, size.1),
             &shown(Kind::Hosts, &[Key::Char('?')], size),
+        );
+        same_as_file(
+            &format!("tui/links_then_{}x{}.txt", size.0, size.1),
+            &shown(Kind::Links, &[Key::Char('[')], size),
         );
     }
 }
@@ -226,7 +304,7 @@ fn doubt_stands_on_every_view_in_words() {
             let text = shown(kind, &[], size);
             let eth1 = text
                 .lines()
-                .find(|line| line.starts_with("eth1 "))
+                .find(|line| line.starts_with("eth1 ") && !line.contains('│'))
                 .or_else(|| text.lines().find(|line| line.starts_with("and 1 of 2 links")));
             assert!(eth1.is_some_and(|line| line.contains("short")), "{size:?} {}: {text}", kind.name());
         }
@@ -324,4 +402,47 @@ fn a_frozen_order_stays_and_takes_no_new_rows() {
     assert!(only.fits(&later.snapshot.rows[0].name) && !only.fits(&RowName::Host(v4(1))));
     state.press(Key::Char('o'), Some(&later), &run());
     assert!(!text(&drawn(&mut state, &later, ALL, (80, 24))).contains("frozen"));
+}
+
+/// The chart's cursor: by keys over what is missing, by a click onto a sign, in every
+/// strip without colours too.
+#[test]
+fn a_moment_of_the_chart_is_gone_to() {
+    let (moment, can) = (moment(), Can { colours: false, utf8: true });
+    let mut state = State::new(style(), Bars::default());
+    let memory = memory(&moment);
+    let mut press = |key| {
+        state.press(key, Some(&moment), &run());
+        drawn_with(&memory, &mut state, &moment, can, (120, 40))
+    };
+    let head = |buffer: &Buffer| text(buffer).lines().next().expect("a header").to_owned();
+    press(key_of(Kind::Links));
+    // 08:59:19 to 08:59:21 are missing: on to what is there beyond them, and back.
+    (0..39).for_each(|_| drop(press(Key::Left)));
+    assert!(head(&press(Key::Left)).contains(" 08:59:18 "));
+    assert!(head(&press(Key::Right)).contains(" 08:59:22 "));
+    assert!(head(&press(Key::Left)).contains(" 08:59:18 "));
+    let then = press(Key::Right);
+    let column = text(&then).lines().find_map(|line| line.chars().position(|sign| sign == '▲'));
+    let column = column.expect("a cursor on the axis") as u16;
+    let strips: Vec<u16> = (0..40).filter(|&y| then[(13, y)].symbol() == "│").collect();
+    assert_eq!(strips.len(), 12, "{}", text(&then));
+    let is_marked = |x: u16, y: u16| then[(x, y)].modifier.contains(Modifier::REVERSED);
+    assert!(strips.iter().all(|&y| is_marked(column, y) && !is_marked(column + 1, y)));
+    // The burst that no second shows.
+    let (x, y) = strips
+        .iter()
+        .flat_map(|&y| (14..119).map(move |x| (x, y)))
+        .find(|&(x, y)| then[(x, y)].symbol() == "!")
+        .expect("its sign");
+    let at_burst = press(Key::Click(x, y));
+    assert!(head(&at_burst).contains(" 08:59:01 "), "{}", text(&at_burst));
+    assert!(text(&at_burst).contains("! eth1 rx burst from 08:59:00.312, 21 ms"));
+    // A step is a column, however long that is.
+    press(Key::Char('-'));
+    assert!(head(&press(Key::Right)).contains(" 08:59:03 "));
+    // Onto the newest column: now. Beside all columns: nothing.
+    assert!(!head(&press(Key::Click(119, y))).contains("PAST"));
+    assert!(!head(&press(Key::Click(3, y))).contains("PAST"));
+    assert!(!head(&press(Key::Click(60, 39))).contains("PAST"));
 }

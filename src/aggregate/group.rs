@@ -15,7 +15,7 @@ use super::snapshot::{InterfaceFigures, Row, RowName};
 use super::view::{Grouping, Order, View};
 use super::window::{Averages, Calendar, Histories, NO_HISTORY};
 use crate::capture::{Lane, LinkId};
-use crate::flow::entry::{Entry, NO_LANE};
+use crate::flow::entry::Entry;
 use crate::meter::totals::{Count, LaneTotals};
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr};
@@ -552,7 +552,7 @@ pub(super) fn offer_flow(best: &mut Best, scope: Scope, sight: &RowSight, calend
         total: order.map(|side| total[side]),
         state: row.state,
         marks: row.marks,
-        lanes: order.map(|side| (row.lanes[side] != NO_LANE).then_some(Lane(row.lanes[side]))),
+        lanes: order.map(|side| sight.lanes(scope)[side]),
         idle_ns: Some(u64::from(silent(moment, row.last)) * 100_000_000),
         averages: sight.averages(calendar).map(|known| Averages {
             windows: known.windows.map(|rates| rates.map(|rates| order.map(|side| rates[side]))),

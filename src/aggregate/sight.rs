@@ -7,6 +7,7 @@ use crate::capture::{Lane, LinkId};
 use crate::flow::detail::LaneCount;
 use crate::flow::entry::NO_LANE;
 use crate::meter::totals::Count;
+use std::cmp::Reverse;
 
 /// Counters by lane of a flow that is seen on more than one.
 #[derive(Clone, Default, Debug)]
@@ -67,6 +68,27 @@ impl RowSight<'_> {
                 (of_link(all.0), of_link(all.1))
             }
         }
+    }
+
+    /// Lanes of its sides: those in force, or on one interface the one of it that
+    /// a side gained most on.
+    pub fn lanes(&self, scope: Option<LinkId>) -> [Option<Lane>; 2] {
+        let in_force = |side: usize| Some(Lane(self.row.lanes[side])).filter(|lane| lane.0 != NO_LANE);
+        let Some(link) = scope else { return [0, 1].map(in_force) };
+        let Some(lanes) = self.lanes.filter(|_| self.touched) else {
+            return [0, 1].map(|side| in_force(side).filter(|lane| lane.link() == link));
+        };
+        [0, 1].map(|side| {
+            let here = lanes
+                .now
+                .iter()
+                .filter(|count| usize::from(count.side & 1) == side && count.lane.link() == link);
+            let gained = |count: &&LaneCount| {
+                let now = Count { packets: count.packets, bytes: count.bytes };
+                (now.since(&find(&lanes.base, count.side, count.lane)).bytes, Reverse(count.lane))
+            };
+            here.max_by_key(gained).map(|count| count.lane)
+        })
     }
 
     /// Averages, where they are kept of this row.

@@ -202,7 +202,8 @@ pub struct Row {
     pub state: Option<TcpState>,
     /// Marks of the entry (connections).
     pub marks: u16,
-    /// Lane in force by direction (connections).
+    /// Lane in force by direction (connections); of a row of one interface that of it
+    /// which the direction passed most.
     pub lanes: [Option<Lane>; 2],
     /// How long ago its last packet was, ns, to a tenth of a second (connections).
     pub idle_ns: Option<u64>,

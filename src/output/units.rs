@@ -125,6 +125,11 @@ pub fn moment(time_ns: u64) -> String {
     format!("{} {} UTC", day(time_ns), time_of_day(time_ns, if is_whole(time_ns) { "" } else { "%.3f" }))
 }
 
+/// The time of day of a moment in UTC: `09:00:01`, with milliseconds where there are some.
+pub fn clock(time_ns: u64) -> String {
+    time_of_day(time_ns, if is_whole(time_ns) { "" } else { "%.3f" })
+}
+
 /// A moment in UTC, short: `26-11-21 09:00:01.000`.
 pub fn short_moment(time_ns: u64) -> String {
     formatted(time_ns, "%y-%m-%d %H:%M:%S%.3f")

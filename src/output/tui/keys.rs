@@ -122,7 +122,7 @@ pub enum Does {
     Wheel,
     /// Scrolls by pages.
     Pages(i32),
-    /// The row that is clicked, or the order of a heading.
+    /// The row that is clicked, the order of a heading, the moment of a column.
     Click,
     /// The first row.
     Home,
@@ -134,6 +134,8 @@ pub enum Does {
     To(Kind),
     /// Another moment: back a second or a minute, or on.
     Past,
+    /// Shorter or longer columns of the chart.
+    Zoom,
     /// Help.
     Help,
     /// Takes a filter in.
@@ -196,6 +198,8 @@ const fn of(
 
 const ROWS: &[Kind] = &[Kind::Connections, Kind::Hosts];
 const HOSTS: &[Kind] = &[Kind::Hosts];
+const LINKS: &[Kind] = &[Kind::Links];
+const CLICKED: &[Kind] = &[Kind::Connections, Kind::Hosts, Kind::Links];
 
 /// See the module's description.
 pub static KEYS: &[Binding] = &[
@@ -235,7 +239,8 @@ pub static KEYS: &[Binding] = &[
     of(ROWS, &[Key::Char('3')], "3", Does::SortBy(2), "order by 40 s average"),
     of(ROWS, &[Key::Char('<')], "<", Does::ByName, "order by name"),
     of(ROWS, &[Key::Char('>')], ">", Does::ByDestination, "order by destination"),
-    of(ROWS, &[Key::Click(0, 0)], "click", Does::Click, "order by a heading"),
+    of(CLICKED, &[Key::Click(0, 0)], "click", Does::Click, "order, or moment"),
+    of(LINKS, &[Key::Char('+'), Key::Char('-')], "+ -", Does::Zoom, "shorter columns, longer"),
     of(ROWS, &[Key::Char('o')], "o", Does::Freeze, "freeze the order"),
     of(ROWS, &[Key::Char('/'), Key::Char('l')], "/ l", Does::Filter, "filter by a pattern"),
     of(ROWS, &[Key::Char('b')], "b", Does::Bars, "bars or none"),

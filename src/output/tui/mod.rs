@@ -12,9 +12,11 @@
 
 mod bursts;
 mod capture;
+mod chart;
 mod connections;
 mod destinations;
 mod details;
+mod filled;
 mod filter;
 mod handshakes;
 mod header;
@@ -22,11 +24,13 @@ mod help;
 mod hosts;
 pub mod keys;
 mod links;
+mod lookback;
 pub mod memory;
 pub mod paint;
 pub mod past;
 pub mod recent;
 mod state;
+mod who;
 
 use super::columns::{Sight, name_of};
 use super::figures::interval_span;
@@ -230,7 +234,7 @@ fn draw_all(state: &mut State, now: Option<&Moment>, run: &Run, memory: &Memory,
     let area = buffer.area;
     let footer = Rect { y: area.bottom() - 1, height: 1, ..area };
     let area = Rect { height: area.height - 1, ..area };
-    let then = now.and_then(|now| looked_back(state, now, memory));
+    let then = now.and_then(|now| state.looked_back(now, memory));
     if let Some(now) = then.as_ref().or(now) {
         let context = shown_context(state, &now.context);
         let rest = header::draw(state, &scene(now, &context, state, run, memory), buffer, area);
@@ -256,14 +260,6 @@ fn draw_all(state: &mut State, now: Option<&Moment>, run: &Run, memory: &Memory,
     draw_footer(state, buffer, footer);
 }
 
-/// The moment that is looked back at, where one is and was kept.
-fn looked_back(state: &mut State, now: &Moment, memory: &Memory) -> Option<Moment> {
-    // Without one that was kept it is now.
-    state.past = state.past.and_then(|time_ns| memory.past.near(time_ns));
-    state.past = state.past.filter(|&time_ns| time_ns < now.snapshot.time_ns);
-    memory.past.at(state.past?, state.grouping(), &now.context)
-}
-
 fn draw_view(state: &mut State, scene: &Scene, buffer: &mut Buffer, area: Rect) {
     let (title, area) = (area, below(area, 1));
     let told = match state.kind {
@@ -283,7 +279,7 @@ fn draw_view(state: &mut State, scene: &Scene, buffer: &mut Buffer, area: Rect) 
         Kind::Destinations if state.past.is_some() => not_kept(buffer, area),
         Kind::Destinations => destinations::draw(state, scene, buffer, area),
         Kind::Handshakes => handshakes::draw(state, scene, buffer, area),
-        Kind::Links => links::draw(scene, buffer, area),
+        Kind::Links => links::draw(state, scene, buffer, area),
         Kind::Bursts => bursts::draw(state, scene, buffer, area),
     };
     let mut words = format!(" {}", state.kind.name());
@@ -399,7 +395,9 @@ fn draw_footer(state: &State, buffer: &mut Buffer, area: Rect) {
         Kind::Destinations | Kind::Handshakes => {
             "q quit  ? help  Tab view  ↑↓ row  Enter details  p pause".to_owned()
         }
-        Kind::Links => "q quit  ? help  Tab view  p pause".to_owned(),
+        Kind::Links => {
+            "q quit  ? help  Tab view  ↓ line  ← moment before  - longer columns  p pause".to_owned()
+        }
     };
     line(buffer, area, &words, Look::new().add_modifier(Modifier::DIM));
 }

@@ -143,6 +143,11 @@ pub fn lines(buffer: &mut Buffer, mut area: Rect, text: &str) -> Rect {
     area
 }
 
+/// How many lines [`lines`] makes of a text.
+pub fn height_of(text: &str, width: usize) -> usize {
+    text.lines().map(|one| wrapped(one, width).len()).sum()
+}
+
 /// A line in parts that fit, broken between words.
 fn wrapped(text: &str, width: usize) -> Vec<String> {
     let begins = text.len() - text.trim_start_matches(' ').len();
@@ -298,6 +303,9 @@ pub fn to_ascii(buffer: &mut Buffer) {
             "↑" => "^",
             "↓" => "v",
             "…" => "~",
+            "▲" => "^",
+            "▔" => "-",
+            "└" => "+",
             "│" => "|",
             "─" => "-",
             "█" | "▉" | "▊" | "▋" | "▌" => "#",

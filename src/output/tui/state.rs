@@ -7,6 +7,7 @@
 //! Invariant: the cursor is on a row that is shown, if any is.
 
 use super::capture::CaptureFilter;
+use super::chart::Plot;
 use super::details::Details;
 use super::filter::Filter;
 use super::keys::{self, Does, Key};
@@ -68,6 +69,10 @@ pub struct State {
     pub(super) paused: Option<Moment>,
     /// The moment that is looked back at, by its time; drawing finds one that was kept.
     pub(super) past: Option<u64>,
+    /// It was reached by going on, not back.
+    pub(super) ahead: bool,
+    /// The chart of links.
+    pub(super) plot: Plot,
     /// Rows by their places, where the order is frozen.
     pub(super) frozen: Option<Arc<HashMap<RowName, usize>>>,
     /// Lines that rows had when they were drawn last.
@@ -119,6 +124,8 @@ impl State {
             list: (Rect::ZERO, 1),
             paused: None,
             past: None,
+            ahead: false,
+            plot: Plot::default(),
             frozen: None,
             page: 20,
             found: 0,
@@ -272,7 +279,7 @@ impl State {
             };
         }
         match key {
-            Key::Click(column, line) => return self.click(Position { x: column, y: line }),
+            Key::Click(column, line) => return self.click(Position { x: column, y: line }, now),
             Key::Wheel(up) => {
                 self.move_by(Does::Lines(if up { -3 } else { 3 }));
                 return Answer::Ask;
@@ -300,6 +307,7 @@ impl State {
                 };
             }
             Does::Past => self.look_back(key, now),
+            Does::Zoom => self.plot.zoom(key == Key::Char('-')),
             Does::Sort => self.set_order(next_order(self.order())),
             Does::SortBy(window) => {
                 self.set_order(Order::Average([Window::Short, Window::Middle, Window::Long][window.min(2)]));
@@ -322,22 +330,6 @@ impl State {
             other => self.show(other),
         }
         Answer::Ask
-    }
-
-    /// Another moment, or now.
-    fn look_back(&mut self, key: Key, now: Option<&Moment>) {
-        const SECOND_NS: u64 = 1_000_000_000;
-        let Some(now_ns) = now.map(|now| now.snapshot.time_ns) else { return };
-        let from_ns = self.past.unwrap_or(now_ns);
-        let to_ns = match key {
-            Key::Left => from_ns.saturating_sub(SECOND_NS),
-            Key::Right => from_ns.saturating_add(SECOND_NS),
-            Key::Char('[') => from_ns.saturating_sub(60 * SECOND_NS),
-            _ => from_ns.saturating_add(60 * SECOND_NS),
-        };
-        self.past = Some(to_ns).filter(|&to_ns| to_ns < now_ns);
-        // A moment of the past has neither, and moves by itself.
-        (self.paused, self.details, self.frozen) = (None, None, None);
     }
 
     /// Keys that change how rows look.
@@ -373,8 +365,12 @@ impl State {
         }
     }
 
-    /// A click: on a heading the order by it, on a row the cursor there.
-    fn click(&mut self, at: Position) -> Answer {
+    /// A click: on a heading the order by it, on a row the cursor there, on a chart
+    /// the moment.
+    fn click(&mut self, at: Position, now: Option<&Moment>) -> Answer {
+        if self.kind == Kind::Links {
+            return self.click_chart(at, now);
+        }
         let order = self.headings.iter().find(|(area, _)| area.contains(at)).map(|(_, order)| *order);
         let (list, lines_each) = self.list;
         match order {

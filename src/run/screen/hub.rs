@@ -124,7 +124,7 @@ impl Hub {
         };
         let mut told = self.told();
         told.memory.take(snapshot);
-        self.keep(&mut told.memory.past, snapshot, coverage);
+        self.keep(&mut told.memory.past, &moment, snapshot);
         let earlier = told.moment.replace(moment);
         drop(told);
         // Not under the lock: a large snapshot takes its time to go.
@@ -134,13 +134,13 @@ impl Hub {
 
     /// What was: the rows of the second before are there by now, those of this one
     /// are asked for.
-    fn keep(&self, past: &mut Past, snapshot: &Snapshot, coverage: &Coverages) {
+    fn keep(&self, past: &mut Past, moment: &Moment, interval: &Snapshot) {
         for (list, kept) in self.kept.iter().enumerate() {
             if let Some(answer) = kept.load_full() {
                 past.take_rows(list, &answer);
             }
         }
-        past.take(snapshot, coverage);
+        past.take(&moment.snapshot, interval, &moment.coverage, &moment.context.losses);
         let (Some(handle), Some(base)) = (self.handle.get(), &self.base.rows) else { return };
         // Nobody is woken: it is for later.
         let (nobody, _) = bounded(1);
