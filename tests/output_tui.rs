@@ -17,11 +17,14 @@ use fullcount::aggregate::view::{Grouping, Order, View};
 use fullcount::aggregate::window::Averages;
 use fullcount::capture::{Direction, Lane};
 use fullcount::config::Bars;
-use fullcount::decode::protocol;
+use fullcount::decode::tcp_flag::{ACK, FIN, RST, SYN};
+use fullcount::decode::{Kind as What, Packet, protocol};
 use fullcount::flow::entry::Entry;
-use fullcount::flow::record::{Account, EndReason, Outcome};
+use fullcount::flow::record::{Account, Buffer as Records, EndReason, Outcome, Sink};
+use fullcount::flow::table::{FlowTable, TableConfig};
 use fullcount::links::balance::Balance;
 use fullcount::meter::journal::FlowName;
+use fullcount::meter::totals::Totals;
 use fullcount::output::tui::keys::{KEYS, Key};
 use fullcount::output::tui::memory::Memory;
 use fullcount::output::tui::{Can, Kind, Moment, Run, State, draw};
@@ -293,6 +296,72 @@ fn one_connection_at_three_sizes() {
         );
         state.press(Key::Escape, Some(&moment), &run());
         assert_eq!(state.looked_at(), None);
+    }
+}
+
+/// Segments of the client (true) or the server: milliseconds, flags, number, acknowledgement.
+type Script = [(f64, bool, u8, u32, u32)];
+
+/// What a table says of the connection between the ends of [`web`] after a script.
+fn lived(script: &Script) -> Account {
+    let (key, reversed) = web();
+    let limits = TableConfig {
+        flows_max: 16,
+        handshake_timeout_ns: 60 * S,
+        accounts: false,
+        active_timeout_ns: 0,
+        seed: [1, 2],
+    };
+    let (mut table, mut totals) = (FlowTable::new(limits), Totals::default());
+    for &(at, of_client, tcp_flags, sequence, acknowledgement) in script {
+        let (time_ns, reversed) = (NINE + 100_000_000 + (at * 1e6) as u64, reversed == of_client);
+        let (kind, window, bytes, frame_bytes) = (What::Tcp, 500, 66, 66);
+        let packet =
+            Packet { key, reversed, time_ns, bytes, frame_bytes, kind, tcp_flags, ..Packet::default() };
+        table.process(
+            &mut [Packet { sequence, acknowledgement, window, ..packet }],
+            &mut totals,
+            &mut Nowhere,
+        );
+    }
+    table.account_of(&key).expect("it is in the table")
+}
+
+/// A sink without room.
+struct Nowhere;
+
+impl Sink for Nowhere {
+    fn buffer(&mut self) -> Option<&mut Records> {
+        None
+    }
+}
+
+/// A connection's states with their times: from SYN to TIME-WAIT, and one that was met
+/// in its middle and reset.
+#[test]
+fn states_of_one_connection_at_three_sizes() {
+    let whole: &Script = &[
+        (0.0, true, SYN, 100, 0),
+        (10.0, false, SYN | ACK, 500, 101),
+        (12.345, true, ACK, 101, 501),
+        (65_432.1, true, FIN | ACK, 101, 501),
+        (65_441.25, false, ACK, 501, 102),
+        (66_000.0, false, FIN | ACK, 501, 102),
+        (66_000.24, true, ACK, 102, 502),
+    ];
+    let part: &Script =
+        &[(0.0, true, ACK, 101, 501), (0.75, false, FIN | ACK, 501, 101), (9.0, true, RST, 101, 0)];
+    for size in SIZES {
+        for (name, script) in [("states", whole), ("states_reset", part)] {
+            let moment = moment();
+            let mut state = State::new(style(), Bars::default());
+            drawn(&mut state, &moment, ALL, size);
+            state.press(Key::Enter, Some(&moment), &run());
+            assert_eq!(state.looked_at(), Some(web().0), "the row under the cursor");
+            state.take_account(Box::new(lived(script)), 1);
+            let text = text(&drawn(&mut state, &moment, ALL, size));
+            same_as_file(&format!("tui/{name}_{}x{}.txt", size.0, size.1), &text);
+        }
     }
 }
 

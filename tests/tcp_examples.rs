@@ -1290,3 +1290,232 @@ fn round_trips_by_time_stamps() {
         ),
     ]);
 }
+
+/// States as a line tells them: name, milliseconds since its start, whose FIN or RST.
+fn passed(states: &[(&str, f64, Option<&str>)]) -> Value {
+    let state = |&(state, at, by): &(&str, f64, Option<&str>)| json!({"state": state, "after_seconds": ms(at), "by": by});
+    json!({"states": states.iter().map(state).collect::<Vec<_>>()})
+}
+
+const CLIENT: Option<&str> = Some("client");
+const SERVER: Option<&str> = Some("server");
+
+/// What the usual handshake passes, then these.
+fn opened_passed(more: &[(&str, f64, Option<&str>)]) -> Value {
+    let opening = [("syn_sent", 0.0, None), ("syn_received", 10.0, None), ("established", 12.0, None)];
+    passed(&[&opening, more].concat())
+}
+
+#[test]
+fn states_and_when_they_began() {
+    check(&[
+        several("open", opened(vec![]), vec![opened_passed(&[])]),
+        several(
+            "closed by FIN both ways, copies change nothing",
+            opened(vec![
+                c(60.0, FIN | ACK, 101, 501, 0),
+                c(65.0, FIN | ACK, 101, 501, 0),
+                s(71.0, FIN | ACK, 501, 102, 0),
+                s(72.0, FIN | ACK, 501, 102, 0),
+                c(73.125, ACK, 102, 502, 0),
+                c(74.0, ACK, 102, 502, 0),
+            ]),
+            vec![opened_passed(&[
+                ("fin_wait", 60.0, CLIENT),
+                ("closing", 71.0, SERVER),
+                ("time_wait", 73.125, None),
+            ])],
+        ),
+        several(
+            "half-closed by the server, the client goes on",
+            opened(vec![
+                s(20.0, FIN | ACK, 501, 101, 50),
+                c(30.0, ACK, 101, 552, 0),
+                c(5_000_000.0, DATA, 101, 552, 1000),
+                s(5_000_010.0, ACK, 552, 1101, 0),
+                c(5_000_020.0, FIN | ACK, 1101, 552, 0),
+                s(5_000_031.007, ACK, 552, 1102, 0),
+            ]),
+            // Silent for longer than a closing connection may: the rest is another one.
+            vec![
+                opened_passed(&[("fin_wait", 20.0, SERVER), ("half_closed_server", 30.0, None)]),
+                passed(&[
+                    ("established", 0.0, None),
+                    ("fin_wait", 20.0, CLIENT),
+                    ("half_closed_client", 31.007, None),
+                ]),
+            ],
+        ),
+        several(
+            "half-closed, then closed, hours after its beginning",
+            opened(
+                [
+                    (1..60).map(|n| c(f64::from(n) * 200_000.0, DATA, 101 + n - 1, 501, 1)).collect(),
+                    vec![
+                        c(12_000_000.0, FIN | ACK, 160, 501, 0),
+                        s(12_000_010.002, ACK, 501, 161, 0),
+                        s(12_000_530.0, FIN | ACK, 501, 161, 0),
+                        c(12_000_532.0, ACK, 161, 502, 0),
+                    ],
+                ]
+                .concat(),
+            ),
+            vec![opened_passed(&[
+                ("fin_wait", 12_000_000.0, CLIENT),
+                ("half_closed_client", 12_000_010.002, None),
+                ("closing", 12_000_530.0, SERVER),
+                ("time_wait", 12_000_532.0, None),
+            ])],
+        ),
+        several(
+            "reset by the server, a second RST changes nothing",
+            opened(vec![s(40.0, RST | ACK, 501, 101, 0), s(41.0, RST | ACK, 501, 101, 0)]),
+            vec![opened_passed(&[("reset", 40.0, SERVER)])],
+        ),
+        several(
+            "reset by the client after its FIN",
+            opened(vec![c(30.0, FIN | ACK, 101, 501, 0), c(40.0, RST, 102, 0, 0)]),
+            vec![opened_passed(&[("fin_wait", 30.0, CLIENT), ("reset", 40.0, CLIENT)])],
+        ),
+        several(
+            "a RST that was not its sender's is in no history",
+            opened(vec![
+                s(40.0, RST, 501, 0, 0),
+                s(50.0, DATA, 501, 101, 100),
+                c(51.0, ACK, 101, 601, 0),
+                c(60.0, RST, 101, 0, 0),
+            ]),
+            vec![opened_passed(&[("reset", 60.0, CLIENT)])],
+        ),
+        several(
+            "refused",
+            events(vec![c(0.0, SYN, 100, 0, 0), s(1.0, RST | ACK, 0, 101, 0)]),
+            vec![passed(&[("syn_sent", 0.0, None), ("reset", 1.0, SERVER)])],
+        ),
+        several(
+            "refused, asked again with the same number, refused",
+            events(vec![
+                c(0.0, SYN, 100, 0, 0),
+                s(1.0, RST | ACK, 0, 101, 0),
+                c(500.0, SYN, 100, 0, 0),
+                s(502.0, RST | ACK, 0, 101, 0),
+            ]),
+            vec![
+                passed(&[("syn_sent", 0.0, None), ("reset", 1.0, SERVER)]),
+                passed(&[("syn_sent", 0.0, None), ("reset", 2.0, SERVER)]),
+            ],
+        ),
+        then_silent(
+            several(
+                "nobody answers: over a minute after the last SYN",
+                events(vec![c(0.0, SYN, 100, 0, 0), c(1000.0, SYN, 100, 0, 0), c(3000.0, SYN, 100, 0, 0)]),
+                vec![passed(&[("syn_sent", 0.0, None), ("closed", 63_000.0, None)])],
+            ),
+            100,
+        ),
+        then_silent(
+            several(
+                "the SYN/ACK is not answered",
+                events(vec![c(0.0, SYN, 100, 0, 0), s(10.0, SYN | ACK, 500, 101, 0)]),
+                vec![passed(&[
+                    ("syn_sent", 0.0, None),
+                    ("syn_received", 10.0, None),
+                    ("closed", 60_010.0, None),
+                ])],
+            ),
+            100,
+        ),
+        several(
+            "SYNs sent again: the first one counts",
+            events(vec![
+                c(0.0, SYN, 100, 0, 0),
+                c(1000.0, SYN, 100, 0, 0),
+                s(1010.0, SYN | ACK, 500, 101, 0),
+                s(1500.0, SYN | ACK, 500, 101, 0),
+                c(1502.0, ACK, 101, 501, 0),
+            ]),
+            vec![passed(&[
+                ("syn_sent", 0.0, None),
+                ("syn_received", 1010.0, None),
+                ("established", 1502.0, None),
+            ])],
+        ),
+        several(
+            "both ends open",
+            events(vec![
+                c(0.0, SYN, 100, 0, 0),
+                s(1.0, SYN, 500, 0, 0),
+                c(5.0, SYN | ACK, 100, 501, 0),
+                s(6.0, SYN | ACK, 500, 101, 0),
+            ]),
+            vec![passed(&[("syn_sent", 0.0, None), ("syn_received", 1.0, None), ("established", 6.0, None)])],
+        ),
+        several(
+            "the SYN was not seen",
+            events(vec![s(0.0, SYN | ACK, 500, 101, 0), c(2.0, ACK, 101, 501, 0)]),
+            vec![passed(&[("syn_received", 0.0, None), ("established", 2.0, None)])],
+        ),
+        several(
+            "the SYN comes behind its answer",
+            events(vec![s(0.0, SYN | ACK, 500, 101, 0), c(0.3, SYN, 100, 0, 0), c(2.0, ACK, 101, 501, 0)]),
+            vec![passed(&[("syn_received", 0.0, None), ("established", 2.0, None)])],
+        ),
+        several(
+            "the SYN/ACK was not seen",
+            events(vec![c(0.0, SYN, 100, 0, 0), c(12.0, ACK, 101, 501, 0)]),
+            vec![passed(&[("syn_sent", 0.0, None), ("established", 12.0, None)])],
+        ),
+        several(
+            "met in its middle",
+            events(vec![
+                c(0.0, DATA, 101, 501, 10),
+                s(5.0, ACK, 501, 111, 0),
+                s(9.0, FIN | ACK, 501, 111, 0),
+            ]),
+            vec![passed(&[("established", 0.0, None), ("fin_wait", 9.0, SERVER)])],
+        ),
+        several(
+            "17 met at its end",
+            events(vec![
+                c(0.0, FIN | ACK, 101, 501, 0),
+                s(10.0, FIN | ACK, 501, 102, 0),
+                c(12.0, ACK, 102, 502, 0),
+            ]),
+            vec![passed(&[("fin_wait", 0.0, CLIENT), ("closing", 10.0, SERVER), ("time_wait", 12.0, None)])],
+        ),
+        several(
+            "4 unreachable",
+            events_with_error(vec![c(0.0, SYN, 100, 0, 0)], unreachable(3.0, 100)),
+            vec![passed(&[("syn_sent", 0.0, None), ("closed", 3.0, None)])],
+        ),
+        several(
+            "given up by FIN",
+            events(vec![
+                c(0.0, SYN, 100, 0, 0),
+                s(10.0, SYN | ACK, 500, 101, 0),
+                c(50.0, FIN | ACK, 101, 500, 0),
+            ]),
+            vec![passed(&[("syn_sent", 0.0, None), ("syn_received", 10.0, None), ("closed", 50.0, None)])],
+        ),
+        several(
+            "ports used again",
+            opened(vec![
+                c(20.0, DATA, 101, 501, 10),
+                c(500.0, SYN, 90_000, 0, 0),
+                s(510.0, SYN | ACK, 70_000, 90_001, 0),
+                c(513.0, ACK, 90_001, 70_001, 0),
+            ]),
+            vec![
+                opened_passed(&[]),
+                passed(&[("syn_sent", 0.0, None), ("syn_received", 10.0, None), ("established", 13.0, None)]),
+            ],
+        ),
+    ]);
+}
+
+/// Segments, and an ICMP error among them.
+fn events_with_error(segments: Vec<Segment>, error: Event) -> Vec<Event> {
+    let mut all = events(segments);
+    all.push(error);
+    all
+}

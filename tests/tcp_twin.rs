@@ -83,7 +83,12 @@ fn expected(connection: &Connection) -> Value {
         "syn_to_synack_seconds": seconds(connection.server_half.map(micros)),
         "synack_to_ack_seconds": seconds(connection.client_half.map(micros)),
     });
+    let passed = connection
+        .passed
+        .iter()
+        .map(|&(state, at)| json!({"state": state, "after_seconds": at as f64 / 1e9}));
     json!({
+        "states": if given_up { json!(ANY) } else { passed.collect() },
         "role_source": connection.role, "state": if given_up { ANY } else { connection.state() },
         "end_reason": if unreachable && !connection.proven { ANY } else { connection.end_reason },
         "midstream": connection.role == "port", "after_unreach": unreachable && connection.proven,

@@ -11,6 +11,7 @@ pub mod detail;
 pub mod entry;
 pub mod exchange;
 pub mod handshake;
+pub mod history;
 pub mod idle;
 pub mod index;
 pub mod key;

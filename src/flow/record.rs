@@ -8,6 +8,7 @@
 use super::beside::Beside;
 use super::detail::{ExchangeTimes, Histogram, LaneCount, Surplus};
 use super::entry::{Entry, NO_LANE};
+use super::history::History;
 use super::key::FlowKey;
 use super::sequence::Stream;
 use super::tcp::TcpState;
@@ -108,6 +109,8 @@ pub struct TcpAccount {
     pub streams: [Stream; 2],
     /// SYN, FIN and RST, and the time that it took to connect.
     pub beside: Beside,
+    /// When it came from one state to the next.
+    pub history: History,
     /// Round trips by sender of the payload, where they were kept.
     pub round_trips: Option<[Histogram; 2]>,
     /// Times of exchanges, where there were several and they were kept.

@@ -27,14 +27,15 @@ mod noted;
 use super::beside::Beside;
 use super::class::{CLASS_BITS, active_due, class_of, class_of_tcp, reason_of};
 use super::detail::Details;
-use super::entry::{Entry, NO_LANE, NONE, UNKNOWN_US, mark, state};
+use super::entry::{Entry, NO_LANE, NONE, mark, state};
 use super::exchange;
+use super::history::{self, History};
 use super::idle::{Class, IdleLists};
 use super::index::Index;
 use super::key::FlowKey;
 use super::listen::Listeners;
 use super::prefetch;
-use super::record::{Account, EndReason, Record, Sink, TcpAccount, flag};
+use super::record::{Account, EndReason, Record, Sink, flag};
 use super::segment::{estimate, tells_of_segments};
 use super::tcp::{self, Fate, TcpState};
 use super::track::{self, Events, Track};
@@ -110,6 +111,7 @@ pub struct FlowTable {
     index: Index,
     entries: LargeVec<Entry>,
     beside: LargeVec<Beside>,
+    histories: LargeVec<History>,
     details: Details,
     idle: IdleLists,
     free: Vec<u32>,
@@ -155,6 +157,7 @@ impl FlowTable {
             index: Index::new(flows_max),
             entries: LargeVec::new(flows_max, Reading::AtRandom),
             beside: LargeVec::new(flows_max, Reading::AtRandom),
+            histories: LargeVec::new(flows_max, Reading::AtRandom),
             // Thirteen chunks for sixteen flows.
             details: Details::new(flows_max / 16 * 13 + 64),
             idle: IdleLists::new(limits, flows_max),
@@ -374,6 +377,9 @@ impl FlowTable {
         let mut track = Track { entry, details, beside, lanes, slot, loss_epoch: self.loss_epoch };
         track::advance_rarely(&mut track, packet, before_ns, &mut events);
         let now = self.entries[slot as usize].state;
+        if (now ^ before) & history::BITS != 0 || events.session.is_some() {
+            self.note_state(slot, before, packet.time_ns, events.session.as_ref());
+        }
         if (now ^ before) & CLASS_BITS != 0 {
             let (from, to) = (class_of_tcp(before), class_of_tcp(now));
             if from != to {
@@ -432,23 +438,7 @@ impl FlowTable {
                 return Err(Reason::TableFull);
             }
         }
-        let slot = match self.free.pop() {
-            Some(slot) => {
-                // The slot may stand in the current list already.
-                let touched = self.entries[slot as usize].state & state::TOUCH_MASK;
-                if touched >> state::TOUCH_SHIFT == self.current as u32 + 1 {
-                    entry.state |= touched;
-                }
-                self.entries[slot as usize] = entry;
-                self.beside[slot as usize] = Beside { connect_us: UNKNOWN_US, ..Beside::default() };
-                slot
-            }
-            None => {
-                self.entries.push(entry);
-                self.beside.push(Beside { connect_us: UNKNOWN_US, ..Beside::default() });
-                self.entries.len() as u32 - 1
-            }
-        };
+        let slot = self.give_slot(entry);
         if self.config.reports_active() {
             self.reported.resize(self.entries.len(), 0);
             self.reported[slot as usize] = 0;
@@ -509,8 +499,8 @@ impl FlowTable {
         if let Some(reason) = account {
             flags |= flag::ACCOUNT;
             let surplus = self.details.surplus(entry);
-            let beside = &self.beside[slot as usize];
-            let tcp = if is_tcp { tcp_account(entry, beside, &self.details) } else { TcpAccount::default() };
+            let (beside, history) = (&self.beside[slot as usize], &self.histories[slot as usize]);
+            let tcp = tcp_account(entry, beside, history, &self.details);
             // Lane counts are put into it by the receiver: an empty Vec allocates nothing.
             buffer.accounts.push(Account { entry: *entry, surplus, tcp, reason, lanes: Vec::new() });
         }

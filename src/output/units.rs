@@ -158,6 +158,11 @@ fn is_whole(time_ns: u64) -> bool {
     time_ns % 1_000_000_000 < 1_000_000
 }
 
+/// Time of day in UTC to the microsecond: `09:00:01.005999`.
+pub fn exact_time(time_ns: u64) -> String {
+    time_of_day(time_ns, "%.6f")
+}
+
 fn time_of_day(time_ns: u64, digits: &str) -> String {
     formatted(time_ns, &format!("%H:%M:%S{digits}"))
 }
@@ -264,6 +269,7 @@ mod tests {
         assert_eq!(moment(1_795_251_601_000_000_000), "2026-11-21 09:00:01 UTC");
         assert_eq!(moment(1_795_251_601_500_000_000), "2026-11-21 09:00:01.500 UTC");
         assert_eq!(short_moment(1_795_251_601_005_999_999), "26-11-21 09:00:01.005");
+        assert_eq!(exact_time(1_795_251_601_005_999_999), "09:00:01.005999");
         assert_eq!(moment(u64::MAX), "2554-07-21 23:34:33.709 UTC");
         let begin = 1_795_251_601_000_000_000;
         assert_eq!(between(begin, begin + 500_000_000), "2026-11-21 09:00:01.000000 to 09:00:01.500000 UTC");

@@ -202,7 +202,7 @@ pub fn account() -> Account {
     let mut entry = Entry::new(key, NINE + 100_000_000);
     entry.last = NINE + 1_304_000_001;
     entry.marks = mark::ROLE_SYN | mark::SUPER_FRAMES;
-    entry.state = state::PROVEN | if reversed { state::CLIENT_SECOND } else { 0 };
+    entry.state = if reversed { state::CLIENT_SECOND } else { 0 };
     let (client, server) = (reversed as usize, 1 - reversed as usize);
     (entry.sent[client].packets, entry.sent[client].bytes) = (12, 3104);
     (entry.sent[server].packets, entry.sent[server].bytes) = (70, 91_422);
@@ -219,6 +219,14 @@ pub fn account() -> Account {
     let mut tcp = TcpAccount::default();
     (tcp.beside.connect_us, tcp.beside.syn, tcp.beside.fin) = (3_001_300, [1; 2], [1; 2]);
     tcp.beside.syn[client] = 2;
+    for (bits, ms) in [(state::SYN << state::SIDE[server], 1100), (state::PROVEN, 1200)] {
+        entry.state |= bits;
+        tcp.history.note(
+            &entry,
+            entry.state & !bits | state::SYN << state::SIDE[client],
+            entry.start + ms * 1_000_000,
+        );
+    }
     let stream =
         |bytes| Stream { payload_bytes: bytes, stream_bytes: bytes, exact: true, ..Stream::default() };
     tcp.streams[client] = Stream { unacked_bytes: Some(0), ..stream(2300) };

@@ -340,6 +340,11 @@ pub fn differences(expected: &Value, given: &Value, place: &str, found: &mut Vec
                 differences(value, given.get(name).unwrap_or(&Value::Null), &place, found);
             }
         }
+        Value::Array(all) if given.as_array().is_some_and(|given| given.len() == all.len()) => {
+            for (number, value) in all.iter().enumerate() {
+                differences(value, &given[number], &format!("{place}.{number}"), found);
+            }
+        }
         _ if expected == ANY || same(expected, given) => {}
         _ => found.push(format!("{place} is {given}, should be {expected}")),
     }

@@ -333,6 +333,9 @@ pub struct Connection {
     pub client_half: Option<u64>,
     pub tfo: Option<&'static str>,
     pub reset_by: Option<Side>,
+    begun: u64,
+    /// States that it came to, with the nanoseconds since its beginning.
+    pub passed: Vec<(&'static str, u64)>,
     floor: Floor,
     lossy: bool,
     /// Sometime the current exchange was lossy; one that was counted was.
@@ -377,6 +380,8 @@ impl Connection {
             client_half: None,
             tfo: None,
             reset_by: None,
+            begun: now,
+            passed: Vec::new(),
             floor: Floor::None,
             lossy: false,
             lossy_once: false,
@@ -413,6 +418,28 @@ impl Connection {
             (Some(_), None) if client.fin_acked => "half_closed_client",
             (None, Some(_)) if server.fin_acked => "half_closed_server",
             _ => "fin_wait",
+        }
+    }
+
+    /// Its state after something happened to it. What is not told: a RST that was
+    /// not its sender's, and states that one moment passed through at the end.
+    fn note(&mut self, now: u64) {
+        let (state, at) = (self.state(), now - self.begun);
+        let told = |name: &str| matches!(name, "established" | "syn_sent" | "syn_received" | "closed");
+        while let Some(&(last, then)) = self.passed.last() {
+            let withdrawn = last == "reset" && state != last;
+            let at_once = then == at && last != state && (!told(last) || !self.attempt);
+            if !withdrawn && !at_once {
+                break;
+            }
+            self.passed.pop();
+        }
+        let open = self.passed.iter().any(|(name, _)| *name == "established");
+        if self.attempt && self.proven && !open && state != "established" && state != "reset" {
+            self.passed.push(("established", at));
+        }
+        if self.passed.last().is_none_or(|(last, _)| *last != state) {
+            self.passed.push((state, at));
         }
     }
 
@@ -557,6 +584,7 @@ impl Tuple {
             _ => {
                 // Whose beginning nobody saw may have gone on unseen.
                 connection.decide(if connection.syn.count > 0 { "timeout" } else { "indeterminate" });
+                connection.note(connection.last + connection.limit());
                 Some("timeout")
             }
         };
@@ -571,6 +599,7 @@ impl Tuple {
         if open && stream.isn.is_some_and(|isn| i64::from(sequence.wrapping_sub(isn)) <= 1 + stream.edge) {
             connection.last = now;
             connection.decide("unreach");
+            connection.note(now);
         }
     }
 
@@ -630,6 +659,7 @@ impl Tuple {
         }
         let Some(connection) = self.connection(segment, now) else { return };
         connection.segment(segment, now);
+        connection.note(now);
     }
 }
 

@@ -7,9 +7,10 @@ use crate::flow::beside::Beside;
 use crate::flow::class::{class_of, reason_of};
 use crate::flow::detail::Details;
 use crate::flow::entry::{Entry, mark, state};
+use crate::flow::history::History;
 use crate::flow::idle::Class;
 use crate::flow::key::FlowKey;
-use crate::flow::record::{Account, EndReason, FlowExchange, Sink, TcpAccount};
+use crate::flow::record::{Account, EndReason, FlowExchange, Session, Sink, TcpAccount};
 use crate::flow::track::Events;
 use crate::flow::{exchange, handshake, sequence};
 
@@ -30,7 +31,19 @@ impl FlowTable {
         let at = (icmp, quote.time_ns);
         let session =
             handshake::unreachable(entry, beside, slot, quote.reversed as usize, quote.sequence, at);
+        if session.is_some() {
+            self.note_state(slot, self.entries[slot as usize].state, quote.time_ns, session.as_ref());
+        }
         self.hand_over(slot, &Events { session, exchange: None }, sink);
+    }
+
+    /// The state's bits are others than `before`, or the attempt was decided.
+    pub(super) fn note_state(&mut self, slot: u32, before: u32, now_ns: u64, session: Option<&Session>) {
+        let (entry, history) = (&self.entries[slot as usize], &mut self.histories[slot as usize]);
+        history.note(entry, before, now_ns);
+        if let Some(session) = session {
+            history.decide(entry, session.end_ns);
+        }
     }
 
     /// What was decided goes to the aggregator; where there is no room it is counted.
@@ -53,6 +66,25 @@ impl FlowTable {
             midstream: !handshake::is_attempt(entry),
             exchange,
         }));
+    }
+
+    /// A slot for a flow that begins; the caller has seen that there is room.
+    pub(super) fn give_slot(&mut self, mut entry: Entry) -> u32 {
+        let Some(slot) = self.free.pop() else {
+            self.entries.push(entry);
+            self.beside.push(Beside::default());
+            self.histories.push(History::default());
+            return self.entries.len() as u32 - 1;
+        };
+        // The slot may stand in the current list already.
+        let touched = self.entries[slot as usize].state & state::TOUCH_MASK;
+        if touched >> state::TOUCH_SHIFT == self.current as u32 + 1 {
+            entry.state |= touched;
+        }
+        self.entries[slot as usize] = entry;
+        self.beside[slot as usize] = Beside::default();
+        self.histories[slot as usize] = History::default();
+        slot
     }
 
     /// Takes a flow out of the table at `now_ns` and hands its last record over.
@@ -97,8 +129,8 @@ impl FlowTable {
     pub fn account_of(&self, key: &FlowKey) -> Option<Account> {
         let tag = (key.hash(self.config.seed) >> 32) as u32;
         let slot = self.index.find(tag, |slot| self.entries[slot as usize].key == *key)?;
-        let (entry, beside) = (&self.entries[slot as usize], &self.beside[slot as usize]);
-        let is_tcp = entry.key.protocol() == protocol::TCP;
+        let at = slot as usize;
+        let (entry, beside, history) = (&self.entries[at], &self.beside[at], &self.histories[at]);
         let mut lanes = Vec::new();
         if entry.marks & (mark::LANES[0] | mark::LANES[1]) != 0 {
             self.details.lanes(entry, |lane| lanes.push(lane));
@@ -106,7 +138,7 @@ impl FlowTable {
         Some(Account {
             entry: *entry,
             surplus: self.details.surplus(entry),
-            tcp: if is_tcp { tcp_account(entry, beside, &self.details) } else { TcpAccount::default() },
+            tcp: tcp_account(entry, beside, history, &self.details),
             reason: if class_of(entry) == Class::Tombstone { reason_of(entry) } else { EndReason::Open },
             lanes,
         })
@@ -120,16 +152,28 @@ impl FlowTable {
         }
         let times = (now_ns, self.idle.limit_ns(Class::HalfOpen), self.loss_epoch);
         let session = handshake::end(entry, &self.beside[slot as usize], slot, reason, times);
+        if let Some(session) = &session {
+            self.histories[slot as usize].decide(entry, session.end_ns);
+        }
         let exchange = exchange::end(entry, &mut self.details);
         self.hand_over(slot, &Events { session, exchange }, sink);
     }
 }
 
-/// What is kept of a TCP connection beside its entry.
-pub(super) fn tcp_account(entry: &Entry, beside: &Beside, details: &Details) -> TcpAccount {
+/// What is kept of a TCP connection beside its entry; nothing of any other flow.
+pub(super) fn tcp_account(
+    entry: &Entry,
+    beside: &Beside,
+    history: &History,
+    details: &Details,
+) -> TcpAccount {
+    if entry.key.protocol() != protocol::TCP {
+        return TcpAccount::default();
+    }
     TcpAccount {
         streams: [0, 1].map(|side| sequence::stream(entry, details, side)),
         beside: *beside,
+        history: *history,
         round_trips: details.round_trips(entry),
         exchanges: details.exchange_times(entry),
     }

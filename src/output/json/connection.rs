@@ -29,6 +29,10 @@ pub struct Connection<'a> {
     /// State of a TCP connection.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub state: Option<&'static str>,
+    /// States that a TCP connection came to, in order of time, the newest (`state`) last; begins with the one
+    /// in which it was met.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub states: Option<Vec<Reached>>,
     /// Why it left: `fin`, `rst`, `refused`, `timeout`, `idle`, `reused`, `evicted`, `open` (the run
     /// ended first), `active` (it did not leave; sums so far).
     pub end_reason: &'static str,
@@ -89,6 +93,18 @@ pub struct Connection<'a> {
     /// Requests and responses of a TCP connection, by turns of payload.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub exchanges: Option<Exchanges>,
+}
+
+/// A state that a connection came to.
+#[derive(Serialize, JsonSchema)]
+pub struct Reached {
+    /// Name, as in `state`.
+    pub state: &'static str,
+    /// When, since `start`: time of the first packet with which it was so; of a time-out, when it was over.
+    pub after_seconds: f64,
+    /// `client` or `server`: whose FIN (`fin_wait`, `closing`) or RST (`reset`) it was.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub by: Option<&'static str>,
 }
 
 /// How a connection began.

@@ -1,7 +1,7 @@
 //! Lines from snapshots: which figure goes under which key.
 
 use super::community::community_id;
-use super::connection::{Connection, Exchanges, Longest, Opening, RoundTrips, Sent, Spread, Stream};
+use super::connection::{Connection, Exchanges, Longest, Opening, Reached, RoundTrips, Sent, Spread, Stream};
 use super::handshakes::{by_interface, incomplete, sums};
 use super::lines::{
     Bond, Capture, Count, Ethertype, Figures, FlowScope, Flows, Head, Interface, Lane, Map, Ring, Start,
@@ -317,6 +317,7 @@ pub fn connection<'a>(head: Head<'a>, account: &Account, context: &'a Context) -
         role_source: role_source(entry.marks),
         community_id: community_id(key),
         state: is_tcp.then(|| tcp::state_of(entry).name()),
+        states: is_tcp.then(|| states(account)),
         end_reason: account.reason.name(),
         start: Time(entry.start),
         end: Time(entry.last),
@@ -344,6 +345,18 @@ pub fn connection<'a>(head: Head<'a>, account: &Account, context: &'a Context) -
         handshake: (is_tcp && handshake::is_attempt(entry)).then(|| opening(account)),
         exchanges: is_tcp.then(|| exchanges(account)),
     }
+}
+
+fn states(account: &Account) -> Vec<Reached> {
+    let client = account.entry.client();
+    let passed = account.tcp.history.states(&account.entry).into_iter();
+    passed
+        .map(|one| Reached {
+            state: one.state.name(),
+            after_seconds: seconds(one.after_us.saturating_mul(1000)),
+            by: one.by.map(|side| if side == client { "client" } else { "server" }),
+        })
+        .collect()
 }
 
 /// µs as seconds, where they are known.

@@ -9,10 +9,11 @@ use super::paint::{Head, Table, heading, line, lines, wide};
 use super::{Scene, State};
 use crate::flow::key::FlowKey;
 use crate::flow::record::{Account, EndReason};
+use crate::flow::tcp::TcpState;
 use crate::output::columns::nothing;
 use crate::output::json::connection::{Connection, Exchanges, Opening, Sent, Stream};
 use crate::output::json::connection_of;
-use crate::output::units::{duration, grouped, human, plain, rate_in, rate_unit, short_moment};
+use crate::output::units::{duration, exact_time, grouped, human, plain, rate_in, rate_unit, short_moment};
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::style::Style;
@@ -156,6 +157,7 @@ fn sentences(told: &Connection, account: &Account, scene: &Scene) -> Vec<String>
         short_moment(account.entry.last),
         time(Some(told.duration_seconds)),
     ));
+    all.extend(passed(told, account));
     all.extend(told.handshake.as_ref().map(handshake));
     all.extend(told.exchanges.as_ref().map(|one| exchanges(one, told.exchanges_lossy)));
     let marks = [
@@ -173,6 +175,50 @@ fn sentences(told: &Connection, account: &Account, scene: &Scene) -> Vec<String>
     marks.extend(told.community_id.as_ref().map(|id| format!("community_id {id}")));
     if !marks.is_empty() {
         all.push(marks.join("; "));
+    }
+    all
+}
+
+/// The states that it came to, each with the time since the one before; when each
+/// side had no more to say.
+fn passed(told: &Connection, account: &Account) -> Vec<String> {
+    let (entry, history) = (&account.entry, &account.tcp.history);
+    if told.state.is_none() {
+        return Vec::new();
+    }
+    let client = entry.client();
+    let since = |before_us: u64, us: u64| format!("+{}", duration(us.saturating_sub(before_us) * 1000));
+    let moment = |us: u64| exact_time(entry.start.saturating_add(us * 1000));
+    let mut words = String::from("States ");
+    let mut before_us = 0;
+    for (number, one) in history.states(entry).into_iter().enumerate() {
+        let who = one.by.map(|side| if side == client { "client" } else { "server" });
+        let why = match (who, one.state) {
+            (Some(who), TcpState::Reset) => format!(" (RST of the {who})"),
+            (Some(who), _) => format!(" (FIN of the {who})"),
+            (None, _) if number == 0 && told.midstream => " (met in its middle)".to_owned(),
+            (None, TcpState::SynReceived) if number == 0 => " (met by its SYN/ACK)".to_owned(),
+            (None, _) => String::new(),
+        };
+        words += &match number {
+            0 => format!("{} {}{why}", one.state.name(), moment(0)),
+            // What comes later than that would be rounded.
+            _ if one.after_us.saturating_sub(before_us) >= 1_000_000 => {
+                let (gap, at) = (since(before_us, one.after_us), moment(one.after_us));
+                format!(" → {} {gap} at {at}{why}", one.state.name())
+            }
+            _ => format!(" → {} {}{why}", one.state.name(), since(before_us, one.after_us)),
+        };
+        before_us = one.after_us;
+    }
+    let mut all = vec![words];
+    for (side, who) in [(client, "client"), (1 - client, "server")] {
+        let Some(one) = history.finished(entry, side) else { continue };
+        let acked = match one.acked_us {
+            Some(us) => format!("acknowledged {}", since(one.after_us, us)),
+            None => "not acknowledged".to_owned(),
+        };
+        all.push(format!("First FIN of the {who} {}, {acked}", moment(one.after_us)));
     }
     all
 }
