@@ -13,6 +13,7 @@ mod classes;
 mod deliver;
 mod demo;
 mod files;
+mod history;
 mod keys;
 mod live;
 mod log_file;

@@ -1,8 +1,12 @@
 //! The screen on files, on a real terminal: the end state, every view, every key
 //! that the footer names, sizes, and the terminal as it was before.
 
+#[path = "common/frames.rs"]
+mod frames;
 #[path = "common/terminal.rs"]
 mod terminal;
+
+use frames::*;
 
 use rustix::process::Signal;
 use std::process::Command;
@@ -209,6 +213,66 @@ fn a_terminal_that_knows_ascii_only_gets_ascii() {
     let text = screen.wait("connections", |text| text.contains(" Connections by rate"));
     assert!(text.is_ascii(), "{text}");
     assert!(text.contains(" > "), "{text}");
+    screen.keys("q");
+    assert_eq!(screen.end().0.code(), Some(0));
+}
+
+/// Five seconds: one connection all the time, and another that fills the third.
+fn seconds(folder: &std::path::Path) -> std::path::PathBuf {
+    let mut file = [0xa1b2_c3d4u32, 0x0004_0002, 0, 0, 65535, 1].map(u32::to_le_bytes).concat();
+    let mut add = |ms: u32, port: u16, payload: usize| {
+        let ends = Ends::v4(([198, 18, 0, 1], port), ([198, 19, 0, 1], 53));
+        let frame = ethernet(&[], 0x0800, &ip(ends, UDP, &udp(ends, payload)));
+        let len = frame.len() as u32;
+        let stamp = [1_700_000_000 + ms / 1000, ms % 1000 * 1000];
+        file.extend([stamp[0], stamp[1], len, len].map(u32::to_le_bytes).concat());
+        file.extend(frame);
+    };
+    for ms in (0..4500).step_by(10) {
+        add(ms, 4001, 100);
+        if ms / 1000 == 2 {
+            add(ms, 4002, 1400);
+        }
+    }
+    let path = folder.join("seconds.pcap");
+    std::fs::write(&path, file).expect("a file");
+    path
+}
+
+#[test]
+fn the_end_of_a_file_can_be_looked_back_on() {
+    let folder = tempfile::tempdir().expect("a directory");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_fullcount"));
+    command.args(["-r", seconds(folder.path()).to_str().expect("a name"), "-o", "tui", "-n"]);
+    let mut screen = OnTerminal::start(command, 120, 40);
+    let first = |text: &str| text.lines().find(|line| line.contains(" → 198.19.0.1:53")).map(String::from);
+    // All of it: 100 packets of 1442 bytes, 450 of 142.
+    let text = screen.wait("the end", |text| first(text).is_some() && text.contains("144k"));
+    assert!(first(&text).expect("a row").contains(":4002"), "{text}");
+    assert!(!text.contains("PAST"), "{text}");
+    // The chart is there when all of it has been read once more.
+    screen.keys("\x1b[15~");
+    let text = screen.wait("its last second", |text| text.contains("Who filled the 1 s to 22:13:25"));
+    assert!(text.contains(" Links side by side, 1 s a column"), "{text}");
+    let height = |line: &str| line.chars().rev().take_while(|&one| "▁▂▃▄▅▆▇█▔".contains(one)).count();
+    assert_eq!(text.lines().map(height).max(), Some(5), "a column a second: {text}");
+    screen.keys("\x1bOP");
+    let back = |screen: &mut OnTerminal, key: &str, second: &str| {
+        screen.keys(key);
+        let text = screen.wait(second, |text| text.contains(&format!("PAST (Esc: now) 2023-11-14 {second} UTC")));
+        first(&text).unwrap_or_else(|| panic!("no row: {text}"))
+    };
+    // Seconds by the time of their last packet.
+    assert!(back(&mut screen, "\x1b[D", "22:13:24.490").contains(":4001"));
+    assert!(back(&mut screen, "\x1b[D", "22:13:23.990").contains(":4001"));
+    let third = back(&mut screen, "\x1b[D", "22:13:22.990");
+    // 100 packets of 1442 bytes within it.
+    assert!(third.contains(":4002") && third.contains("1.15M"), "{third}");
+    assert!(back(&mut screen, "\x1b[C", "22:13:23.990").contains(":4001"));
+    assert!(back(&mut screen, "[", "22:13:20.990").contains(":4001"), "the first");
+    screen.keys("\x1b");
+    let text = screen.wait("the end again", |text| !text.contains("PAST"));
+    assert!(first(&text).expect("a row").contains(":4002"), "{text}");
     screen.keys("q");
     assert_eq!(screen.end().0.code(), Some(0));
 }

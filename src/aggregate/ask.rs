@@ -343,10 +343,11 @@ impl Aggregator {
 
     /// Answers those who look on, from the rows of the last snapshot.
     pub(super) fn answer_beside(&mut self) {
-        let Some(last) = self.asked.latest.load_full() else { return };
+        if self.asked.latest.load().is_none() {
+            return;
+        }
         for Beside { view, number, reply, wake } in std::mem::take(&mut self.asked.beside) {
-            self.begin_group(false, &view);
-            reply.store(Some(Arc::new(self.rows_of(Some(&view), number, &last))));
+            reply.store(Some(Arc::new(Answer { number, ..self.rows_now(&view) })));
             let _ = wake.try_send(());
         }
     }
@@ -373,6 +374,14 @@ impl Aggregator {
     /// later begins with what was there before.
     pub fn keep(&mut self, view: &View) {
         self.groups.keep(false, view);
+    }
+
+    /// Rows of the snapshot that was told last, where they stay until the next one's
+    /// records ([`Aggregator::answer_at_once`]).
+    pub fn rows_now(&mut self, view: &View) -> Answer {
+        let Some(last) = self.asked.latest.load_full() else { return Answer::default() };
+        self.begin_group(false, view);
+        self.rows_of(Some(view), u64::MAX, &last)
     }
 
     /// After the last snapshot, where rows stay: waits so long for somebody to ask

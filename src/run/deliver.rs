@@ -121,6 +121,11 @@ impl Deliver {
         self.screen.as_ref().map_or_else(never, Screen::filter_wishes)
     }
 
+    /// Where a screen looks back on a file that has been read.
+    pub fn looks_back(&self) -> Option<Arc<Hub>> {
+        self.screen.as_ref().and(self.hub.clone())
+    }
+
     /// A file has been read: while a screen is there, it goes on showing how that
     /// ended. `again`: waits a moment for other rows to be asked for, and answers.
     pub fn stay(&self, mut again: impl FnMut(), stop: &AtomicBool) {

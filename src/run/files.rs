@@ -3,19 +3,23 @@
 use super::deliver::Deliver;
 use super::replay::Replay;
 use super::sets::{Sharing, may_burst};
-use super::{RunError, Signals, is_set, table_config};
+use super::{RunError, Signals, history, is_set, table_config};
 use crate::aggregate::Aggregator;
+use crate::aggregate::classes::Classes;
 use crate::aggregate::snapshot::Snapshot;
+use crate::aggregate::watch::Here;
 use crate::capture::fileset::{FileLink, FileSet, STANDARD_INPUT};
 use crate::capture::{LinkId, LinkType, host_mac};
 use crate::config::{Config, OutputMode};
 use crate::decode::{Decoder, DirectionRule, LinkContext, VlanStacks};
+use crate::flow::table::TableConfig;
 use crate::output::{Context, Coverages, LinkFacts, Start, StopReason};
 use crate::worker::files::{Job, Walked};
-use crate::worker::outbox::{BUFFERS_FILE, outbox};
+use crate::worker::outbox::{BUFFERS_FILE, Outbox, outbox};
 use crate::worker::{Intervals, files};
 use crossbeam_channel::{Sender, bounded};
 use std::path::PathBuf;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -23,6 +27,7 @@ use std::time::Duration;
 const SNAPSHOTS: usize = 16;
 /// How long a screen's wish is waited for at a time.
 const ASK_PATIENCE: Duration = Duration::from_millis(100);
+const SECOND_NS: u64 = 1_000_000_000;
 
 pub(super) fn run(config: &Config, groups: &[Vec<PathBuf>], signals: &Signals) -> Result<(), RunError> {
     let stop = &signals.stop;
@@ -37,7 +42,6 @@ pub(super) fn run(config: &Config, groups: &[Vec<PathBuf>], signals: &Signals) -
     let whole = is_one_table(config, groups);
     let interval_ns = if whole { 0 } else { config.interval_ns };
     let workers = config.workers.unwrap_or(1);
-    let tables = table_config(config, workers);
 
     let mut deliver = Deliver::new(config, whole, signals)?;
     let stacks = VlanStacks::default();
@@ -52,58 +56,20 @@ pub(super) fn run(config: &Config, groups: &[Vec<PathBuf>], signals: &Signals) -
     };
     deliver.start(&start, &context)?;
 
-    let (outboxes, inboxes): (Vec<_>, Vec<_>) =
-        (0..workers).map(|_| outbox(BUFFERS_FILE, tables.accounts, true)).unzip();
+    let how = How { interval_ns, workers, stacks, classes };
+    let (reading, mut aggregator) = Reading::new(config, groups, set, &how);
     let (snapshots, to_deliver) = bounded(SNAPSHOTS);
-    let (mut aggregator, here) =
-        super::aggregator(config, interval_ns, &tables, None, classes.clone(), inboxes);
-    // Told before the first frame, so that no answer depends on who was how far.
-    let sets = super::sets::files(groups.len(), context.links.len());
-    let shares_load = !sets.is_empty();
-    let bursts = may_burst(config, &context.links);
-    let sharing = Sharing::default();
-    sharing.sets.store(Arc::new(sets));
-    sharing.begin(config, classes, true, &mut aggregator);
     deliver.count_from(aggregator.handle());
     if config.output == OutputMode::Tui {
         aggregator.stay();
     }
-    let links: Arc<Mutex<Vec<LinkFacts>>> = Arc::default();
-    let rules = Rules::new(config, groups);
+    let links = reading.links.clone();
     let mut ended = Ok(());
     let mut last: Option<(Arc<Snapshot>, Coverages)> = None;
     let walked = std::thread::scope(|scope| {
         let telling = scope.spawn(move || tell(aggregator, snapshots));
-        let reader = scope.spawn(|| {
-            let mut decoder = Sharing::decoder(config, stacks);
-            let mut on_link = |number: LinkId, link: &FileLink, decoder: &mut Decoder| {
-                let rule = rules.of(link);
-                let facts = introduced(link, &rule, config);
-                sharing.speeds.set(number, facts.speed_bits_per_second);
-                if !facts.direction_unknown {
-                    here.set_directed(number);
-                }
-                links.lock().unwrap_or_else(PoisonError::into_inner).push(facts);
-                let group = link.group;
-                let context = LinkContext { group, rule, from_file: true, second_copy: false, shares_load };
-                decoder.set_link(number, context);
-            };
-            let mut replay = Replay::new(config.replay_thousandths, interval_ns);
-            let mut before_cut = |boundary_ns| replay.wait(boundary_ns, stop);
-            let job = Job {
-                files: &mut set,
-                decoder: &mut decoder,
-                on_link: &mut on_link,
-                intervals: Intervals::new(interval_ns),
-                accounts: super::ends_all(config, &tables),
-                frames_max: config.count,
-                duration_ns: config.duration_ns,
-                before_cut: &mut before_cut,
-                stop,
-            };
-            let workers = outboxes.into_iter().map(|outbox| sharing.worker(tables, outbox, bursts)).collect();
-            files::run(job, workers)
-        });
+        let mut replay = Replay::new(config.replay_thousandths, interval_ns);
+        let reader = scope.spawn(move || reading.read(|boundary_ns| replay.wait(boundary_ns, stop), stop));
         for snapshot in to_deliver.iter() {
             context.links.clone_from(&links.lock().unwrap_or_else(PoisonError::into_inner));
             if !snapshot.last {
@@ -127,11 +93,15 @@ pub(super) fn run(config: &Config, groups: &[Vec<PathBuf>], signals: &Signals) -
         let walked = reader.join();
         let stopped = is_set(stop);
         if let (Ok(mut aggregator), Some(_)) = (telling.join(), &last) {
+            if let Some(hub) = deliver.looks_back().filter(|_| whole) {
+                let how = How { interval_ns: SECOND_NS.max(config.interval_ns), ..how };
+                scope.spawn(move || history::read(config, groups, &how, &hub, stop));
+            }
             deliver.stay(|| aggregator.again(ASK_PATIENCE), stop);
         }
         walked.map(|walked| (walked, stopped))
     });
-    let Ok((walked, stopped)) = walked else {
+    let Ok(((walked, mut set), stopped)) = walked else {
         return Err(RunError::Failed(vec!["the reader ended by a defect: please report this".into()]));
     };
     let faults = if stopped { Vec::new() } else { faults(&mut set) };
@@ -140,6 +110,105 @@ pub(super) fn run(config: &Config, groups: &[Vec<PathBuf>], signals: &Signals) -
         ended = deliver.stop(ended, &reason, snapshot, coverage, &context);
     }
     super::both(ended, super::failed(faults))
+}
+
+/// How files are read.
+pub(super) struct How {
+    /// 0: all of it is one.
+    pub interval_ns: u64,
+    pub workers: usize,
+    pub stacks: VlanStacks,
+    pub classes: Arc<Classes>,
+}
+
+/// Files on their way to an aggregator.
+pub(super) struct Reading<'a> {
+    config: &'a Config,
+    set: FileSet,
+    rules: Rules,
+    tables: TableConfig,
+    interval_ns: u64,
+    stacks: VlanStacks,
+    sharing: Sharing,
+    here: Arc<Here>,
+    outboxes: Vec<Outbox>,
+    shares_load: bool,
+    bursts: bool,
+    /// Interfaces as they were met.
+    pub links: Arc<Mutex<Vec<LinkFacts>>>,
+}
+
+impl<'a> Reading<'a> {
+    /// Files that are open, and who gathers what is counted.
+    pub fn new(
+        config: &'a Config,
+        groups: &[Vec<PathBuf>],
+        set: FileSet,
+        how: &How,
+    ) -> (Reading<'a>, Aggregator) {
+        let How { interval_ns, workers, ref stacks, ref classes } = *how;
+        let tables = table_config(config, workers);
+        let (outboxes, inboxes) = (0..workers).map(|_| outbox(BUFFERS_FILE, tables.accounts, true)).unzip();
+        let (mut aggregator, here) =
+            super::aggregator(config, interval_ns, &tables, None, classes.clone(), inboxes);
+        // Told before the first frame, so that no answer depends on who was how far.
+        let announced: Vec<LinkFacts> = set.announced().iter().map(|link| facts_of(link, 0)).collect();
+        let sets = super::sets::files(groups.len(), announced.len());
+        let shares_load = !sets.is_empty();
+        let bursts = may_burst(config, &announced);
+        let sharing = Sharing::default();
+        sharing.sets.store(Arc::new(sets));
+        sharing.begin(config, classes.clone(), true, &mut aggregator);
+        let rules = Rules::new(config, groups);
+        let (stacks, links) = (stacks.clone(), Arc::default());
+        let reading = Reading {
+            config,
+            set,
+            rules,
+            tables,
+            interval_ns,
+            stacks,
+            sharing,
+            here,
+            outboxes,
+            shares_load,
+            bursts,
+            links,
+        };
+        (reading, aggregator)
+    }
+
+    /// Reads and counts everything; `before_cut` may wait at an interval's end.
+    pub fn read(self, mut before_cut: impl FnMut(u64), stop: &AtomicBool) -> (Walked, FileSet) {
+        let Reading { config, mut set, sharing, shares_load, .. } = self;
+        let mut decoder = Sharing::decoder(config, self.stacks);
+        let mut on_link = |number: LinkId, link: &FileLink, decoder: &mut Decoder| {
+            let rule = self.rules.of(link);
+            let facts = introduced(link, &rule, config);
+            sharing.speeds.set(number, facts.speed_bits_per_second);
+            if !facts.direction_unknown {
+                self.here.set_directed(number);
+            }
+            self.links.lock().unwrap_or_else(PoisonError::into_inner).push(facts);
+            let group = link.group;
+            let context = LinkContext { group, rule, from_file: true, second_copy: false, shares_load };
+            decoder.set_link(number, context);
+        };
+        let job = Job {
+            files: &mut set,
+            decoder: &mut decoder,
+            on_link: &mut on_link,
+            intervals: Intervals::new(self.interval_ns),
+            accounts: super::ends_all(config, &self.tables),
+            frames_max: config.count,
+            duration_ns: config.duration_ns,
+            before_cut: &mut before_cut,
+            stop,
+        };
+        let worker = |outbox| sharing.worker(self.tables, outbox, self.bursts);
+        let walked = files::run(job, self.outboxes.into_iter().map(worker).collect());
+        (walked, set)
+    }
 }
 
 /// Whether all of it is one interval.

@@ -90,7 +90,9 @@ impl Page {
             return Page { strands, chart: None, lines_each: 0, who: None, table_below: false, height };
         };
         let zoom = ZOOMS.get(state.plot.zoom).copied().unwrap_or(1);
-        state.plot.column_ns = scene.sight.span_ns.max(SECOND_NS).saturating_mul(zoom);
+        let newest = scene.memory.past.filled(newest_ns).next();
+        let span_ns = newest.map_or(0, |second| second.span_ns);
+        state.plot.column_ns = span_ns.max(SECOND_NS).saturating_mul(zoom);
         let (cursor_ns, column_ns) = (state.past, state.plot.column_ns);
         let chart = Chart::of(&scene.memory.past, &strands, Span { newest_ns, cursor_ns, column_ns, width });
         let count = wide(strands.len());

@@ -9,6 +9,7 @@ use crate::aggregate::ask::Answer;
 use crate::aggregate::snapshot::Snapshot;
 use crate::aggregate::view::{Grouping, Order, View, Views};
 use crate::config::{Bars, Config, Input, OutputMode};
+use crate::output::lost::Losses;
 use crate::output::tui::memory::Memory;
 use crate::output::tui::past::{LISTS, Past, ROWS};
 use crate::output::tui::recent::Recent;
@@ -124,7 +125,10 @@ impl Hub {
         };
         let mut told = self.told();
         told.memory.take(snapshot);
-        self.keep(&mut told.memory.past, &moment, snapshot);
+        // Of a file whose end is shown seconds come by themselves.
+        if !self.style.whole {
+            self.keep(&mut told.memory.past, &moment, snapshot);
+        }
         let earlier = told.moment.replace(moment);
         drop(told);
         // Not under the lock: a large snapshot takes its time to go.
@@ -141,15 +145,34 @@ impl Hub {
             }
         }
         past.take(&moment.snapshot, interval, &moment.coverage, &moment.context.losses);
-        let (Some(handle), Some(base)) = (self.handle.get(), &self.base.rows) else { return };
+        let Some(handle) = self.handle.get() else { return };
         // Nobody is woken: it is for later.
         let (nobody, _) = bounded(1);
         for (grouping, kept) in LISTS.into_iter().zip(&self.kept) {
-            let only = base.only.clone().filter(|_| grouping == Grouping::Connection);
-            let view = View { grouping, order: Order::Rate, offset: 0, limit: ROWS, only };
+            let Some(view) = self.view_of(grouping) else { return };
             // One that finds no room is a second without rows.
             handle.ask_beside(view, 1, kept, &nobody);
         }
+    }
+
+    /// The rows of a list that are kept of each second.
+    pub fn view_of(&self, grouping: Grouping) -> Option<View> {
+        let base = self.base.rows.as_ref()?;
+        let only = base.only.clone().filter(|_| grouping == Grouping::Connection);
+        Some(View { grouping, order: Order::Rate, offset: 0, limit: ROWS, only })
+    }
+
+    /// A second of a file whose end is shown.
+    pub fn remember(&self, snapshot: &Snapshot, lists: [Option<Answer>; LISTS.len()]) {
+        let mut told = self.told();
+        let coverage = vec![Default::default(); snapshot.interfaces.len()];
+        let past = &mut told.memory.past;
+        past.take(snapshot, snapshot, &coverage, &Losses::default());
+        for (list, answer) in lists.iter().enumerate() {
+            answer.iter().for_each(|answer| past.take_rows(list, answer));
+        }
+        drop(told);
+        self.wake();
     }
 
     /// Something happened.

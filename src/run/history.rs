@@ -1,0 +1,35 @@
+//! A file's seconds, for looking back on its end state.
+//!
+//! What a screen shows of a file is all of it in one; what was in each second is
+//! found out by reading the file once more while the screen is there already, into
+//! tables of its own. Streams cannot be read twice, and a replay keeps its seconds
+//! as they go by: neither comes here. A file that cannot be read any more has told
+//! so before, or has grown or gone since: then there are as many seconds as there
+//! are.
+
+use super::files::{How, Reading};
+use super::screen::hub::Hub;
+use crate::capture::fileset::FileSet;
+use crate::config::Config;
+use crate::output::tui::past::LISTS;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+/// Reads the files in intervals, each with its first rows, until the end or `stop`.
+pub(super) fn read(config: &Config, groups: &[Vec<PathBuf>], how: &How, hub: &Hub, stop: &Arc<AtomicBool>) {
+    let mut set = FileSet::open(groups, config.filter.as_deref(), stop);
+    if set.is_empty() || set.compile().is_err() {
+        return;
+    }
+    // What is kept of a second needs neither.
+    let config = Config { report: None, sessions: false, ..config.clone() };
+    let (reading, mut aggregator) = Reading::new(&config, groups, set, how);
+    std::thread::scope(|scope| {
+        scope.spawn(move || reading.read(|_| (), stop));
+        while let Some(snapshot) = aggregator.next_snapshot() {
+            let lists = LISTS.map(|grouping| hub.view_of(grouping).map(|view| aggregator.rows_now(&view)));
+            hub.remember(&snapshot, lists);
+        }
+    });
+}
