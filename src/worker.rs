@@ -284,6 +284,11 @@ impl Worker {
         }
     }
 
+    /// Whether what is left waits for the aggregator to give a buffer back.
+    pub fn waits_for_room(&self) -> bool {
+        self.outbox.waits_for_room()
+    }
+
     /// Live: a slice of what is not urgent. True if something is left to do.
     pub fn between_batches(&mut self, watermark_ns: u64) -> bool {
         self.show();
@@ -421,23 +426,60 @@ impl Intervals {
 mod tests {
     use super::outbox::{Message, outbox};
     use super::*;
+    use crate::flow::key::{End, FlowKey};
 
     const S: u64 = 1_000_000_000;
+
+    fn worker(flows_max: usize, outbox: Outbox) -> Worker {
+        let seed = [1, 2];
+        let (handshake_timeout_ns, accounts, active_timeout_ns) = (S, false, 0);
+        Worker::new(
+            TableConfig { flows_max, handshake_timeout_ns, accounts, active_timeout_ns, seed },
+            outbox,
+        )
+    }
+
+    /// What is left of a cut without a buffer is nothing to be busy with.
+    #[test]
+    fn a_worker_whose_buffers_are_all_on_their_way_waits_for_room() {
+        let (outbox, inbox) = outbox(1, false, false);
+        let mut worker = worker(4096, outbox);
+        let end = |port: u16| End { address: [0, 0xc612_0001], port };
+        let packet = |port| {
+            let (key, reversed) = FlowKey::new(end(port), end(9), 17, false, 0, 0);
+            Packet { key, reversed, time_ns: S, kind: crate::decode::Kind::Udp, ..Packet::default() }
+        };
+        let mut packets: Vec<Packet> = (1000..1000 + 3000).map(packet).collect();
+        worker.take(&mut packets);
+        worker.begin_cut(2 * S);
+        let mut busy = 0;
+        while worker.between_batches(2 * S) && !worker.waits_for_room() {
+            busy += 1;
+        }
+        assert!(busy < 3000 && worker.waits_for_room(), "{busy}");
+        let mut records = 0;
+        let cut = loop {
+            match inbox.messages.try_recv() {
+                Ok(Message::Records(mut buffer)) => {
+                    records += buffer.records.len();
+                    buffer.clear();
+                    inbox.empties.send(buffer).expect("its worker is there");
+                }
+                Ok(Message::Cut(cut)) => break cut,
+                Ok(_) => {}
+                Err(_) => {
+                    worker.between_batches(2 * S);
+                    assert!(!worker.waits_for_room() || !inbox.messages.is_empty());
+                }
+            }
+        };
+        assert_eq!((records, cut.boundary_ns), (3000, 2 * S));
+    }
 
     #[test]
     fn moments_of_cuts_that_were_not_sent_come_with_the_next() {
         let (outbox, inbox) = outbox(1, false, false);
-        let seed = [1, 2];
-        let mut worker = Worker::new(
-            TableConfig {
-                flows_max: 16,
-                handshake_timeout_ns: S,
-                accounts: false,
-                active_timeout_ns: 0,
-                seed,
-            },
-            outbox,
-        );
+        let mut worker = worker(16, outbox);
         let mut cut = |second: u64, finish: bool| {
             worker.add_marks(&mut vec![LaneMark { at_ns: second, lanes: Vec::new() }]);
             worker.begin_cut(second * S);

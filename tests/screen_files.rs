@@ -259,7 +259,8 @@ fn the_end_of_a_file_can_be_looked_back_on() {
     screen.keys("\x1bOP");
     let back = |screen: &mut OnTerminal, key: &str, second: &str| {
         screen.keys(key);
-        let text = screen.wait(second, |text| text.contains(&format!("PAST (Esc: now) 2023-11-14 {second} UTC")));
+        let text =
+            screen.wait(second, |text| text.contains(&format!("PAST (Esc: now) 2023-11-14 {second} UTC")));
         first(&text).unwrap_or_else(|| panic!("no row: {text}"))
     };
     // Seconds by the time of their last packet.

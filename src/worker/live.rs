@@ -209,7 +209,7 @@ impl Live {
     }
 
     /// One batch, and a slice of what is not urgent, at `now` of the clock. How
-    /// many were taken, and whether something is left to do.
+    /// many were taken, and whether something is left that can be done now.
     fn turn(&mut self, now: u64) -> (usize, bool) {
         self.merge.poll(Some(now));
         let took = self.fill();
@@ -221,7 +221,8 @@ impl Live {
         }
         // Until a clock that was set back is told of, flows must not be idle by the old one.
         let asked = self.worker.answer(took >= BATCH);
-        (took, self.worker.between_batches(watermark.min(now)) || asked)
+        let left = self.worker.between_batches(watermark.min(now));
+        (took, asked || left && !self.worker.waits_for_room())
     }
 
     /// Takes frames and handed-over packets until the batch is full, nothing is
@@ -505,6 +506,8 @@ impl Live {
         });
         let nanoseconds = match held {
             Some(wait_ns) => wait_ns.clamp(HELD_NS / 4, HELD_NS),
+            // The aggregator needs a core for that, this one perhaps.
+            None if self.worker.waits_for_room() => HELD_NS / 4,
             None if self.draining_until.is_some() || !self.leaving.is_empty() => HELD_NS,
             None => SLEEP_NS.min(until_cut),
         };

@@ -153,6 +153,8 @@ pub struct Outbox {
     empties: Receiver<Box<Buffer>>,
     /// Buffers that may still be made.
     to_make: usize,
+    /// There was none when one was wanted last.
+    waits_for_room: bool,
     accounts: bool,
     waits: bool,
     asks: Receiver<Ask>,
@@ -173,6 +175,7 @@ pub fn outbox(buffers: usize, accounts: bool, waits: bool) -> (Outbox, Inbox) {
         messages,
         empties,
         to_make,
+        waits_for_room: false,
         accounts,
         waits,
         asks,
@@ -192,6 +195,11 @@ impl Outbox {
             return Some(Box::new(Buffer::new(self.accounts)));
         }
         if self.waits { self.empties.recv().ok() } else { None }
+    }
+
+    /// Whether all buffers were on their way when one was wanted last.
+    pub fn waits_for_room(&self) -> bool {
+        self.waits_for_room
     }
 
     /// Sends the buffer at hand, if there is anything in it.
@@ -290,6 +298,7 @@ impl Sink for Outbox {
             self.flush();
             if self.current.is_none() {
                 self.current = self.empty_buffer();
+                self.waits_for_room = self.current.is_none();
             }
         }
         self.current.as_deref_mut().filter(|buffer| !buffer.is_full())
