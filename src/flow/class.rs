@@ -17,13 +17,7 @@ pub(super) fn class_of(entry: &Entry) -> Class {
     }
 }
 
-/// Bits of a state that [`class_of_tcp`] looks at.
-pub(super) const CLASS_BITS: u32 = {
-    let side = state::FIN | state::FIN_ACKED | state::RST;
-    state::PROVEN | side << state::SIDE[0] | side << state::SIDE[1]
-};
-
-/// The same of a TCP connection, by the bits of its state.
+/// The same of a TCP connection, by the bits of its state ([`super::history::BITS`] at most).
 #[inline]
 pub(super) fn class_of_tcp(bits: u32) -> Class {
     let [first, second] = state::SIDE.map(|shift| bits >> shift);
@@ -69,6 +63,7 @@ pub(super) fn active_due(age_ns: u64, timeout_ns: u64, reported: &mut u64) -> Op
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::flow::history;
     use crate::flow::key::FlowKey;
 
     #[test]
@@ -86,7 +81,7 @@ mod tests {
                 TcpState::TimeWait | TcpState::Reset | TcpState::Closed => Class::Tombstone,
             };
             assert_eq!(class_of_tcp(bits), expected, "{bits:#x}");
-            assert_eq!(class_of_tcp(bits & CLASS_BITS), expected, "{bits:#x}");
+            assert_eq!(class_of_tcp(bits & history::BITS), expected, "{bits:#x}");
         }
     }
 }

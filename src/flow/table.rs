@@ -25,7 +25,7 @@ mod limits;
 mod noted;
 
 use super::beside::Beside;
-use super::class::{CLASS_BITS, active_due, class_of, class_of_tcp, reason_of};
+use super::class::{active_due, class_of, reason_of};
 use super::detail::Details;
 use super::entry::{Entry, NO_LANE, NONE, mark, state};
 use super::exchange;
@@ -377,18 +377,8 @@ impl FlowTable {
         let mut track = Track { entry, details, beside, lanes, slot, loss_epoch: self.loss_epoch };
         track::advance_rarely(&mut track, packet, before_ns, &mut events);
         let now = self.entries[slot as usize].state;
-        if (now ^ before) & history::BITS != 0 || events.session.is_some() {
-            self.note_state(slot, before, packet.time_ns, events.session.as_ref());
-        }
-        if (now ^ before) & CLASS_BITS != 0 {
-            let (from, to) = (class_of_tcp(before), class_of_tcp(now));
-            if from != to {
-                if to == Class::HalfOpen {
-                    // An attempt's RST was taken back.
-                    self.make_half_open_room(packet.time_ns, sink);
-                }
-                self.idle.reclass(slot, from, to, packet.time_ns);
-            }
+        if (now ^ before) & history::BITS != 0 {
+            self.note_state(slot, (before, now), packet.time_ns, sink);
         }
         if events.session.is_some() || events.exchange.is_some() {
             self.hand_over(slot, &events, sink);

@@ -4,13 +4,13 @@
 use super::FlowTable;
 use crate::decode::{Packet, protocol};
 use crate::flow::beside::Beside;
-use crate::flow::class::{class_of, reason_of};
+use crate::flow::class::{class_of, class_of_tcp, reason_of};
 use crate::flow::detail::Details;
 use crate::flow::entry::{Entry, mark, state};
 use crate::flow::history::History;
 use crate::flow::idle::Class;
 use crate::flow::key::FlowKey;
-use crate::flow::record::{Account, EndReason, FlowExchange, Session, Sink, TcpAccount};
+use crate::flow::record::{Account, EndReason, FlowExchange, Sink, TcpAccount};
 use crate::flow::track::Events;
 use crate::flow::{exchange, handshake, sequence};
 
@@ -31,18 +31,27 @@ impl FlowTable {
         let at = (icmp, quote.time_ns);
         let session =
             handshake::unreachable(entry, beside, slot, quote.reversed as usize, quote.sequence, at);
-        if session.is_some() {
-            self.note_state(slot, self.entries[slot as usize].state, quote.time_ns, session.as_ref());
-        }
         self.hand_over(slot, &Events { session, exchange: None }, sink);
     }
 
-    /// The state's bits are others than `before`, or the attempt was decided.
-    pub(super) fn note_state(&mut self, slot: u32, before: u32, now_ns: u64, session: Option<&Session>) {
-        let (entry, history) = (&self.entries[slot as usize], &mut self.histories[slot as usize]);
-        history.note(entry, before, now_ns);
-        if let Some(session) = session {
-            history.decide(entry, session.end_ns);
+    /// A segment made the state's bits others: since when it is so, and the idle limit.
+    #[cold]
+    #[inline(never)]
+    pub(super) fn note_state<S: Sink>(
+        &mut self,
+        slot: u32,
+        (before, now): (u32, u32),
+        now_ns: u64,
+        sink: &mut S,
+    ) {
+        self.histories[slot as usize].note(&self.entries[slot as usize], before, now_ns);
+        let (from, to) = (class_of_tcp(before), class_of_tcp(now));
+        if from != to {
+            if to == Class::HalfOpen {
+                // An attempt's RST was taken back.
+                self.make_half_open_room(now_ns, sink);
+            }
+            self.idle.reclass(slot, from, to, now_ns);
         }
     }
 
@@ -50,7 +59,10 @@ impl FlowTable {
     #[cold]
     #[inline(never)]
     pub(super) fn hand_over<S: Sink>(&mut self, slot: u32, events: &Events, sink: &mut S) {
-        if events.session.is_none() && events.exchange.is_none() {
+        let entry = &self.entries[slot as usize];
+        if let Some(session) = &events.session {
+            self.histories[slot as usize].decide(entry, session.end_ns);
+        } else if events.exchange.is_none() {
             return;
         }
         let Some(buffer) = sink.buffer() else {
@@ -58,7 +70,6 @@ impl FlowTable {
             return;
         };
         buffer.sessions.extend(events.session);
-        let entry = &self.entries[slot as usize];
         buffer.exchanges.extend(events.exchange.map(|exchange| FlowExchange {
             key: entry.key,
             client_second: entry.client() == 1,
@@ -152,9 +163,6 @@ impl FlowTable {
         }
         let times = (now_ns, self.idle.limit_ns(Class::HalfOpen), self.loss_epoch);
         let session = handshake::end(entry, &self.beside[slot as usize], slot, reason, times);
-        if let Some(session) = &session {
-            self.histories[slot as usize].decide(entry, session.end_ns);
-        }
         let exchange = exchange::end(entry, &mut self.details);
         self.hand_over(slot, &Events { session, exchange }, sink);
     }
