@@ -130,6 +130,11 @@ impl Worker {
         self.rings = rings;
     }
 
+    /// See [`FlowTable::keep_histories`].
+    pub fn keep_histories(&mut self) {
+        self.table.keep_histories();
+    }
+
     /// See [`FlowTable::set_pairs`].
     pub fn set_pairs(&mut self, pairs: LinkPairs) {
         self.table.set_pairs(pairs);

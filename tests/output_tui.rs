@@ -308,7 +308,7 @@ fn lived(script: &Script) -> Account {
     let limits = TableConfig {
         flows_max: 16,
         handshake_timeout_ns: 60 * S,
-        accounts: false,
+        accounts: true,
         active_timeout_ns: 0,
         seed: [1, 2],
     };

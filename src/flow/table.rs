@@ -111,7 +111,9 @@ pub struct FlowTable {
     index: Index,
     entries: LargeVec<Entry>,
     beside: LargeVec<Beside>,
+    /// Of every slot, or empty: nobody asks for accounts.
     histories: LargeVec<History>,
+    keeps_histories: bool,
     details: Details,
     idle: IdleLists,
     free: Vec<u32>,
@@ -158,6 +160,7 @@ impl FlowTable {
             entries: LargeVec::new(flows_max, Reading::AtRandom),
             beside: LargeVec::new(flows_max, Reading::AtRandom),
             histories: LargeVec::new(flows_max, Reading::AtRandom),
+            keeps_histories: config.accounts,
             // Thirteen chunks for sixteen flows.
             details: Details::new(flows_max / 16 * 13 + 64),
             idle: IdleLists::new(limits, flows_max),
@@ -202,6 +205,12 @@ impl FlowTable {
     /// Who listens on this machine, from now on: no role that was told changes.
     pub fn set_listeners(&mut self, listeners: Arc<Listeners>) {
         self.listeners = listeners;
+    }
+
+    /// When connections came to their states is kept, though their ends have no
+    /// account: somebody may ask how one stands. Before the first packet.
+    pub fn keep_histories(&mut self) {
+        self.keeps_histories |= self.entries.is_empty();
     }
 
     /// Numbers of link-layer addresses, shared by all tables of a run.
@@ -489,7 +498,7 @@ impl FlowTable {
         if let Some(reason) = account {
             flags |= flag::ACCOUNT;
             let surplus = self.details.surplus(entry);
-            let (beside, history) = (&self.beside[slot as usize], &self.histories[slot as usize]);
+            let (beside, history) = (&self.beside[slot as usize], self.histories.get(slot as usize));
             let tcp = tcp_account(entry, beside, history, &self.details);
             // Lane counts are put into it by the receiver: an empty Vec allocates nothing.
             buffer.accounts.push(Account { entry: *entry, surplus, tcp, reason, lanes: Vec::new() });

@@ -205,7 +205,7 @@ impl<'a> Reading<'a> {
             before_cut: &mut before_cut,
             stop,
         };
-        let worker = |outbox| sharing.worker(self.tables, outbox, self.bursts);
+        let worker = |outbox| sharing.worker(config, self.tables, outbox, self.bursts);
         let walked = files::run(job, self.outboxes.into_iter().map(worker).collect());
         (walked, set)
     }

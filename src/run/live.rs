@@ -155,7 +155,7 @@ pub(super) fn run(
             };
             let stacks = stacks.clone();
             let decoder = Sharing::decoder(config, stacks);
-            let worker = sharing.worker(tables, outbox, true);
+            let worker = sharing.worker(config, tables, outbox, true);
             threads.spawn(format!("worker {number}"), move || {
                 Live::new(worker, decoder, setup).run();
             });

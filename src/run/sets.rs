@@ -53,10 +53,14 @@ impl Sharing {
 
     /// A worker that has to do with links' speeds, and answers who filled them.
     /// `bursts`: there may be any, so that who filled them will be asked.
-    pub fn worker(&self, tables: TableConfig, outbox: Outbox, bursts: bool) -> Worker {
+    pub fn worker(&self, config: &Config, tables: TableConfig, outbox: Outbox, bursts: bool) -> Worker {
         let mut worker = Worker::new(tables, outbox.answers(true));
         worker.set_speeds(self.speeds.clone());
         worker.set_pairs(self.pairs.clone());
+        if config.socket.is_some() {
+            // A screen that looks on may ask how a connection stands.
+            worker.keep_histories();
+        }
         if !bursts {
             worker.keep_notes(0);
         }

@@ -44,7 +44,9 @@ impl FlowTable {
         now_ns: u64,
         sink: &mut S,
     ) {
-        self.histories[slot as usize].note(&self.entries[slot as usize], before, now_ns);
+        if let Some(history) = self.histories.get_mut(slot as usize) {
+            history.note(&self.entries[slot as usize], before, now_ns);
+        }
         let (from, to) = (class_of_tcp(before), class_of_tcp(now));
         if from != to {
             if to == Class::HalfOpen {
@@ -61,7 +63,9 @@ impl FlowTable {
     pub(super) fn hand_over<S: Sink>(&mut self, slot: u32, events: &Events, sink: &mut S) {
         let entry = &self.entries[slot as usize];
         if let Some(session) = &events.session {
-            self.histories[slot as usize].decide(entry, session.end_ns);
+            if let Some(history) = self.histories.get_mut(slot as usize) {
+                history.decide(entry, session.end_ns);
+            }
         } else if events.exchange.is_none() {
             return;
         }
@@ -84,7 +88,9 @@ impl FlowTable {
         let Some(slot) = self.free.pop() else {
             self.entries.push(entry);
             self.beside.push(Beside::default());
-            self.histories.push(History::default());
+            if self.keeps_histories {
+                self.histories.push(History::default());
+            }
             return self.entries.len() as u32 - 1;
         };
         // The slot may stand in the current list already.
@@ -94,7 +100,9 @@ impl FlowTable {
         }
         self.entries[slot as usize] = entry;
         self.beside[slot as usize] = Beside::default();
-        self.histories[slot as usize] = History::default();
+        if let Some(history) = self.histories.get_mut(slot as usize) {
+            *history = History::default();
+        }
         slot
     }
 
@@ -141,7 +149,7 @@ impl FlowTable {
         let tag = (key.hash(self.config.seed) >> 32) as u32;
         let slot = self.index.find(tag, |slot| self.entries[slot as usize].key == *key)?;
         let at = slot as usize;
-        let (entry, beside, history) = (&self.entries[at], &self.beside[at], &self.histories[at]);
+        let (entry, beside, history) = (&self.entries[at], &self.beside[at], self.histories.get(at));
         let mut lanes = Vec::new();
         if entry.marks & (mark::LANES[0] | mark::LANES[1]) != 0 {
             self.details.lanes(entry, |lane| lanes.push(lane));
@@ -172,7 +180,7 @@ impl FlowTable {
 pub(super) fn tcp_account(
     entry: &Entry,
     beside: &Beside,
-    history: &History,
+    history: Option<&History>,
     details: &Details,
 ) -> TcpAccount {
     if entry.key.protocol() != protocol::TCP {
@@ -181,7 +189,7 @@ pub(super) fn tcp_account(
     TcpAccount {
         streams: [0, 1].map(|side| sequence::stream(entry, details, side)),
         beside: *beside,
-        history: *history,
+        history: history.copied().unwrap_or_default(),
         round_trips: details.round_trips(entry),
         exchanges: details.exchange_times(entry),
     }
