@@ -121,8 +121,8 @@ class Run:
         if tool.name in ("iftop", "screen"):
             # A screen of its own, which is read and thrown away.
             ours, theirs = pty.openpty()
-            self.process = subprocess.Popen(command, stdin=theirs, stdout=theirs, stderr=theirs, env={**os.environ, "TERM": "xterm"})
             fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 120, 0, 0))
+            self.process = subprocess.Popen(command, stdin=theirs, stdout=theirs, stderr=theirs, env={**os.environ, "TERM": "xterm"})
             os.close(theirs)
             self.seen = 0
             threading.Thread(target=self._drain, args=(ours,), daemon=True).start()

@@ -421,7 +421,8 @@ impl Intervals {
         if boundary_ns == 0 || end <= boundary_ns {
             return None;
         }
-        let between = (end - boundary_ns) / self.length_ns - 1;
+        // The last interval that there is may be shorter than one.
+        let between = ((end - boundary_ns) / self.length_ns).saturating_sub(1);
         let empty = between.min(EMPTY_INTERVALS_MAX);
         Some(Passed { boundary_ns, empty, skipped: between - empty })
     }
@@ -530,5 +531,11 @@ mod tests {
         assert_eq!(passed, Some(Passed { boundary_ns: S, empty: 60, skipped: 100_000_000 - 61 }));
         assert_eq!(intervals.observe(5), None);
         assert_eq!(intervals.observe(u64::MAX - 1).map(|p| p.empty), Some(60));
+        // The last one is shorter than the others.
+        let mut intervals = Intervals::new(S);
+        intervals.observe(u64::MAX - S - 5);
+        let boundary_ns = u64::MAX / S * S;
+        assert_eq!(intervals.observe(u64::MAX - 1), Some(Passed { boundary_ns, empty: 0, skipped: 0 }));
+        assert_eq!(intervals.observe(u64::MAX), None);
     }
 }

@@ -217,34 +217,70 @@ fn a_terminal_that_knows_ascii_only_gets_ascii() {
     assert_eq!(screen.end().0.code(), Some(0));
 }
 
-/// Five seconds: one connection all the time, and another that fills the third.
-fn seconds(folder: &std::path::Path) -> std::path::PathBuf {
+/// A capture of datagrams: its milliseconds, the client's port, bytes.
+fn capture(folder: &std::path::Path, datagrams: impl Iterator<Item = (u32, u16, usize)>) -> String {
     let mut file = [0xa1b2_c3d4u32, 0x0004_0002, 0, 0, 65535, 1].map(u32::to_le_bytes).concat();
-    let mut add = |ms: u32, port: u16, payload: usize| {
+    for (ms, port, payload) in datagrams {
         let ends = Ends::v4(([198, 18, 0, 1], port), ([198, 19, 0, 1], 53));
         let frame = ethernet(&[], 0x0800, &ip(ends, UDP, &udp(ends, payload)));
         let len = frame.len() as u32;
         let stamp = [1_700_000_000 + ms / 1000, ms % 1000 * 1000];
         file.extend([stamp[0], stamp[1], len, len].map(u32::to_le_bytes).concat());
         file.extend(frame);
-    };
-    for ms in (0..4500).step_by(10) {
-        add(ms, 4001, 100);
-        if ms / 1000 == 2 {
-            add(ms, 4002, 1400);
-        }
     }
     let path = folder.join("seconds.pcap");
     std::fs::write(&path, file).expect("a file");
-    path
+    path.to_str().expect("a name").to_owned()
+}
+
+/// Five seconds: one connection all the time, and another that fills the third.
+fn seconds(folder: &std::path::Path) -> String {
+    let steady = (0..4500).step_by(10).map(|ms| (ms, 4001, 100));
+    let both = steady.flat_map(|one| {
+        let filling = (one.0 / 1000 == 2).then_some((one.0, 4002, 1400));
+        std::iter::once(one).chain(filling)
+    });
+    capture(folder, both)
+}
+
+fn read(path: &str, more: &[&str]) -> OnTerminal {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_fullcount"));
+    command.args(["-r", path, "-o", "tui", "-n"]).args(more);
+    OnTerminal::start(command, 120, 40)
+}
+
+#[test]
+fn a_quit_does_not_wait_for_the_seconds_of_a_file() {
+    let folder = tempfile::tempdir().expect("a directory");
+    // A day and a half of seconds, sixty of which end at each packet.
+    let path = capture(folder.path(), (0..2_000).map(|n| (n * 61_000, 4001, 10)));
+    let mut screen = read(&path, &[]);
+    screen.wait("the end", |text| text.contains(":4001"));
+    screen.keys("q");
+    assert_eq!(screen.end().0.code(), Some(0));
+}
+
+#[test]
+fn a_file_of_one_long_interval_is_looked_back_on_as_well() {
+    let folder = tempfile::tempdir().expect("a directory");
+    let mut screen = read(&seconds(folder.path()), &["--interval", "10"]);
+    screen.wait("the end", |text| text.contains(":4002"));
+    screen.keys("\x1b[15~");
+    screen.wait("its chart", |text| text.contains("Who filled the 10 s to 22:13:30"));
+    // Paused, it is the same.
+    screen.keys("p");
+    let text = screen.wait("a pause", |text| text.contains("PAUSED") || text.contains("paused"));
+    assert!(text.contains("Who filled the 10 s to 22:13:30"), "{text}");
+    screen.keys("p\x1b[D");
+    screen.wait("its only interval", |text| text.contains("PAST (Esc: now)"));
+    screen.keys("q");
+    assert_eq!(screen.end().0.code(), Some(0));
 }
 
 #[test]
 fn the_end_of_a_file_can_be_looked_back_on() {
     let folder = tempfile::tempdir().expect("a directory");
-    let mut command = Command::new(env!("CARGO_BIN_EXE_fullcount"));
-    command.args(["-r", seconds(folder.path()).to_str().expect("a name"), "-o", "tui", "-n"]);
-    let mut screen = OnTerminal::start(command, 120, 40);
+    let mut screen = read(&seconds(folder.path()), &[]);
     let first = |text: &str| text.lines().find(|line| line.contains(" → 198.19.0.1:53")).map(String::from);
     // All of it: 100 packets of 1442 bytes, 450 of 142.
     let text = screen.wait("the end", |text| first(text).is_some() && text.contains("144k"));

@@ -66,6 +66,7 @@ pub(super) fn run(config: &Config, groups: &[Vec<PathBuf>], signals: &Signals) -
     let links = reading.links.clone();
     let mut ended = Ok(());
     let mut last: Option<(Arc<Snapshot>, Coverages)> = None;
+    let mut defect = false;
     let walked = std::thread::scope(|scope| {
         let telling = scope.spawn(move || tell(aggregator, snapshots));
         let mut replay = Replay::new(config.replay_thousandths, interval_ns);
@@ -93,18 +94,23 @@ pub(super) fn run(config: &Config, groups: &[Vec<PathBuf>], signals: &Signals) -
         let walked = reader.join();
         let stopped = is_set(stop);
         if let (Ok(mut aggregator), Some(_)) = (telling.join(), &last) {
-            if let Some(hub) = deliver.looks_back().filter(|_| whole) {
+            let hub = deliver.looks_back().filter(|_| whole && !is_set(stop));
+            let seconds = hub.map(|hub| {
                 let how = How { interval_ns: SECOND_NS.max(config.interval_ns), ..how };
-                scope.spawn(move || history::read(config, groups, &how, &hub, stop));
-            }
+                scope.spawn(move || history::read(config, groups, &how, &hub, stop))
+            });
             deliver.stay(|| aggregator.again(ASK_PATIENCE), stop);
+            defect |= seconds.is_some_and(|seconds| seconds.join().is_err());
         }
         walked.map(|walked| (walked, stopped))
     });
     let Ok(((walked, mut set), stopped)) = walked else {
         return Err(RunError::Failed(vec!["the reader ended by a defect: please report this".into()]));
     };
-    let faults = if stopped { Vec::new() } else { faults(&mut set) };
+    let mut faults = if stopped { Vec::new() } else { faults(&mut set) };
+    if defect {
+        faults.push("what was in each second was lost by a defect: please report this".into());
+    }
     let reason = reason_of(walked, faults.is_empty());
     if let Some((snapshot, coverage)) = &last {
         ended = deliver.stop(ended, &reason, snapshot, coverage, &context);
@@ -194,6 +200,10 @@ impl<'a> Reading<'a> {
             let context = LinkContext { group, rule, from_file: true, second_copy: false, shares_load };
             decoder.set_link(number, context);
         };
+        let mut go_on = |boundary_ns| {
+            before_cut(boundary_ns);
+            !is_set(stop)
+        };
         let job = Job {
             files: &mut set,
             decoder: &mut decoder,
@@ -202,7 +212,7 @@ impl<'a> Reading<'a> {
             accounts: super::ends_all(config, &self.tables),
             frames_max: config.count,
             duration_ns: config.duration_ns,
-            before_cut: &mut before_cut,
+            before_cut: &mut go_on,
             stop,
         };
         let worker = |outbox| sharing.worker(config, self.tables, outbox, self.bursts);

@@ -69,8 +69,9 @@ pub struct Job<'a> {
     pub frames_max: Option<u64>,
     /// Packet time after which it ends.
     pub duration_ns: Option<u64>,
-    /// Told of every interval's end before it is cut: it may wait there.
-    pub before_cut: &'a mut dyn FnMut(u64),
+    /// Told of every interval's end before it is cut: it may wait there, and says
+    /// whether the run goes on.
+    pub before_cut: &'a mut dyn FnMut(u64) -> bool,
     /// Asked now and then.
     pub stop: &'a AtomicBool,
 }
@@ -198,7 +199,12 @@ impl Pace {
     /// ends before it.
     #[cold]
     #[inline(never)]
-    fn moves_to<T: Target>(&mut self, time_ns: u64, target: &mut T, before_cut: &mut dyn FnMut(u64)) -> bool {
+    fn moves_to<T: Target>(
+        &mut self,
+        time_ns: u64,
+        target: &mut T,
+        before_cut: &mut dyn FnMut(u64) -> bool,
+    ) -> bool {
         let first = self.calm_until_ns == 0;
         if first {
             self.latest_ns = time_ns;
@@ -224,7 +230,10 @@ impl Pace {
                 target.late();
             }
         } else if let Some(passed) = self.intervals.observe(time_ns) {
-            pass(target, self.intervals.length_ns(), passed, before_cut);
+            if !pass(target, self.intervals.length_ns(), passed, before_cut) {
+                self.walked = Walked::Stopped;
+                return false;
+            }
             if passed.skipped > 0 {
                 // Where the interval begins that the frame is in: what is earlier than
                 // the frame, behind the jump, has its own milliseconds.
@@ -247,13 +256,21 @@ impl Pace {
 }
 
 #[cold]
-fn pass<T: Target>(target: &mut T, length_ns: u64, passed: super::Passed, before_cut: &mut dyn FnMut(u64)) {
+fn pass<T: Target>(
+    target: &mut T,
+    length_ns: u64,
+    passed: super::Passed,
+    before_cut: &mut dyn FnMut(u64) -> bool,
+) -> bool {
     for number in 0..=passed.empty {
-        let boundary_ns = passed.boundary_ns + number * length_ns;
+        let boundary_ns = passed.boundary_ns.saturating_add(number.saturating_mul(length_ns));
         let skipped = if number > 0 && number == passed.empty { passed.skipped } else { 0 };
-        before_cut(boundary_ns);
+        if !before_cut(boundary_ns) {
+            return false;
+        }
         target.cut(boundary_ns, skipped);
     }
+    true
 }
 
 /// One worker on the reader's own thread.

@@ -197,9 +197,13 @@ impl Outbox {
         if self.waits { self.empties.recv().ok() } else { None }
     }
 
-    /// Whether all buffers were on their way when one was wanted last.
+    /// Whether what is left to be told waits for the aggregator: all buffers are on
+    /// their way, or the channel is full of cuts.
     pub fn waits_for_room(&self) -> bool {
-        self.waits_for_room
+        match &self.current {
+            None => self.waits_for_room && self.empties.is_empty(),
+            Some(buffer) => buffer.is_full() && self.messages.is_full(),
+        }
     }
 
     /// Sends the buffer at hand, if there is anything in it.

@@ -79,8 +79,10 @@ impl Page {
         let said = if said > 0 { said.saturating_add(1) } else { 0 };
         let strands = strands(scene);
         let newest_ns = match &state.paused {
-            Some(paused) => Some(paused.snapshot.time_ns),
-            None => scene.memory.past.near(u64::MAX),
+            Some(paused) if paused.snapshot.interval_ns > 0 => {
+                scene.memory.past.near(paused.snapshot.time_ns)
+            }
+            _ => scene.memory.past.near(u64::MAX),
         };
         let left = label_width(&strands, scene);
         let width = usize::from(area.width).saturating_sub(left);

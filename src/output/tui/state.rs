@@ -77,6 +77,8 @@ pub struct State {
     pub(super) paused: Option<Moment>,
     /// The moment that is looked back at, by its time; drawing finds one that was kept.
     pub(super) past: Option<u64>,
+    /// The last second that was kept when it was drawn, ns since the epoch.
+    pub(super) newest_ns: u64,
     /// It was reached by going on, not back.
     pub(super) ahead: bool,
     /// The chart of links.
@@ -134,6 +136,7 @@ impl State {
             list: (Rect::ZERO, 1),
             paused: None,
             past: None,
+            newest_ns: 0,
             ahead: false,
             plot: Plot::default(),
             frozen: None,

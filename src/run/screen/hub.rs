@@ -97,7 +97,8 @@ impl Hub {
         wakes.retain(|one| !one.same_channel(wake));
     }
 
-    fn wake(&self) {
+    /// There is more to draw.
+    pub fn wake(&self) {
         let wakes = self.wakes.lock().unwrap_or_else(PoisonError::into_inner);
         wakes.iter().for_each(|wake| {
             let _ = wake.try_send(());
@@ -162,7 +163,7 @@ impl Hub {
         Some(View { grouping, order: Order::Rate, offset: 0, limit: ROWS, only })
     }
 
-    /// A second of a file whose end is shown.
+    /// A second of a file whose end is shown; nobody is woken.
     pub fn remember(&self, snapshot: &Snapshot, lists: [Option<Answer>; LISTS.len()]) {
         let mut told = self.told();
         let coverage = vec![Default::default(); snapshot.interfaces.len()];
@@ -171,8 +172,6 @@ impl Hub {
         for (list, answer) in lists.iter().enumerate() {
             answer.iter().for_each(|answer| past.take_rows(list, answer));
         }
-        drop(told);
-        self.wake();
     }
 
     /// Something happened.
