@@ -153,16 +153,18 @@ fn keys_with_many_flows() {
             filtered.push(begun.elapsed());
         }
         screen.keys("\x15");
+        screen.wait("no filter", |text| !text.contains("that match") && is_answered(text));
     }
     filtered.sort();
     let of_filter = |percent: usize| filtered[(filtered.len() * percent / 100).min(filtered.len() - 1)];
     eprintln!("filter: p50 {:.1?}, p95 {:.1?}, max {:.1?}", of_filter(50), of_filter(95), of_filter(100));
     let begun = Instant::now();
     screen.keys("198.18.7");
-    screen.wait("all looked at", |text| text.contains("that match /198.18.7/") && !text.contains("so far"));
+    let all = |text: &str| text.contains("that match /198.18.7/") && !text.contains("so far");
+    screen.wait("all looked at", |text| all(text) && is_answered(text));
     eprintln!("filter: all flows after {:.1?}", begun.elapsed());
     screen.keys("\x1b");
-    let text = screen.text();
+    let text = screen.wait("no filter", |text| !text.contains("that match"));
     eprintln!("{}\n{}", text.lines().next().unwrap_or_default(), text.lines().nth(2).unwrap_or_default());
     took.sort();
     let of = |percent: usize| took[(took.len() * percent / 100).min(took.len() - 1)].0.as_secs_f64() * 1e3;

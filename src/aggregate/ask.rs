@@ -42,8 +42,12 @@ pub struct Answer {
     pub whole: bool,
 }
 
-/// Flows that a filter looks at before somebody who waits is answered: some 50 ms.
-const LOOKS: usize = 1 << 16;
+/// Flows that a filter looks at before somebody who waits is answered first: some
+/// 10 ms. Each further answer comes after four times as many.
+pub(super) const LOOKS: usize = 1 << 16;
+/// Of them, in one go. What comes in between goes first: a request, as the answer
+/// under way is nobody's any more, and, behind the first answer, workers.
+const STEP: usize = 1 << 13;
 
 /// What somebody wants.
 pub(super) enum Request {
@@ -85,6 +89,8 @@ pub(super) struct Asked {
     wake: Option<Sender<()>>,
     /// Not every flow has been looked at for the latest rows.
     behind: bool,
+    /// Flows that are looked at between two answers, and still before the next one.
+    looks: [usize; 2],
 }
 
 impl Default for Asked {
@@ -99,6 +105,7 @@ impl Default for Asked {
             answers: false,
             wake: None,
             behind: false,
+            looks: [LOOKS; 2],
         }
     }
 }
@@ -309,15 +316,16 @@ impl Aggregator {
         }
         self.answer_beside();
         let Some((views, number, wake)) = latest else { return };
-        (self.asked.number, self.asked.wake, self.asked.behind) = (number, wake, true);
+        (self.asked.number, self.asked.wake) = (number, wake);
+        (self.asked.behind, self.asked.looks) = (true, [LOOKS; 2]);
         self.show(views);
         self.go_on();
     }
 
-    /// Looks which flows the filter of connections shows: at all of them where nobody
-    /// waits or this is the end, else at so many. Whether that were all.
-    pub(super) fn look_at_flows(&mut self, last: bool) -> bool {
-        let most = if last || self.asked.most == 0 { usize::MAX } else { LOOKS };
+    /// Looks which flows the filter of connections shows: at so many, at all of them
+    /// where nobody waits. Whether that were all.
+    pub(super) fn look_at_flows(&mut self, most: usize) -> bool {
+        let most = if self.asked.most == 0 { usize::MAX } else { most };
         let view = self.config.views.rows.as_ref();
         let only =
             view.filter(|view| view.grouping == Grouping::Connection).and_then(|view| view.only.clone());
@@ -333,12 +341,27 @@ impl Aggregator {
     /// Answers what was asked for last, as far as it is known.
     pub(super) fn go_on(&mut self) {
         let Some(last) = self.asked.latest.load_full().filter(|_| self.asked.behind) else { return };
-        let whole = self.look_at_flows(false);
+        let mut whole = false;
+        while !whole && self.asked.looks[1] > 0 {
+            if self.is_wanted() {
+                return;
+            }
+            whole = self.look_at_flows(STEP.min(self.asked.looks[1]));
+            self.asked.looks[1] = self.asked.looks[1].saturating_sub(STEP);
+        }
+        self.asked.looks = [self.asked.looks[0].saturating_mul(4); 2];
         let answer = self.rows_of(self.config.views.rows.as_ref(), self.asked.number, &last);
         self.asked.answer.store(Some(Arc::new(Answer { whole, ..answer })));
         if let Some(wake) = &self.asked.wake {
             let _ = wake.try_send(());
         }
+    }
+
+    /// Whether something waits that goes before the answer under way.
+    fn is_wanted(&self) -> bool {
+        let first = self.asked.looks[0] <= LOOKS;
+        let mut heard = self.sources.iter().filter(|source| source.is_heard(self.boundary_ns));
+        !self.asked.requests.1.is_empty() || !first && heard.any(|source| !source.inbox.messages.is_empty())
     }
 
     /// Answers those who look on, from the rows of the last snapshot.

@@ -449,19 +449,18 @@ pub(super) fn select_behind(
                     if scope.is_none() { rows.pruned[usize::from(shows_rates(view) && !all)] } else { 0 };
                 let judged = scope.is_none() && rows.judges(view.only.as_ref());
                 let take = |sight: RowSight| {
-                    let sight = RowSight { shown: sight.shown.filter(|_| judged), ..sight };
                     if scope.is_some() || !stock.has_gone(sight.row) {
                         offer_flow(&mut best, scope, &sight, stock.calendar, stock.now);
                     }
                 };
                 match view.order {
-                    Order::Bytes | Order::Packets | Order::Activity => rows.each(take),
+                    Order::Bytes | Order::Packets | Order::Activity => rows.each(judged, take),
                     // Not only who had something in this tenth of the second.
                     Order::Rate | Order::None | Order::Destination if stock.groups.sliding.is_some() => {
-                        rows.each(take);
+                        rows.each(judged, take);
                     }
-                    Order::Average(_) => rows.each_with_averages(take),
-                    Order::Rate | Order::None | Order::Destination => rows.each_touched(take),
+                    Order::Average(_) => rows.each_with_averages(judged, take),
+                    Order::Rate | Order::None | Order::Destination => rows.each_touched(judged, take),
                 }
             }
         }

@@ -102,6 +102,13 @@ struct Source {
     ended: bool,
 }
 
+impl Source {
+    /// Whether it has not cut at a boundary that has not been told yet: it is listened to.
+    fn is_heard(&self, boundary_ns: u64) -> bool {
+        !self.ended && self.cut.run_ns() <= boundary_ns
+    }
+}
+
 /// See the module's description.
 pub struct Aggregator {
     config: Config,
@@ -236,9 +243,8 @@ impl Aggregator {
     fn take_until_cuts(&mut self) -> Vec<usize> {
         let mut alarm = None;
         loop {
-            let behind = |source: &Source| !source.ended && source.cut.run_ns() <= self.boundary_ns;
-            let waiting: Vec<usize> =
-                (0..self.sources.len()).filter(|&number| behind(&self.sources[number])).collect();
+            let is_heard = |number: &usize| self.sources[*number].is_heard(self.boundary_ns);
+            let waiting: Vec<usize> = (0..self.sources.len()).filter(is_heard).collect();
             if waiting.is_empty() {
                 return waiting;
             }
@@ -316,7 +322,7 @@ impl Aggregator {
     fn begin_group(&mut self, each_link: bool, view: &View) {
         if self.groups.keep(each_link, view) {
             for source in &self.sources {
-                source.rows.each(|sight| {
+                source.rows.each(false, |sight| {
                     sight.each_lane(|side, lane, had| {
                         self.groups.take_in(sight.row, side, lane, had);
                     })
@@ -388,7 +394,7 @@ impl Aggregator {
         let links = self.side_by_side(&totals, interfaces.len(), end_ms, left_out_ms);
         self.start_ns = self.start_ns.or(first);
         let start_ns = self.start_ns.unwrap_or(self.boundary_ns);
-        let rows_whole = self.look_at_flows(last);
+        let rows_whole = self.look_at_flows(if last { usize::MAX } else { ask::LOOKS });
         let Selected { rows, found: rows_found, link_rows, run_rows } = self.choose_rows(&interfaces, last);
         let groups_folded = self.groups.take_folded();
         self.end_interval(last);

@@ -479,14 +479,20 @@ impl Rows {
         }
     }
 
-    fn sight_of_slot(&self, slot: u32) -> Option<RowSight<'_>> {
+    /// `judged`: the view's filter is the one that flows were looked at for.
+    fn sight_of_slot(&self, slot: u32, judged: bool) -> Option<RowSight<'_>> {
+        let shown = if judged { self.verdicts.get(slot) } else { None };
+        if shown == Some(false) {
+            // Most rows, where there is a filter: their memory is not touched.
+            return None;
+        }
         let row = &self.rows[slot as usize];
         let several = row.marks & (mark::LANES[0] | mark::LANES[1]) != 0;
         let lanes = if several { self.by_lane.get(&slot) } else { None };
         (row.live && !self.hidden.has(row.marks)).then(|| {
             let sight = self.sight(slot, row, lanes);
             let recent = self.sliding.as_ref().map_or(sight.gained, |sliding| sliding.of(slot));
-            RowSight { recent, shown: self.verdicts.get(slot), ..sight }
+            RowSight { recent, shown, ..sight }
         })
     }
 
@@ -500,25 +506,26 @@ impl Rows {
         self.ended.iter().for_each(|one| each(self.sight(one.slot, &one.row, one.lanes.as_ref())));
     }
 
-    /// Every row that had a packet in the interval, ended ones too.
-    pub fn each_touched(&self, mut each: impl FnMut(RowSight)) {
-        self.touched.iter().filter_map(|&slot| self.sight_of_slot(slot)).for_each(&mut each);
+    /// Every row that had a packet in the interval, ended ones too; `judged`: but for
+    /// those that are known not to be shown, here and below.
+    pub fn each_touched(&self, judged: bool, mut each: impl FnMut(RowSight)) {
+        self.touched.iter().filter_map(|&slot| self.sight_of_slot(slot, judged)).for_each(&mut each);
         self.each_ended(each);
     }
 
     /// Every row there is.
-    pub fn each(&self, mut each: impl FnMut(RowSight)) {
-        let live = (0u32..).zip(self.rows.iter()).filter(|(_, row)| row.live);
-        live.filter_map(|(slot, _)| self.sight_of_slot(slot)).for_each(&mut each);
+    pub fn each(&self, judged: bool, mut each: impl FnMut(RowSight)) {
+        let slots = (0u32..).take(self.rows.len());
+        slots.filter_map(|slot| self.sight_of_slot(slot, judged)).for_each(&mut each);
         self.lingering.iter().for_each(|one| each(self.sight(one.slot, &one.row, one.lanes.as_ref())));
         self.each_ended(each);
     }
 
     /// Every row that has averages, and those that ended.
-    pub fn each_with_averages(&self, mut each: impl FnMut(RowSight)) {
+    pub fn each_with_averages(&self, judged: bool, mut each: impl FnMut(RowSight)) {
         for (place, slot) in self.histories.owners() {
             // A slot whose flow ended and began anew in one interval is an owner twice.
-            if let Some(sight) = self.sight_of_slot(slot).filter(|sight| sight.row.history == place) {
+            if let Some(sight) = self.sight_of_slot(slot, judged).filter(|sight| sight.row.history == place) {
                 each(sight);
             }
         }
@@ -626,7 +633,9 @@ mod tests {
         // The last of every thousand has two packets more, all end: the run is over.
         (0..flows).for_each(|slot| tell(&mut rows, slot, if slot % 1000 == 999 { 3 } else { 50 }, flag::END));
         let mut gained = Vec::new();
-        rows.each_touched(|sight| gained.extend((sight.gained[0].packets > 0).then_some(sight.row.key)));
+        rows.each_touched(false, |sight| {
+            gained.extend((sight.gained[0].packets > 0).then_some(sight.row.key))
+        });
         gained.sort_unstable();
         assert_eq!(gained, (0..flows).filter(|slot| slot % 1000 == 999).map(key).collect::<Vec<_>>());
         assert!(rows.pruned[0] > 0 && rows.pruned[1] == 0, "{:?}", rows.pruned);
@@ -645,7 +654,7 @@ mod tests {
         (0..2).for_each(|slot| end(&mut rows, slot));
         let shown = |rows: &Rows| {
             let mut all = Vec::new();
-            rows.each(|sight| all.push((sight.row.key, sight.gained[0].packets)));
+            rows.each(false, |sight| all.push((sight.row.key, sight.gained[0].packets)));
             all
         };
         assert_eq!(shown(&rows).len(), 2, "in the interval in which they end");
@@ -662,7 +671,7 @@ mod tests {
             rows.keep_averages(&calendar);
             calendar.advance(1_000_000_000);
             let mut averages = Vec::new();
-            rows.each_touched(|sight| {
+            rows.each_touched(false, |sight| {
                 let short = sight.averages(&calendar).and_then(|known| known.windows[0]);
                 averages.push((sight.row.live, short.map_or(0, |rates| rates[0])));
             });

@@ -3,6 +3,7 @@
 use super::snapshot::RowName;
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{self, AtomicU64};
 
 /// What a row stands for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -57,22 +58,43 @@ pub enum Window {
 
 /// Which rows are shown at all; totals know nothing of it.
 #[derive(Clone)]
-pub struct Only(Arc<dyn Fn(&RowName) -> bool + Send + Sync>);
+pub struct Only {
+    fits: Arc<dyn Fn(&RowName) -> bool + Send + Sync>,
+    number: u64,
+    /// Numbers of those that show all that this one shows.
+    wider: Arc<[u64]>,
+}
+
+/// Number of the next one.
+static NEXT: AtomicU64 = AtomicU64::new(0);
 
 impl Only {
     /// Rows whose name fits.
     pub fn new(fits: impl Fn(&RowName) -> bool + Send + Sync + 'static) -> Only {
-        Only(Arc::new(fits))
+        let number = NEXT.fetch_add(1, atomic::Ordering::Relaxed);
+        Only { fits: Arc::new(fits), number, wider: Arc::default() }
+    }
+
+    /// The same, of which is known that it shows no row that `wider` does not: what
+    /// that one was found to hide need not be looked at again.
+    pub fn narrowing(self, wider: &Only) -> Only {
+        let all = wider.wider.iter().copied().chain([wider.number]).collect();
+        Only { wider: all, ..self }
     }
 
     /// Whether it is this very one, not one that says the same.
     pub(super) fn is(&self, other: &Only) -> bool {
-        Arc::ptr_eq(&self.0, &other.0)
+        self.number == other.number
+    }
+
+    /// Whether it is known to show no row that `other` does not.
+    pub(super) fn narrows(&self, other: &Only) -> bool {
+        self.wider.contains(&other.number)
     }
 
     /// Whether a row is shown.
     pub fn fits(&self, name: &RowName) -> bool {
-        (self.0)(name)
+        (self.fits)(name)
     }
 }
 

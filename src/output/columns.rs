@@ -474,41 +474,60 @@ fn name(row: &Row, context: &Context) -> String {
             let vlan = vlan(&context.stacks.ids(key.vlan()));
             format!("{} → {}{vlan}", end(&key, client, context), end(&key, 1 - client, context))
         }
-        other => name_without_roles(other, context),
-    }
-}
-
-/// What a row is called where it does not matter who the client is.
-fn name_without_roles(name: RowName, context: &Context) -> String {
-    match name {
-        RowName::Connection(key) => [0, 1].map(|side| end(&key, side, context)).join(" "),
-        RowName::Pair(a, b) => [a, b].map(|ip| context.names.shown(ip)).join(" → "),
-        RowName::Host(ip) | RowName::Destination(ip) | RowName::Source(ip) => context.names.shown(ip),
-        RowName::Port(protocol, port) if has_ports(protocol) => format!("{port}/{}", protocol_name(protocol)),
-        RowName::Port(protocol, _) => protocol_name(protocol).into_owned(),
-        RowName::Class(class) => plain(context.class_name(class)).into_owned(),
-        RowName::Interface(link) => plain(context.link_name(link)).into_owned(),
+        other => name_of(&other, context),
     }
 }
 
 /// What a filter of rows looks at: as [`name`] but that of a connection the
 /// protocol stands behind, and which end is the client is not told.
 pub fn name_of(name: &RowName, context: &Context) -> String {
-    match name {
+    let mut text = String::new();
+    write_name_of(&mut text, name, context);
+    text
+}
+
+/// Appends the same: for who asks it of every row, without a piece of memory for each.
+pub fn write_name_of(text: &mut String, name: &RowName, context: &Context) {
+    match *name {
         RowName::Connection(key) => {
-            format!("{} {}", name_without_roles(*name, context), protocol_name(key.protocol()))
+            write_end(text, &key, 0, context);
+            text.push(' ');
+            write_end(text, &key, 1, context);
+            text.push(' ');
+            text.push_str(&protocol_name(key.protocol()));
         }
-        &name => name_without_roles(name, context),
+        RowName::Pair(a, b) => {
+            context.names.write(text, a);
+            text.push_str(" → ");
+            context.names.write(text, b);
+        }
+        RowName::Host(ip) | RowName::Destination(ip) | RowName::Source(ip) => context.names.write(text, ip),
+        RowName::Port(protocol, port) => {
+            if has_ports(protocol) {
+                text.push_str(itoa::Buffer::new().format(port));
+                text.push('/');
+            }
+            text.push_str(&protocol_name(protocol));
+        }
+        RowName::Class(class) => text.push_str(&plain(context.class_name(class))),
+        RowName::Interface(link) => text.push_str(&plain(context.link_name(link))),
     }
 }
 
 /// An end of a flow, by name where it has one.
 pub fn end(key: &FlowKey, side: usize, context: &Context) -> String {
-    let (ip, port) = (key.ip(side), key.end(side).port);
-    match has_ports(key.protocol()) {
-        false => context.names.shown(ip),
-        true => format!("{}:{port}", context.names.before_port(ip)),
+    let mut text = String::new();
+    write_end(&mut text, key, side, context);
+    text
+}
+
+fn write_end(text: &mut String, key: &FlowKey, side: usize, context: &Context) {
+    if !has_ports(key.protocol()) {
+        return context.names.write(text, key.ip(side));
     }
+    context.names.write_before_port(text, key.ip(side));
+    text.push(':');
+    text.push_str(itoa::Buffer::new().format(key.end(side).port));
 }
 
 fn vlan(ids: &[u16]) -> String {

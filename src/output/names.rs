@@ -13,7 +13,7 @@
 use super::units::plain;
 use std::borrow::Cow;
 use std::collections::HashMap;
-use std::fmt;
+use std::fmt::{self, Write};
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -25,6 +25,9 @@ pub trait LookUp: Send + Sync {
     /// The name as it is known now, fit for a terminal; never waits. `wanted`: a
     /// row is shown, so it is worth to ask for it.
     fn name(&self, address: IpAddr, wanted: bool) -> Option<Arc<str>>;
+
+    /// How many names have come so far: while it is the same, none is another one.
+    fn named(&self) -> u64;
 }
 
 /// See the module's description.
@@ -85,6 +88,11 @@ impl Names {
         self.look_up = Some(look_up);
     }
 
+    /// How many names have come since the start.
+    pub fn named(&self) -> u64 {
+        self.look_up.as_ref().map_or(0, |look_up| look_up.named())
+    }
+
     /// The same names, of which none is asked for any more: for what goes through
     /// more addresses than anybody sees.
     pub fn known_only(&self) -> Names {
@@ -109,16 +117,52 @@ impl Names {
 
     /// The name, else the address.
     pub fn shown(&self, address: IpAddr) -> String {
-        self.any(address).map_or_else(|| address.to_string(), Cow::into_owned)
+        let mut text = String::new();
+        self.write(&mut text, address);
+        text
     }
 
     /// The name, else the address, as it stands before a colon and a port.
     pub fn before_port(&self, address: IpAddr) -> String {
-        match (self.any(address), address) {
-            (Some(name), _) => name.into_owned(),
-            (None, IpAddr::V4(address)) => address.to_string(),
-            (None, IpAddr::V6(address)) => format!("[{address}]"),
+        let mut text = String::new();
+        self.write_before_port(&mut text, address);
+        text
+    }
+
+    /// Appends what [`Names::shown`] gives.
+    pub fn write(&self, text: &mut String, address: IpAddr) {
+        match self.any(address) {
+            Some(name) => text.push_str(&name),
+            None => write_address(text, address),
         }
+    }
+
+    /// Appends what [`Names::before_port`] gives.
+    pub fn write_before_port(&self, text: &mut String, address: IpAddr) {
+        match self.any(address) {
+            Some(name) => text.push_str(&name),
+            None if address.is_ipv4() => write_address(text, address),
+            None => {
+                text.push('[');
+                write_address(text, address);
+                text.push(']');
+            }
+        }
+    }
+}
+
+/// Appends an address: a filter does it for each row there is.
+fn write_address(text: &mut String, address: IpAddr) {
+    let IpAddr::V4(address) = address else {
+        // A String takes all that is written to it.
+        let _ = write!(text, "{address}");
+        return;
+    };
+    for (place, octet) in address.octets().into_iter().enumerate() {
+        if place > 0 {
+            text.push('.');
+        }
+        text.push_str(itoa::Buffer::new().format(octet));
     }
 }
 
@@ -208,6 +252,10 @@ mod tests {
     impl LookUp for One {
         fn name(&self, address: IpAddr, wanted: bool) -> Option<Arc<str>> {
             (address.to_string() == "192.0.2.7").then(|| if wanted { "asked" } else { "known" }.into())
+        }
+
+        fn named(&self) -> u64 {
+            1
         }
     }
 

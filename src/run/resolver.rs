@@ -20,6 +20,7 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 use dashmap::DashMap;
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 /// Look-ups under way at once.
@@ -45,6 +46,8 @@ enum Known {
 pub(super) struct Resolver {
     known: Arc<DashMap<IpAddr, Known>>,
     queue: Sender<IpAddr>,
+    /// Names that have come.
+    named: Arc<AtomicU64>,
 }
 
 impl Resolver {
@@ -56,12 +59,14 @@ impl Resolver {
     fn asking(ask: impl Fn(IpAddr) -> Option<String> + Clone + Send + 'static) -> Option<Resolver> {
         let (queue, wanted) = bounded(QUEUE);
         let known = Arc::new(DashMap::new());
+        let named = Arc::new(AtomicU64::new(0));
         for _ in 0..THREADS {
-            let (wanted, known, ask) = (wanted.clone(), Arc::clone(&known), ask.clone());
+            let (wanted, ask) = (wanted.clone(), ask.clone());
+            let (known, named) = (Arc::clone(&known), Arc::clone(&named));
             let thread = std::thread::Builder::new().name("names".into());
-            thread.spawn(move || answer(&wanted, &known, ask)).ok()?;
+            thread.spawn(move || answer(&wanted, &known, &named, ask)).ok()?;
         }
-        Some(Resolver { known, queue })
+        Some(Resolver { known, queue, named })
     }
 
     /// Puts an address into the queue, where there is room.
@@ -78,26 +83,41 @@ impl Resolver {
 
 impl LookUp for Resolver {
     fn name(&self, address: IpAddr, wanted: bool) -> Option<Arc<str>> {
+        // A filter asks of every row there is.
+        if !wanted && self.named() == 0 {
+            return None;
+        }
         let (name, is_old) = match self.known.get(&address).as_deref() {
             Some(Known::Asked) => (None, false),
-            Some(Known::Answer(name, until)) => (name.clone(), *until < Instant::now()),
-            None => (None, true),
+            Some(Known::Answer(name, until)) => (name.clone(), wanted && *until < Instant::now()),
+            None => (None, wanted),
         };
-        if is_old && wanted {
+        if is_old {
             self.known.remove_if(&address, |_, known| matches!(known, Known::Answer(..)));
             self.want(address);
         }
         name
     }
+
+    fn named(&self) -> u64 {
+        self.named.load(Ordering::Relaxed)
+    }
 }
 
 /// What a thread does until the resolver is gone.
-fn answer(wanted: &Receiver<IpAddr>, known: &DashMap<IpAddr, Known>, ask: impl Fn(IpAddr) -> Option<String>) {
+fn answer(
+    wanted: &Receiver<IpAddr>,
+    known: &DashMap<IpAddr, Known>,
+    named: &AtomicU64,
+    ask: impl Fn(IpAddr) -> Option<String>,
+) {
     while let Ok(address) = wanted.recv() {
         let is_name = |name: &String| name.chars().count() <= NAME_MAX && name.parse::<IpAddr>().is_err();
         let name = ask(address).filter(is_name).map(|name| Arc::from(&*plain(&name)));
         let holds = if name.is_some() { NAME_HOLDS } else { NONE_HOLDS };
+        let came = u64::from(name.is_some());
         known.insert(address, Known::Answer(name, Instant::now() + holds));
+        named.fetch_add(came, Ordering::Relaxed);
     }
 }
 
@@ -117,7 +137,7 @@ fn forget_some(known: &DashMap<IpAddr, Known>) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::sync::atomic::AtomicUsize;
 
     fn address(number: u32) -> IpAddr {
         IpAddr::from((0xc612_0000 + number).to_be_bytes())

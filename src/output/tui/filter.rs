@@ -9,13 +9,28 @@ use super::keys::Key;
 use crate::aggregate::snapshot::RowName;
 use crate::aggregate::view::Only;
 use crate::output::Context;
-use crate::output::columns::name_of;
+use crate::output::columns::write_name_of;
 use regex::{Regex, RegexBuilder};
+use std::cell::Cell;
 
 /// Longest pattern, characters.
 const TYPED_MAX: usize = 256;
 /// Memory of a compiled pattern.
 const SIZE_MAX: usize = 1 << 20;
+
+thread_local! {
+    /// Where names of rows are written, one after the other.
+    static TEXT: Cell<String> = const { Cell::new(String::new()) };
+}
+
+/// Whether a pattern that is one matches only what `before`, one too, matches: it has
+/// more at its end, and nothing but characters that follow what stands before them.
+/// (A quantifier would belong to it, `|` open an alternative, and what they could end,
+/// an escape or a group, is no whole pattern without them.)
+pub(super) fn narrows(pattern: &str, before: &str) -> bool {
+    let follows = |one: char| one.is_ascii_alphanumeric() || " .:/_-".contains(one);
+    pattern.strip_prefix(before).is_some_and(|more| !before.is_empty() && more.chars().all(follows))
+}
 
 /// See the module's description.
 #[derive(Default)]
@@ -103,7 +118,14 @@ impl Filter {
         let context = Context { names, ..context.clone() };
         let (regex, base) = (regex.clone(), base.cloned());
         Some(Only::new(move |name: &RowName| {
-            base.as_ref().is_none_or(|base| base.fits(name)) && regex.is_match(&name_of(name, &context))
+            base.as_ref().is_none_or(|base| base.fits(name)) && {
+                let mut text = TEXT.take();
+                text.clear();
+                write_name_of(&mut text, name, &context);
+                let fits = regex.is_match(&text);
+                TEXT.set(text);
+                fits
+            }
         }))
     }
 }
@@ -130,6 +152,44 @@ mod tests {
         filter.press(Key::Enter);
         assert!(!filter.is_typed() && filter.told().is_some());
         assert!(filter.clear() && filter.told().is_none());
+    }
+
+    proptest::proptest! {
+        /// Whatever stands before: what the longer one matches the shorter one does.
+        #[test]
+        fn a_pattern_that_narrows_another_matches_nothing_else(
+            tokens in proptest::collection::vec(0..TOKENS.len(), 1..6),
+            more in "[ab1 .:_-]{1,3}",
+            texts in proptest::collection::vec("[abAB1 .:]{0,12}", 24),
+        ) {
+            let before: String = tokens.iter().map(|&token| TOKENS[token]).collect();
+            let pattern = format!("{before}{more}");
+            let built = |pattern: &str| RegexBuilder::new(pattern).case_insensitive(true).build();
+            if let (Ok(wide), Ok(narrow)) = (built(&before), built(&pattern)) {
+                proptest::prop_assert!(narrows(&pattern, &before));
+                for text in &texts {
+                    proptest::prop_assert!(!narrow.is_match(text) || wide.is_match(text), "{pattern} {text}");
+                }
+            }
+        }
+    }
+
+    /// What patterns are made of.
+    const TOKENS: [&str; 30] = [
+        "a", "b", "1", ".", "\\.", "*", "+", "?", "|", "(", ")", "[ab]", "[^a]", "^", "$", "{1,2}", "{2",
+        "}", "\\b", "\\d", "\\x4", "\\x41", "(?i)", "(?x)", "(?-i)", "#", " ", ":", "\\pL", "\\",
+    ];
+
+    #[test]
+    fn what_may_change_the_end_of_a_pattern_narrows_nothing() {
+        for (pattern, before) in [("ab", "a"), ("198.1", "198."), (":80 t", ":8")] {
+            assert!(narrows(pattern, before), "{pattern}");
+        }
+        let others =
+            [("a|b", "a"), ("ab*", "ab"), ("a?", "a"), ("b", "a"), ("a", "ab"), ("a{2}", "a"), ("a", "")];
+        for (pattern, before) in others {
+            assert!(!narrows(pattern, before), "{pattern}");
+        }
     }
 
     #[test]

@@ -8,7 +8,7 @@
 
 use super::capture::CaptureFilter;
 use super::details::Details;
-use super::filter::Filter;
+use super::filter::{self, Filter};
 use super::keys::{self, Does, Key};
 use super::{Answer, Kind, LineMode, Moment, ROWS_MAX, Run};
 use crate::aggregate::snapshot::{Row, RowName};
@@ -25,6 +25,14 @@ use std::sync::Arc;
 /// What rows are chosen by: the filter, what they are within, a frozen order, the
 /// view, and names.
 type Chosen = (Option<String>, Option<RowName>, Option<usize>, usize, usize);
+
+/// Whether a choice leaves nothing that the other left out: the same, and a filter
+/// that narrows the other's.
+fn narrows(choice: &Chosen, before: &Chosen) -> bool {
+    let (Some(pattern), Some(wider)) = (&choice.0, &before.0) else { return false };
+    let same = (choice.1, choice.2, choice.3, choice.4) == (before.1, before.2, before.3, before.4);
+    same && filter::narrows(pattern, wider)
+}
 
 /// See the module's description.
 pub struct State {
@@ -81,6 +89,8 @@ pub struct State {
     /// Which rows are looked at, and what that was made of: the same one as long as
     /// nothing of it changes, so that the aggregator need not look at all rows again.
     chosen: Option<(Chosen, Option<Only>)>,
+    /// Names that had come then.
+    named: u64,
 }
 
 impl State {
@@ -125,6 +135,7 @@ impl State {
             asked: 0,
             limit: 0,
             chosen: None,
+            named: 0,
         }
     }
 
@@ -227,7 +238,16 @@ impl State {
             Arc::as_ptr(&context.names) as usize,
         );
         if self.chosen.as_ref().is_none_or(|(of, _)| *of != chosen) {
-            self.chosen = Some((chosen, self.only(base, context)));
+            let named = context.names.named();
+            let only = self.only(base, context).map(|only| match &self.chosen {
+                // What was left out for its address may have a name since.
+                Some((before, Some(wider))) if self.named == named && narrows(&chosen, before) => {
+                    only.narrowing(wider)
+                }
+                _ => only,
+            });
+            self.named = named;
+            self.chosen = Some((chosen, only));
         }
         let only = self.chosen.as_ref().and_then(|(_, only)| only.clone());
         // A list of connections has those that are silent too.
