@@ -44,7 +44,8 @@ impl FlowTable {
         now_ns: u64,
         sink: &mut S,
     ) {
-        self.histories[slot as usize].note(&self.entries[slot as usize], before, now_ns);
+        let at = slot as usize;
+        self.histories[at].note(&self.entries[at], &self.beside[at], before, now_ns);
         let (from, to) = (class_of_tcp(before), class_of_tcp(now));
         if from != to {
             if to == Class::HalfOpen {
