@@ -113,7 +113,7 @@ impl Run {
     }
 
     /// The same until every flow has been looked at.
-    fn finished(&mut self) -> Arc<Answer> {
+    fn finish(&mut self) -> Arc<Answer> {
         let turns = (0..100).map(|_| self.turn()).find(|answer| answer.whole);
         turns.expect("it comes to an end")
     }
@@ -132,7 +132,7 @@ fn the_first_answer_comes_soon_and_the_last_has_all() {
     assert_eq!((first.number, first.whole, first.rows.len()), (1, false, 20));
     assert_eq!(asked(&looked), LOOKS);
     assert!((LOOKS / 7..=LOOKS / 7 + 1).contains(&first.found), "{}", first.found);
-    let last = run.finished();
+    let last = run.finish();
     assert_eq!((last.number, last.found, asked(&looked)), (1, hits(7), u64::from(FLOWS)));
     // The same filter once more: every flow's answer is known.
     run.ask(&only, 2);
@@ -170,7 +170,7 @@ fn who_asks_for_another_filter_waits_for_no_earlier_one() {
     assert!(asked(&count) < LOOKS / 4, "{} looked at in vain", asked(&count));
     let answer = run.turn();
     assert_eq!((answer.number, asked(&of_third)), (4, LOOKS));
-    assert_eq!(run.finished().found, hits(2));
+    assert_eq!(run.finish().found, hits(2));
 }
 
 #[test]
@@ -209,7 +209,7 @@ fn what_workers_say_goes_before_the_rest_of_an_answer() {
     assert_eq!(asked(&looked), before, "nothing is looked at while a worker waits");
     let snapshot = run.aggregator.next_snapshot().expect("the run goes on");
     assert_eq!(snapshot.interfaces[0].interval[0].count.packets, 5000);
-    assert_eq!(run.finished().found, hits(4));
+    assert_eq!(run.finish().found, hits(4));
 }
 
 #[test]
@@ -217,23 +217,23 @@ fn a_filter_that_narrows_asks_only_of_what_was_shown() {
     let mut run = Run::new();
     let (wide, _) = every(10);
     run.ask(&wide, 1);
-    assert_eq!(run.finished().found, hits(10));
+    assert_eq!(run.finish().found, hits(10));
     let (narrow, looked) = every(30);
     let narrow = narrow.narrowing(&wide);
     run.ask(&narrow, 2);
-    let answer = run.finished();
+    let answer = run.finish();
     assert_eq!((answer.number, answer.found, asked(&looked)), (2, hits(30), hits(10)));
     // Two steps at once, the one between them never asked for.
     let (between, _) = every(60);
     let between = between.narrowing(&narrow);
     let (last, looked) = every(120);
     run.ask(&last.narrowing(&between), 3);
-    let answer = run.finished();
+    let answer = run.finish();
     assert_eq!((answer.found, asked(&looked)), (hits(120), hits(30)));
     // What does not narrow it asks of all.
     let (other, looked) = every(30);
     run.ask(&other, 4);
-    let answer = run.finished();
+    let answer = run.finish();
     assert_eq!((answer.found, asked(&looked)), (hits(30), u64::from(FLOWS)));
 }
 
@@ -246,7 +246,7 @@ fn a_filter_may_narrow_one_that_is_not_finished() {
     assert!(!run.turn().whole);
     let (narrow, looked) = every(20);
     run.ask(&narrow.narrowing(&wide), 2);
-    let answer = run.finished();
+    let answer = run.finish();
     assert_eq!((answer.number, answer.found), (2, hits(20)));
     let expected = u64::from(FLOWS) - LOOKS + LOOKS.div_ceil(10);
     assert!(asked(&looked).abs_diff(expected) <= 1, "{} looked at, {expected} to be", asked(&looked));

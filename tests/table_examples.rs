@@ -81,7 +81,7 @@ fn play(lines: &[Line]) -> Played {
                 table.for_each(|entry, _| states.push(state_of(entry)));
                 // The history's newest state is that one, and it came by now.
                 let account = table.account_of(&batch[0].key).expect("it has an entry");
-                let told = account.tcp.history.states(&account.entry);
+                let told = account.tcp.history.states(&account.entry, &account.tcp.beside);
                 let since_start = batch[0].time_ns - account.entry.start;
                 assert_eq!(told.last().map(|one| one.state), Some(expected), "{told:?}");
                 assert!(told.is_sorted_by_key(|one| one.after_us), "{told:?}");

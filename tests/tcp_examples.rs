@@ -1368,6 +1368,39 @@ fn states_and_when_they_began() {
             ])],
         ),
         several(
+            "half-closed for more than an hour: from then on in milliseconds",
+            opened(
+                [
+                    vec![c(20.123, FIN | ACK, 101, 501, 0), s(30.124, ACK, 501, 102, 0)],
+                    (1..25).map(|n| s(f64::from(n) * 200_000.0, DATA, 500 + n, 102, 1)).collect(),
+                    vec![s(5_000_000.0, FIN | ACK, 525, 102, 0), c(5_000_002.5, ACK, 102, 526, 0)],
+                ]
+                .concat(),
+            ),
+            vec![opened_passed(&[
+                ("fin_wait", 20.123, CLIENT),
+                ("half_closed_client", 30.124, None),
+                ("closing", 4_999_999.123, SERVER),
+                ("time_wait", 5_000_002.123, None),
+            ])],
+        ),
+        several(
+            "a FIN behind a RST that was none has the time at which that shows",
+            opened(vec![
+                s(40.0, RST, 501, 0, 0),
+                c(45.0, FIN | ACK, 101, 501, 0),
+                s(50.0, DATA, 501, 102, 100),
+                c(51.0, ACK, 102, 601, 0),
+                s(60.0, FIN | ACK, 601, 102, 0),
+                c(61.0, ACK, 102, 602, 0),
+            ]),
+            vec![opened_passed(&[
+                ("half_closed_client", 50.0, None),
+                ("closing", 60.0, SERVER),
+                ("time_wait", 61.0, None),
+            ])],
+        ),
+        several(
             "reset by the server, a second RST changes nothing",
             opened(vec![s(40.0, RST | ACK, 501, 101, 0), s(41.0, RST | ACK, 501, 101, 0)]),
             vec![opened_passed(&[("reset", 40.0, SERVER)])],

@@ -7,6 +7,7 @@ use fullcount::aggregate::window::Averages;
 use fullcount::capture::{Direction, Lane, LinkType};
 use fullcount::config::{By, Sort, Unit};
 use fullcount::decode::{Class, protocol};
+use fullcount::flow::beside::Beside;
 use fullcount::flow::detail::{ExchangeTimes, Histogram, LaneCount, Surplus};
 use fullcount::flow::entry::{Entry, UNKNOWN_US, mark, state};
 use fullcount::flow::key::{End, FlowKey};
@@ -223,6 +224,7 @@ pub fn account() -> Account {
         entry.state |= bits;
         tcp.history.note(
             &entry,
+            &Beside::default(),
             entry.state & !bits | state::SYN << state::SIDE[client],
             entry.start + ms * 1_000_000,
         );

@@ -44,8 +44,9 @@ impl FlowTable {
         now_ns: u64,
         sink: &mut S,
     ) {
-        if let Some(history) = self.histories.get_mut(slot as usize) {
-            history.note(&self.entries[slot as usize], before, now_ns);
+        let at = slot as usize;
+        if let Some(history) = self.histories.get_mut(at) {
+            history.note(&self.entries[at], &self.beside[at], before, now_ns);
         }
         let (from, to) = (class_of_tcp(before), class_of_tcp(now));
         if from != to {

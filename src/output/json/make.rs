@@ -349,7 +349,7 @@ pub fn connection<'a>(head: Head<'a>, account: &Account, context: &'a Context) -
 
 fn states(account: &Account) -> Vec<Reached> {
     let client = account.entry.client();
-    let passed = account.tcp.history.states(&account.entry).into_iter();
+    let passed = account.tcp.history.states(&account.entry, &account.tcp.beside).into_iter();
     passed
         .map(|one| Reached {
             state: one.state.name(),

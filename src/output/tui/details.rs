@@ -191,7 +191,7 @@ fn passed(told: &Connection, account: &Account) -> Vec<String> {
     let moment = |us: u64| exact_time(entry.start.saturating_add(us * 1000));
     let mut words = String::from("States ");
     let mut before_us = 0;
-    for (number, one) in history.states(entry).into_iter().enumerate() {
+    for (number, one) in history.states(entry, &account.tcp.beside).into_iter().enumerate() {
         let who = one.by.map(|side| if side == client { "client" } else { "server" });
         let why = match (who, one.state) {
             (Some(who), TcpState::Reset) => format!(" (RST of the {who})"),
