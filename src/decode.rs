@@ -286,12 +286,10 @@ impl Decoder {
     /// Everything that [`plain`] leaves.
     #[inline(never)]
     fn decode_fully(&mut self, frame: &Frame<'_>, packet: &mut Packet, lane: Lane) {
-        let (group, from_file) = self
-            .links
-            .get(frame.link as usize)
-            .map_or((0, false), |link| (link.context.group, link.context.from_file));
+        let known = &self.links.get(frame.link as usize).unwrap_or(&ALONE).context;
+        let group = known.group;
         blank(packet, frame, lane);
-        packet.maybe_super = from_file;
+        packet.maybe_super = known.from_file;
         let outcome = match headers::link(frame) {
             Ok(link) => self.network(frame, packet, link, group),
             Err(reason) => Err(reason),

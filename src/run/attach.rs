@@ -28,6 +28,7 @@ use std::time::Duration;
 const PATIENCE: Duration = Duration::from_secs(5);
 /// Longest first answer: a sentence.
 const FIRST_MAX: usize = 4096;
+
 /// Shows it until it is quit or over.
 ///
 /// # Errors
