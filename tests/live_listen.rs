@@ -167,9 +167,12 @@ fn who_listens_is_asked_again_and_again() {
 fn what_was_open_before_is_hidden_on_wish() {
     let Some((near, far)) = link("what_was_open_before_is_hidden_on_wish") else { return };
     for workers in [1, 2] {
-        let listener = listener(&near, &format!("{CLIENT}:{}", 50_020 + workers));
+        let port = 50_020 + workers;
+        let listener = listener(&near, &format!("{CLIENT}:{port}"));
         let old = connected(&far, &listener, v4(), 1200 + workers);
-        let program = Fullcount::start(&near, &format!("-i a0 -d --connections --workers {workers}"));
+        // Of one port alone: the connections of another round may still be ending.
+        let options = format!("-i a0 -d --connections --workers {workers} port {port}");
+        let program = Fullcount::start(&near, &options);
         speak(&old);
         let new = connected(&far, &listener, v4(), 1210 + workers);
         speak(&new);
