@@ -7,7 +7,7 @@
 //! frames sent during that time were counted 400 times without). The filters
 //! are then set one after the other: under traffic the first moments of an
 //! interface are incomplete, so whoever compares with the interface's own
-//! counters takes their base after [`open_interface`] has returned.
+//! counters takes their base after the gate was opened.
 //!
 //! Closing a member moves flows of the others: a worker that fails keeps its
 //! rings open until the end. PACKET_FANOUT_FLAG_DEFRAG is never used: it
@@ -59,15 +59,18 @@ impl Opened {
 }
 
 /// Opens `interface` for `workers` workers (1 to [`MEMBERS_MAX`]), behind one
-/// gate that opens with `filter` (empty: everything, up to the snaplen) once
-/// all have joined.
-pub fn open_interface(
+/// gate: nothing comes in until [`set_filter`] opens it. Whoever watches several
+/// interfaces opens their gates together, when the rings of all are there: a ring
+/// takes tens of milliseconds, in which half of a connection would be missed.
+///
+/// # Errors
+/// See [`CaptureError`].
+pub fn open_gated(
     interface: &str,
     link: LinkId,
     workers: usize,
     config: &RingConfig,
     deal: &DealKey,
-    filter: &[SockFilter],
 ) -> Result<Opened, CaptureError> {
     let workers = workers.clamp(1, MEMBERS_MAX);
     let open_all =
@@ -88,8 +91,25 @@ pub fn open_interface(
             }
         }
     }
-    set_filter(&rings, filter)?;
     Ok(Opened { rings, dealing, refusal })
+}
+
+/// The same, and opens the gate with `filter` (empty: everything, up to the
+/// snaplen) once all have joined.
+///
+/// # Errors
+/// See [`CaptureError`].
+pub fn open_interface(
+    interface: &str,
+    link: LinkId,
+    workers: usize,
+    config: &RingConfig,
+    deal: &DealKey,
+    filter: &[SockFilter],
+) -> Result<Opened, CaptureError> {
+    let opened = open_gated(interface, link, workers, config, deal)?;
+    set_filter(&opened.rings, filter)?;
+    Ok(opened)
 }
 
 /// Changes the filter of running rings, one after the other; nothing is lost or

@@ -18,7 +18,7 @@ use super::deliver::Deliver;
 use super::sets::{self, Sharing};
 use super::{RunError, Signals, table_config};
 use crate::capture::deal::DealKey;
-use crate::capture::fanout::{self, Dealing};
+use crate::capture::fanout::{self, Dealing, Opened};
 use crate::capture::link::{self, Bond, CounterReader, EventSource, LinkError, Root, Selection, Watch};
 use crate::config::Config;
 use crate::decode::{DirectionRule, LinkContext, VlanStacks};
@@ -31,7 +31,7 @@ use control::{Controller, Line};
 use coverage::Meter;
 use crossbeam_channel::bounded;
 use machine::Machine;
-use rings::Opener;
+use rings::{Gated, Opener};
 use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -66,20 +66,17 @@ pub(super) fn run(
     let (classes, class_names) = super::classes(config)?;
     let mut context = Context { stacks: stacks.clone(), classes: class_names, ..super::context(config)? };
     super::look_up_names(config, &mut context);
-    let mut opened = Vec::new();
+    let (opened, start_ns) = open_all(&opener, &selection)?;
     let mut notices = Vec::new();
-    for (number, watch) in selection.watched.iter().enumerate() {
-        let one = opener.open(watch, number as u8)?;
-        notices.extend(opener.notices(watch, number as u8, &one));
-        context.links.push(link_facts(watch, &one, config, &opener));
-        opened.push(one);
+    for (number, (watch, one)) in selection.watched.iter().zip(&opened).enumerate() {
+        notices.extend(opener.notices(watch, number as u8, one));
+        context.links.push(link_facts(watch, one, config, &opener));
     }
     opened_all();
     let dealt_by_us = opened.iter().all(|one| one.dealing == Dealing::Ours);
     let interval_ns = config.interval_ns;
 
     let mut deliver = Deliver::new(config, false, signals)?;
-    let start_ns = now_ns();
     let start = Start {
         time_ns: start_ns,
         reason: selection.reason.clone(),
@@ -206,6 +203,16 @@ pub(super) fn run(
     let reason = if defects.is_empty() { reason } else { StopReason::Error };
     let ended = writing.stop(ended, &reason, &notices);
     super::both(ended, super::failed(defects))
+}
+
+/// The rings of all interfaces, and when their gates were opened: together, as of a
+/// connection that goes out by one and comes in by another both halves are wanted.
+fn open_all(opener: &Opener, selection: &Selection) -> Result<(Vec<Opened>, u64), RunError> {
+    let prepare = |(watch, number): (&Watch, u8)| opener.prepare(watch, number);
+    let gated: Vec<Gated> = selection.watched.iter().zip(0u8..).map(prepare).collect::<Result<_, _>>()?;
+    let start_ns = now_ns();
+    let opened = gated.into_iter().map(Gated::open).collect::<Result<_, _>>()?;
+    Ok((opened, start_ns))
 }
 
 /// The interfaces' own counters. What is lost from now on is told, so this comes

@@ -32,6 +32,22 @@ pub(super) struct Opener<'a> {
     filter: Mutex<Option<String>>,
 }
 
+/// Rings of an interface into which nothing comes yet.
+pub(super) struct Gated {
+    opened: Opened,
+    program: Vec<SockFilter>,
+    interface: String,
+}
+
+impl Gated {
+    /// From now on every frame that is selected comes in.
+    pub fn open(self) -> Result<Opened, RunError> {
+        fanout::set_filter(&self.opened.rings, &self.program)
+            .map_err(|error| capture_error(&error, &self.interface))?;
+        Ok(self.opened)
+    }
+}
+
 impl<'a> Opener<'a> {
     pub fn new(
         config: &'a Config,
@@ -88,8 +104,13 @@ impl<'a> Opener<'a> {
         Ok(program.instructions().iter().map(instruction).collect())
     }
 
-    /// Opens all rings of an interface, behind one gate.
+    /// Opens all rings of an interface, and their gate.
     pub fn open(&self, watch: &Watch, link: u8) -> Result<Opened, RunError> {
+        self.prepare(watch, link)?.open()
+    }
+
+    /// Opens all rings of an interface, behind one gate.
+    pub fn prepare(&self, watch: &Watch, link: u8) -> Result<Gated, RunError> {
         let name = &watch.link.name;
         let ring = self.ring_config(watch, link);
         let everything = filter::compose(None, self.config.snaplen);
@@ -109,8 +130,10 @@ impl<'a> Opener<'a> {
                 };
             }
         };
-        fanout::open_interface(name, link, self.workers, &ring, &self.deal, &program)
-            .map_err(|error| capture_error(&error, name))
+        match fanout::open_gated(name, link, self.workers, &ring, &self.deal) {
+            Ok(opened) => Ok(Gated { opened, program, interface: name.clone() }),
+            Err(error) => Err(capture_error(&error, name)),
+        }
     }
 
     /// What a reader has to know of how it went.
