@@ -19,10 +19,15 @@ fn main() -> ExitCode {
         Ok(Request::Stat(wanted)) => code(run::stat(&wanted)),
         Ok(Request::Attach(wanted)) => code(run::attach(&wanted)),
         Err(error) => {
-            eprintln!("fullcount: {error}");
+            complain(&format!("fullcount: {error}"));
             ExitCode::from(2)
         }
     }
+}
+
+/// Where nobody can be told, the exit code still tells.
+fn complain(sentence: &str) {
+    let _ = writeln!(std::io::stderr(), "{sentence}");
 }
 
 fn code(ended: Result<(), RunError>) -> ExitCode {
@@ -30,7 +35,7 @@ fn code(ended: Result<(), RunError>) -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             if error.exit_code() != 0 {
-                eprintln!("{error}");
+                complain(&error.to_string());
             }
             ExitCode::from(error.exit_code())
         }

@@ -45,12 +45,12 @@ use crate::worker::outbox::{BUFFERS_FILE, BUFFERS_LIVE, Inbox};
 use demo::Demo;
 use std::collections::HashSet;
 use std::fmt;
-use std::io::{self, IsTerminal};
+use std::io::{self, IsTerminal, Write};
 use std::net::IpAddr;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Rows of a screen before it has asked for those that it has room for.
 const SCREEN_ROWS: usize = 1000;
@@ -146,36 +146,77 @@ fn with_hint(error: RunError, filter: Option<&str>) -> RunError {
 /// What others asked for by a signal.
 #[derive(Clone, Default)]
 struct Signals {
-    /// SIGINT or SIGTERM: stop. A second one ends the process at once.
+    /// SIGINT or SIGTERM: stop. A second one ends the process at once ([`Again`]).
+    /// SIGHUP, where there is no log file to be opened again: the terminal is gone.
     stop: Arc<AtomicBool>,
     /// SIGUSR1: a summary now.
     summary: Arc<AtomicBool>,
-    /// SIGHUP: open the log file again. Without one the signal ends the process, as ever.
+    /// SIGHUP: open the log file again.
     reopen: Arc<AtomicBool>,
 }
 
 impl Signals {
     fn watch(config: &Config) -> io::Result<Signals> {
         use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1};
-        use signal_hook::flag::{register, register_conditional_shutdown};
+        use signal_hook::flag::register;
         let signals = Signals::default();
-        for signal in [SIGINT, SIGTERM] {
-            // Beside a screen another one sees to it, who puts the terminal back.
-            if config.output != OutputMode::Tui {
-                register_conditional_shutdown(signal, 1, signals.stop.clone())?;
-            }
-            register(signal, signals.stop.clone())?;
-        }
-        register(SIGUSR1, signals.summary.clone())?;
+        let mut ends = vec![SIGINT, SIGTERM];
         if config.log_file.is_some() {
             register(SIGHUP, signals.reopen.clone())?;
+        } else if !is_ignored(SIGHUP) {
+            ends.push(SIGHUP);
         }
+        for &signal in &ends {
+            register(signal, signals.stop.clone())?;
+        }
+        // Beside a screen another one sees to it, who puts the terminal back.
+        if config.output != OutputMode::Tui {
+            end_by_the_second(&ends)?;
+        }
+        register(SIGUSR1, signals.summary.clone())?;
         Ok(signals)
     }
 
     fn takes_summary(&self) -> bool {
         self.summary.swap(false, Ordering::Relaxed)
     }
+}
+
+/// Whether a signal is the second that says to end. One that comes within half a
+/// second is the same one: coreutils' `timeout` sends each to its child and to its group.
+#[derive(Default)]
+struct Again(Option<Instant>);
+
+impl Again {
+    fn is_second(&mut self) -> bool {
+        let first = *self.0.get_or_insert_with(Instant::now);
+        first.elapsed() >= Duration::from_millis(500)
+    }
+}
+
+fn end_by_the_second(signals: &[i32]) -> io::Result<()> {
+    let mut signals = signal_hook::iterator::Signals::new(signals)?;
+    std::thread::Builder::new().name("signals".into()).spawn(move || {
+        let mut again = Again::default();
+        for _ in signals.forever() {
+            if again.is_second() {
+                let _ = writeln!(
+                    io::stderr(),
+                    "fullcount: ended at once by a second signal, without what was left to be told"
+                );
+                signal_hook::low_level::exit(1);
+            }
+        }
+    })?;
+    Ok(())
+}
+
+/// Whether who started this wants a signal to be ignored (nohup).
+fn is_ignored(signal: i32) -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or(0);
+    mask >> (signal - 1) & 1 == 1
 }
 
 /// What the tables of `workers` workers are told.

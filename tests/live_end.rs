@@ -166,3 +166,30 @@ fn head_takes_its_line_and_the_pipeline_ends() {
     let said = [output.stdout, output.stderr].map(|text| String::from_utf8(text).expect("text"));
     assert_eq!((said[0].lines().count(), said[1].as_str()), (1, "0\n"), "{}", said[0]);
 }
+
+/// Two that come at once are one: coreutils' `timeout` sends its signal to its child
+/// and to its group. Where the terminal is gone the run ends as by any other.
+#[test]
+fn a_signal_that_comes_twice_at_once_is_one() {
+    let Some((near, far)) = pair("a_signal_that_comes_twice_at_once_is_one") else { return };
+    near.veth("v0", &far, "w0");
+    for signals in [[Signal::TERM; 2], [Signal::HUP; 2], [Signal::INT, Signal::TERM]] {
+        let program = Fullcount::start(&near, "-i v0");
+        signals.into_iter().for_each(|signal| program.signal(signal));
+        let run = program.end();
+        assert_eq!(run.status.code(), Some(0), "{signals:?}: {}", run.stderr);
+        assert_eq!(run.lines().last().expect("some")["reason"], "signal", "{signals:?}");
+    }
+}
+
+#[test]
+fn nohup_is_respected() {
+    let Some((near, far)) = pair("nohup_is_respected") else { return };
+    near.veth("v0", &far, "w0");
+    let program = Fullcount::spawn(near.command(&format!("trap '' HUP; exec {PROGRAM} -o json -i v0")));
+    program.wait_line("start", |line| line["type"] == "start");
+    program.signal(Signal::HUP);
+    program.wait_interval();
+    program.wait_interval();
+    assert_eq!(program.stop().status.code(), Some(0));
+}

@@ -5,6 +5,7 @@
 //! Invariants: nothing here can overflow or divide by 0; what cannot be known
 //! is None, never 0.
 
+use super::units::number_of;
 use super::{Context, Coverage, Coverages, LinkFacts};
 use crate::aggregate::destination::Name;
 use crate::aggregate::snapshot::{InterfaceFigures, Snapshot};
@@ -111,6 +112,13 @@ pub fn trust_in(figures: &InterfaceFigures, coverage: &Coverage, from_file: bool
     } else {
         Trust::Good
     }
+}
+
+/// What TCP proves to be missing since the start, in words; None where that is nothing.
+pub fn missing_told(figures: &InterfaceFigures) -> Option<String> {
+    let [_, missing] = figures.missing_bytes;
+    let bytes = number_of(missing, "byte");
+    (missing > 0).then(|| format!("may be short: TCP acknowledged {bytes} that were not seen here"))
 }
 
 /// Highest second of a run; None where the run was shorter.

@@ -9,7 +9,7 @@
 
 use super::columns::{INTERFACE_COLUMNS, LaneSight, ROW_COLUMNS, Sight, table};
 use super::figures::{
-    both, coverage_of, ethertype_name, figures_of, interval_span, peak_of_run, run_span, sum,
+    both, coverage_of, ethertype_name, figures_of, interval_span, missing_told, peak_of_run, run_span, sum,
 };
 use super::units::{between, duration, grouped, moment, number_of, percent_floor, percent_lost, plain, rate};
 use super::{Context, Coverage, Coverages, Notice, Output, Start, StopReason, Style};
@@ -271,6 +271,7 @@ fn said_of(figures: &InterfaceFigures, coverage: &Coverage, sight: &Sight) -> Ve
             _ => format!("{}{}; {known}", dropped(&figures.capture), larger_rings(sight.context)),
         });
     }
+    said.extend(missing_told(figures));
     if let Some([received, sent]) = coverage.nic_bits_per_second {
         let [received, sent] = [received, sent].map(|bits| rate(bits, sight.style.unit));
         said.push(format!("without the filter: rx {received}, tx {sent}"));

@@ -8,7 +8,7 @@
 
 use super::bursts::{utilisation, word};
 use super::columns::end;
-use super::figures::{protocol_name, run_span};
+use super::figures::{missing_told, protocol_name, run_span};
 use super::units::{between, duration, moment, number_of, percent_floor, percent_lost, plain, rate};
 use super::{Context, Coverages, Notice, Output, Start, StopReason, Style};
 use crate::aggregate::balance::{Placing, SetFigures};
@@ -398,23 +398,27 @@ impl Seen<'_> {
     }
 
     /// What the capture lost, and how sure that is.
-    fn lost(&self, lane: Lane) -> Option<String> {
-        let figures = self.snapshot.interfaces.iter().find(|one| one.link == lane.link())?;
+    fn lost(&self, lane: Lane) -> Vec<String> {
+        let Some(figures) = self.snapshot.interfaces.iter().find(|one| one.link == lane.link()) else {
+            return Vec::new();
+        };
+        let missing = missing_told(figures).map(|told| format!("These figures {told}."));
         if self.context.link(lane.link()).from_file {
-            return None;
+            return missing.into_iter().collect();
         }
         let (frames, drops) = (figures.capture.frames, figures.capture.kernel_drops);
         let coverage = self.coverage.get(lane.link() as usize).and_then(|[_, run]| run.ratio);
         let coverage = coverage.map(|ratio| format!(", coverage {}", percent_floor(ratio)));
         let coverage = coverage.unwrap_or_default();
-        Some(match drops {
+        let dropped = match drops {
             0 => format!("The capture dropped nothing{coverage}."),
             _ => format!(
                 "The capture dropped {} ({}){coverage}: these figures are short by that.",
                 number_of(drops, "frame"),
                 percent_lost(drops, frames.saturating_add(drops))
             ),
-        })
+        };
+        std::iter::once(dropped).chain(missing).collect()
     }
 
     /// What would help, as far as the figures carry it.

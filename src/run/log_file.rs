@@ -40,6 +40,8 @@ impl LogFile {
                     "cannot open the log file {} again: {error}; lines go on into the old one",
                     self.path.display()
                 );
+                // Who reads the lines may never come upon a file that was moved away.
+                let _ = writeln!(io::stderr(), "fullcount: {message}");
                 *self.trouble.lock().unwrap_or_else(PoisonError::into_inner) = Some(message);
             }
         }

@@ -12,10 +12,11 @@ use super::header::{look_of, trust};
 use super::paint::{Head, Table, bar, below, height_of, lines, table_of, wide};
 use super::who::Who;
 use super::{Scene, State};
+use crate::capture::LinkId;
 use crate::output::balances;
 use crate::output::columns::{INTERFACE_COLUMNS, LaneSight};
-use crate::output::figures::{figures_of, line_utilisation, links};
-use crate::output::units::{duration, number_of};
+use crate::output::figures::{Trust, figures_of, line_utilisation, links, missing_told};
+use crate::output::units::{duration, number_of, plain};
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::style::{Color, Style};
@@ -210,7 +211,7 @@ fn sentences(scene: &Scene) -> String {
         let told = |set| balances::told(set, since_start, coverage, context);
         scene.snapshot().balances.iter().map(told).collect::<String>()
     });
-    let mut said = String::new();
+    let mut said: String = links(scene.snapshot(), context).filter_map(|link| doubt(link, scene)).collect();
     if scene.run.live && !now.is_empty() {
         said += &format!("In this interval:\n{now}");
     }
@@ -218,6 +219,21 @@ fn sentences(scene: &Scene) -> String {
         said += &format!("Since the start:\n{run}");
     }
     said
+}
+
+/// Why the figures of a link are doubtful, where no column says it.
+fn doubt(link: LinkId, scene: &Scene) -> Option<String> {
+    let name = plain(scene.sight.context.link_name(link));
+    let doubtful = trust(link, scene) == Trust::Doubtful;
+    let unknown = || {
+        let why = match scene.run.filter {
+            Some(_) => "a filter is in force",
+            None => "the interface's own counters are not compared yet, or count otherwise",
+        };
+        format!("coverage not known: {why}")
+    };
+    let told = missing_told(&figures_of(scene.snapshot(), link)).or_else(|| doubtful.then(unknown))?;
+    Some(format!("{name}: {told}\n"))
 }
 
 fn with_trust(table: &mut Table, lanes: &[LaneSight], scene: &Scene) {

@@ -1,7 +1,7 @@
 //! The process's own terminal: taken, read, put back as it was.
 
 use crate::output::tui::keys::Key;
-use crate::run::is_set;
+use crate::run::{Again, is_set};
 use crossbeam_channel::{SendTimeoutError, Sender};
 use ratatui::crossterm::event::{
     self, DisableMouseCapture, EnableMouseCapture, Event, KeyCode, KeyEventKind, KeyModifiers, MouseButton,
@@ -166,14 +166,14 @@ pub(in crate::run) fn watch_signals(
     let mut signals = signal_hook::iterator::Signals::new(ends.iter().chain(&[SIGCONT]))?;
     let stop = stop.clone();
     std::thread::Builder::new().name("signals".into()).spawn(move || {
-        let mut before = false;
+        let mut again = Again::default();
         for signal in signals.forever() {
             if signal == SIGCONT {
                 let _ = heard.try_send(Heard::Resumed);
                 continue;
             }
             stop.store(true, Ordering::Relaxed);
-            if std::mem::replace(&mut before, true) {
+            if again.is_second() {
                 // A terminal that is stuck holds up what is written to it, but not the end.
                 let restoring = std::thread::spawn(restore);
                 for _ in 0..2 * PATIENCE_MS {
