@@ -54,6 +54,7 @@ pub enum Request {
 Commands:
   fullcount stat [OPTIONS]    asks one that runs with --socket: fullcount stat --help
   fullcount why [OPTIONS]     one paragraph on what filled a link, after 30 s or of a file
+  fullcount attach [OPTIONS]  the screen of one that runs with --socket: fullcount attach --help
   fullcount demo [OPTIONS]    shows all of this on a pretended bond with traffic, no root needed
 
 Examples:
@@ -62,8 +63,8 @@ Examples:
   fullcount -r a.pcap+b.pcap --by pair --sort bytes
   fullcount -i bond0 -o json --connections --log-file /var/log/fullcount.json
 
-Signals: INT and TERM end a run with its summary, USR1 prints one and goes on, HUP opens
-the log file again.")]
+Signals: INT and TERM end a run with its summary (a second one at once), USR1 prints one
+and goes on, HUP opens the log file again, or ends the run where there is none.")]
 pub(crate) struct Arguments {
     /// Interface to watch; repeatable, comma list
     ///

@@ -176,3 +176,50 @@ fn a_replay_takes_its_time_and_says_the_same() {
     assert_eq!(replayed, lines(&[]));
     assert_eq!(replayed, lines(&["--replay", "1000", "--workers", "2"]));
 }
+
+/// A file with these frames.
+fn with_frames(frames: &[Vec<u8>]) -> tempfile::NamedTempFile {
+    let resolution = Resolution::Power10(9);
+    let mut file = Pcapng::new(false);
+    file.section().interface(1, 0, resolution, &[]);
+    for (number, data) in frames.iter().enumerate() {
+        let time_ns = 1_700_000_000 * S + number as u64 * 1_000_000;
+        file.enhanced(0, resolution, &Packet { time_ns, len: data.len() as u32, data: data.clone() }, None);
+    }
+    let named = tempfile::NamedTempFile::new().expect("a temporary file");
+    std::fs::write(named.path(), file.blocks.concat()).expect("written");
+    named
+}
+
+#[test]
+fn where_nothing_matches_no_time_is_told() {
+    let file = write(&[100 * S, 101 * S]);
+    let path = file.path().to_str().expect("UTF-8");
+    let (run, lines) = lines_of(&["-r", path, "vlan 5"]);
+    assert_eq!(run.code, Some(0), "{}", run.complaint);
+    assert!(lines.len() > 1 && lines.iter().all(|line| line["time"].is_null()), "{lines:?}");
+}
+
+/// What TCP proves missing is said where people read, as it is in JSON.
+#[test]
+fn payload_that_was_acknowledged_and_never_seen_is_told() {
+    let (client, server) = (([198, 18, 0, 1], 4000), ([198, 18, 0, 2], 80));
+    let segment = |ends, sequence, acknowledgement, flags| {
+        let tcp = frames::tcp(ends, sequence, acknowledgement, flags, 0);
+        frames::ethernet(&[], 0x0800, &frames::ip(ends, frames::TCP, &tcp))
+    };
+    let (there, back) = (Ends::v4(client, server), Ends::v4(server, client));
+    // The server has 5,000 bytes of which none came by here.
+    let file = with_frames(&[
+        segment(there, 0, 0, 0x02),
+        segment(back, 0, 1, 0x12),
+        segment(there, 1, 1, 0x10),
+        segment(back, 1, 5001, 0x10),
+    ]);
+    let path = file.path().to_str().expect("UTF-8");
+    let (_, lines) = lines_of(&["-r", path]);
+    assert_eq!(stop(&lines)["interfaces"][0]["capture"]["missing_bytes"], 5000);
+    let text = files_run::run(&["-r", path, "-t"]);
+    let sentence = "TCP acknowledged 5,000 bytes that were not seen here";
+    assert!(text.output.contains(sentence), "{}", text.output);
+}

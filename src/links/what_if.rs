@@ -257,10 +257,8 @@ impl fmt::Display for Withheld {
                 write!(f, "the bond has just changed, so what was sent tells nothing of now")
             }
             Withheld::TooFewFlows { flows } => {
-                write!(
-                    f,
-                    "{flows} flows were sent, and fewer than {FLOWS_MIN} do not tell one hash policy from another"
-                )
+                let sent = if *flows == 1 { "1 flow was" } else { &format!("{flows} flows were") };
+                write!(f, "{sent} sent, and fewer than {FLOWS_MIN} do not tell one hash policy from another")
             }
             Withheld::Inaccurate { policy, accuracy } if policy.is_statistical() => write!(
                 f,

@@ -64,11 +64,17 @@ impl<W: Write> JsonLines<W> {
         if self.piece.len() >= PIECE_BYTES { self.hand_over() } else { Ok(()) }
     }
 
+    /// A snapshot's time; None of a file in which nothing was that has one.
+    fn time_of(&self, snapshot: &Snapshot) -> Option<u64> {
+        let mut lanes = snapshot.interfaces.iter().flat_map(|figures| &figures.total);
+        (self.live || lanes.any(|lane| lane.frames > 0)).then_some(snapshot.time_ns)
+    }
+
     /// How things stand: a line for each interface, each watch that saw any handshake,
     /// and each destination that is shown.
     fn standing(&mut self, snapshot: &Snapshot, coverage: &Coverages, context: &Context) -> io::Result<()> {
         let span_ns = interval_span(snapshot, self.live);
-        let (time, handshakes) = (Some(snapshot.time_ns), &snapshot.handshakes);
+        let (time, handshakes) = (self.time_of(snapshot), &snapshot.handshakes);
         for link in links(snapshot, context) {
             self.line(time, context, |head| {
                 Line::Interface(make::interface(head, link, snapshot, span_ns, coverage, context))
@@ -97,7 +103,7 @@ impl<W: Write> JsonLines<W> {
 
     fn bursts(&mut self, snapshot: &Snapshot, context: &Context) -> io::Result<()> {
         for (place, burst) in snapshot.bursts.iter().enumerate() {
-            self.line(Some(snapshot.time_ns), context, |head| {
+            self.line(self.time_of(snapshot), context, |head| {
                 Line::Burst(bursts::line(head, place, burst, context))
             })?;
         }
@@ -105,7 +111,7 @@ impl<W: Write> JsonLines<W> {
     }
 
     fn sessions(&mut self, snapshot: &Snapshot, context: &Context) -> io::Result<()> {
-        let (time, handshakes) = (Some(snapshot.time_ns), &snapshot.handshakes);
+        let (time, handshakes) = (self.time_of(snapshot), &snapshot.handshakes);
         for watched in &handshakes.sessions {
             self.line(time, context, |head| {
                 Line::Session(handshakes::session(head, watched, handshakes, context))
@@ -157,7 +163,7 @@ impl<W: Write> Output for JsonLines<W> {
     }
 
     fn snapshot(&mut self, snapshot: &Snapshot, coverage: &Coverages, context: &Context) -> io::Result<()> {
-        let time = Some(snapshot.time_ns);
+        let time = self.time_of(snapshot);
         self.standing(snapshot, coverage, context)?;
         self.bursts(snapshot, context)?;
         self.sessions(snapshot, context)?;
@@ -189,7 +195,7 @@ impl<W: Write> Output for JsonLines<W> {
         context: &Context,
     ) -> io::Result<()> {
         let span_ns = run_span(snapshot);
-        self.line(Some(snapshot.time_ns), context, |head| {
+        self.line(self.time_of(snapshot), context, |head| {
             Line::Stop(make::stop(head, reason, snapshot, span_ns, coverage, context))
         })?;
         self.flush()

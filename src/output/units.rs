@@ -130,9 +130,9 @@ pub fn clock(time_ns: u64) -> String {
     time_of_day(time_ns, if is_whole(time_ns) { "" } else { "%.3f" })
 }
 
-/// A moment in UTC, short: `26-11-21 09:00:01.000`.
+/// A moment in UTC for lists, below a header that tells the year: `11-21 09:00:01.000`.
 pub fn short_moment(time_ns: u64) -> String {
-    formatted(time_ns, "%y-%m-%d %H:%M:%S%.3f")
+    formatted(time_ns, "%m-%d %H:%M:%S%.3f")
 }
 
 /// From one moment to another: the day once where it is the same, microseconds

@@ -109,6 +109,9 @@ pub struct Watched<'a> {
     /// True where a watched device below it has the same packets: totals only, no connections.
     #[serde(skip_serializing_if = "is_false")]
     pub second_copy: bool,
+    /// Who stamps its frames: `software`, the kernel as it takes them; absent for files.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub clock: Option<&'static str>,
     /// Its rings, all workers together; absent for files.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ring: Option<Ring>,

@@ -59,6 +59,7 @@ fn watched(facts: &LinkFacts) -> Watched<'_> {
         promiscuous: (!facts.from_file).then_some(facts.promiscuous),
         direction: direction(facts),
         second_copy: facts.second_copy,
+        clock: (!facts.from_file).then_some("software"),
         ring: facts.ring.map(|ring| Ring {
             bytes: ring.bytes,
             milliseconds_at_line_rate: ring.milliseconds_at_line_rate,

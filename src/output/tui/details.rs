@@ -13,7 +13,7 @@ use crate::flow::tcp::TcpState;
 use crate::output::columns::nothing;
 use crate::output::json::connection::{Connection, Exchanges, Opening, Sent, Stream};
 use crate::output::json::connection_of;
-use crate::output::units::{duration, exact_time, grouped, human, plain, rate_in, rate_unit, short_moment};
+use crate::output::units::{duration, exact_time, grouped, human, moment, plain, rate_in, rate_unit};
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::style::Style;
@@ -152,9 +152,9 @@ fn sentences(told: &Connection, account: &Account, scene: &Scene) -> Vec<String>
     };
     let begun = if told.midstream { "First seen (its beginning was not)" } else { "Begun" };
     all.push(format!(
-        "{begun} {} UTC, last packet {} UTC, {} long; {ended}",
-        short_moment(account.entry.start),
-        short_moment(account.entry.last),
+        "{begun} {}, last packet {}, {} long; {ended}",
+        moment(account.entry.start),
+        moment(account.entry.last),
         time(Some(told.duration_seconds)),
     ));
     all.extend(passed(told, account));

@@ -10,7 +10,7 @@ use crate::flow::entry::NO_LANE;
 use crate::flow::record::Outcome;
 use crate::output::columns::{end, nothing};
 use crate::output::handshakes::{HANDSHAKE_COLUMNS, result};
-use crate::output::units::{duration, grouped, plain, short_moment};
+use crate::output::units::{duration, grouped, moment, plain, short_moment};
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::style::Style;
@@ -104,9 +104,9 @@ fn draw_one(watched: &Watched, scene: &Scene, buffer: &mut Buffer, area: Rect) -
         format!("{} → {}", end(&session.key, client, context), end(&session.key, 1 - client, context)),
         format!("Outcome {}{icmp}", session.outcome.name()),
         format!(
-            "First packet {} UTC, decided {} UTC, {} later",
-            short_moment(session.start_ns),
-            short_moment(session.end_ns),
+            "First packet {}, decided {}, {} later",
+            moment(session.start_ns),
+            moment(session.end_ns),
             duration(session.end_ns.saturating_sub(session.start_ns))
         ),
         format!(
