@@ -15,6 +15,8 @@ use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::style::{Color, Modifier, Style};
 
+const SECOND_NS: u64 = 1_000_000_000;
+
 /// The header; what is below it.
 pub(super) fn draw(state: &State, scene: &Scene, buffer: &mut Buffer, area: Rect) -> Rect {
     let rest = line(buffer, area, &first_line(state, scene), heading());
@@ -148,7 +150,13 @@ fn draw_notice(scene: &Scene, buffer: &mut Buffer, area: Rect) -> Rect {
     match &scene.memory.notice {
         None => area,
         Some(notice) => {
-            let words = format!("Note: {}", plain(&notice.message));
+            let age_ns = scene.snapshot().time_ns.saturating_sub(notice.time_ns);
+            let age = match notice.time_ns {
+                0 => String::new(),
+                _ if age_ns < SECOND_NS => String::new(),
+                _ => format!(" {} ago", duration(age_ns / SECOND_NS * SECOND_NS)),
+            };
+            let words = format!("Note{age}: {}", plain(&notice.message));
             line(buffer, area, &words, Style::new().fg(Color::Yellow))
         }
     }

@@ -228,7 +228,9 @@ fn doubt(link: LinkId, scene: &Scene) -> Option<String> {
     let unknown = || {
         let why = match scene.run.filter {
             Some(_) => "a filter is in force",
-            None => "the interface's own counters are not compared yet, or count otherwise",
+            None => {
+                "the interface's own counters are not compared yet, count otherwise, or a filter was in force"
+            }
         };
         format!("coverage not known: {why}")
     };

@@ -148,8 +148,12 @@ pub fn height_of(text: &str, width: usize) -> usize {
     text.lines().map(|one| wrapped(one, width).len()).sum()
 }
 
-/// A line in parts that fit, broken between words.
+/// A line in parts that fit, broken between words; one that fits is left as it is, as
+/// a table's columns are made of spaces.
 fn wrapped(text: &str, width: usize) -> Vec<String> {
+    if width_of(text) <= width {
+        return vec![text.to_owned()];
+    }
     let begins = text.len() - text.trim_start_matches(' ').len();
     let further = " ".repeat(begins + 2);
     let mut parts = vec![" ".repeat(begins)];
