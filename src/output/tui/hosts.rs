@@ -163,9 +163,11 @@ fn totals(scene: &Scene) -> Table {
         let mut cells =
             vec![word(name.to_owned()), word(human(add(&|one, side| bytes(one.total[side].count))))];
         // Seconds at which several directions were highest need not be the same: no sum of peaks.
+        let together = |which: usize| scene.memory.peaks.highest.map(|highest| highest[which]);
         let peak = match (figures.as_slice(), sides) {
             ([one], [side]) => one.averages.peak.map(|rates| rates[*side]),
-            _ => None,
+            (_, [side]) => together(*side),
+            _ => together(2),
         };
         cells.push(word(peak.map_or_else(nothing, |peak| bits(Some(peak), &scene.sight))));
         if scene.run.live {
