@@ -191,6 +191,31 @@ fn signals_end_it_with_the_terminal_as_it_was() {
 }
 
 #[test]
+fn ctrl_z_gives_the_terminal_back_until_it_is_told_to_go_on() {
+    let path = format!("{}/fixtures/http_v4.pcap", env!("CARGO_MANIFEST_DIR"));
+    let program = env!("CARGO_BIN_EXE_fullcount");
+    let mut command = Command::new("bash");
+    let line =
+        format!("{program} -r {path} -o tui; echo stopped $?; read line; fg; echo ended $?; read line");
+    command.args(["-mc", &line]);
+    let mut screen = OnTerminal::start(command, 80, 24);
+    screen.wait("connections", |text| text.contains(" Connections by rate"));
+    screen.keys("\x1a");
+    // 128 and SIGTSTP.
+    screen.wait("the shell", |text| text.contains("stopped 148"));
+    assert!(!screen.is_alternate());
+    screen.keys("\r");
+    screen.wait("connections again", |text| text.contains(" Connections by rate"));
+    assert!(screen.is_alternate());
+    screen.keys("\t");
+    screen.wait("hosts", |text| text.contains(" Hosts"));
+    screen.keys("q");
+    screen.wait("its end", |text| text.contains("ended 0"));
+    screen.keys("\r");
+    assert_eq!(screen.end().0.code(), Some(0));
+}
+
+#[test]
 fn without_a_terminal_there_is_no_screen() {
     let path = format!("{}/fixtures/http_v4.pcap", env!("CARGO_MANIFEST_DIR"));
     let mut command = Command::new(env!("CARGO_BIN_EXE_fullcount"));

@@ -13,7 +13,7 @@ use ratatui::crossterm::terminal::{
 use ratatui::crossterm::{cursor, execute};
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, Once};
+use std::sync::{Arc, Mutex, Once, PoisonError};
 use std::time::Duration;
 
 /// How often the input looks whether it is still wanted.
@@ -51,6 +51,13 @@ pub(in crate::run) fn listen(closing: &AtomicBool, heard: &Sender<Heard>) -> io:
             Event::Mouse(mouse) => key_of_mouse(mouse).map(Heard::Key),
             Event::Resize(..) => Some(Heard::Resized),
             _ => None,
+        };
+        let one = match one {
+            Some(Heard::Key(Key::Ctrl('z'))) => {
+                suspend();
+                Some(Heard::Resumed)
+            }
+            other => other,
         };
         let Some(mut one) = one else { continue };
         // While the terminal is stuck keys wait where they are typed: no quit is lost.
@@ -121,6 +128,16 @@ pub(in crate::run) fn reopen() -> io::Result<()> {
     disable_raw_mode()?;
     enable_raw_mode()?;
     execute!(io::stdout(), EnterAlternateScreen, EnableMouseCapture, cursor::Hide, Clear(ClearType::All))
+}
+
+/// Ctrl-Z: stopped, the terminal as it was, until somebody says to go on. What comes
+/// meanwhile waits in the rings as long as they have room. Where no shell could say
+/// so the kernel lets it go on at once.
+fn suspend() {
+    let _writing = WRITING.lock().unwrap_or_else(PoisonError::into_inner);
+    let _ = disable_raw_mode();
+    let _ = execute!(io::stdout(), DisableMouseCapture, LeaveAlternateScreen, cursor::Show);
+    let _ = signal_hook::low_level::raise(signal_hook::consts::SIGTSTP);
 }
 
 /// Puts the terminal back as it was, once.
