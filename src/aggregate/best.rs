@@ -98,6 +98,21 @@ impl Best<'_> {
     }
 }
 
+impl View {
+    /// Of rows that were made before those that this view shows, in its order, and how
+    /// many those are: what it would show if there were no others. Rows without an
+    /// average that it orders by come last.
+    pub fn of_kept(&self, rows: &[Row]) -> (Vec<Row>, u64) {
+        let mut best = Best::behind(self, Vec::new(), 0);
+        let of_run = matches!(self.order, Order::Bytes | Order::Packets);
+        for row in rows {
+            let sums = if of_run { &row.total } else { &row.interval };
+            best.offer(sums, row.name, row.client_second, None, || row.clone());
+        }
+        best.finish()
+    }
+}
+
 /// What a row is ordered by, from the sums that a view shows of it.
 fn weight_of(sums: &[Count; 2], order: Order) -> Option<u64> {
     match order {

@@ -2,6 +2,7 @@
 //! at which attempts came to nothing.
 
 use super::connections::visible;
+use super::lists::{Item, Opened};
 use super::paint::{Head, Table, below, cursor_at, lines, table_of};
 use super::{Scene, State};
 use crate::aggregate::watch::Watched;
@@ -25,12 +26,20 @@ pub(super) fn draw(state: &mut State, scene: &Scene, buffer: &mut Buffer, area: 
         "syn_repeated" | "synack_repeated" => 3,
         _ => 1,
     });
+    let failures = &scene.memory.failures;
+    state.slide(failures.iter().map(Item::failure));
+    let under = failures.get(state.cursor[state.kind as usize]);
     if state.open {
-        let chosen =
-            state.failure.or_else(|| scene.memory.failures.get(state.cursor[state.kind as usize]).copied());
-        state.failure = chosen;
+        let chosen = match &state.opened {
+            Some(Opened::Failure(watched)) => Some(**watched),
+            _ => under.copied(),
+        };
         state.open = chosen.is_some();
         if let Some(chosen) = chosen {
+            state.opened = Some(Opened::Failure(Box::new(chosen)));
+            if under == Some(&chosen) {
+                state.note_item(Some(Item::failure(&chosen)));
+            }
             return draw_one(&chosen, scene, buffer, area);
         }
     }
@@ -38,8 +47,8 @@ pub(super) fn draw(state: &mut State, scene: &Scene, buffer: &mut Buffer, area: 
     let most = Rect { height: area.height.div_ceil(2), ..area };
     let rest = table.draw(buffer, most);
     let area = below(area, most.height - rest.height + 1);
-    let failures = &scene.memory.failures;
     let first = visible(state, area, 1, 1, failures.len());
+    state.note_item(failures.get(state.cursor[state.kind as usize]).map(Item::failure));
     let names = &scene.sight.context.names;
     let shown = failures.iter().skip(first).take(state.page).map(|watched| {
         let session = &watched.session;
@@ -77,7 +86,10 @@ pub(super) fn draw(state: &mut State, scene: &Scene, buffer: &mut Buffer, area: 
     };
     lines(buffer, rest, &crate::output::incomplete::table(&scene.snapshot().incomplete));
     let failed = failures.len() as u64;
-    format!("since the start, the latest {} that failed", grouped(failed))
+    match state.of_now() {
+        "" => format!("since the start, the latest {} that failed", grouped(failed)),
+        of_now => format!("as they were; failures {of_now}, the latest {}", grouped(failed)),
+    }
 }
 
 /// All that is known of a handshake that failed.
