@@ -686,6 +686,10 @@ fn the_past_claims_nothing_that_is_of_now() {
     );
     let seen = press(&[Key::Char('s'), Key::Enter]);
     assert!(seen.contains("PAST") && seen.contains("one in full, as of now (Esc"), "{seen}");
+    let seen = press(&[&[Key::Escape][..], &typed("no such")].concat());
+    assert!(seen.contains("None of the rows that were kept") && !seen.contains("No traffic"), "{seen}");
+    let seen = press(&[key_of(Kind::Handshakes), Key::Enter]);
+    assert!(seen.contains("Handshakes one that failed, in full, as of now"), "{seen}");
     let seen = press(&[key_of(Kind::Handshakes)]);
     assert!(seen.contains("PAST") && seen.contains("Handshakes as they were; failures as of now"), "{seen}");
     let seen = press(&[key_of(Kind::Bursts)]);

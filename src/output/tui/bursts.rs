@@ -39,7 +39,7 @@ pub(super) fn draw(state: &mut State, scene: &Scene, buffer: &mut Buffer, area: 
             return String::from("one that left the list: who filled it (Esc: the list)");
         }
         state.note_item(Some(item));
-        return format!("{place}: who filled it (Esc: the list)");
+        return format!("{place}{}: who filled it (Esc: the list)", state.and_of_now());
     }
     state.note_item(Some(Item::burst(chosen)));
     let shown: Vec<&Burst> = bursts.iter().skip(first).take(state.page).collect();

@@ -1,6 +1,7 @@
 //! tcptrack's list: one row a connection (or what `--by` names), the columns of
 //! text, and where there is room averages and a bar.
 
+use super::kept::nothing as nothing_here;
 use super::lists::Item;
 use super::paint::{Head, Table, bar, shade, table_of};
 use super::{ROWS_MAX, Scene, State, rows_told};
@@ -62,7 +63,7 @@ pub(super) fn draw(state: &mut State, scene: &Scene, buffer: &mut Buffer, area: 
     draw_cursor(state, &names, 1, buffer, area);
     note_places(state, &table, 1, area);
     if rows.is_empty() {
-        super::line(buffer, super::below(area, 1), "No traffic in this interval.", Style::new());
+        super::line(buffer, super::below(area, 1), nothing_here(state, scene), Style::new());
     }
     rows_told(state, scene, first, shown.len())
 }

@@ -76,7 +76,7 @@ impl Details {
 /// Draws it; what it is, in words.
 pub(super) fn draw(state: &mut State, scene: &Scene, buffer: &mut Buffer, area: Rect) -> String {
     // An account is asked for and goes on, whatever moment its row was of.
-    let of_now = if state.of_now().is_empty() { "" } else { ", as of now" };
+    let of_now = state.and_of_now();
     let Some(details) = &mut state.details else { return String::new() };
     let Some(account) = &details.account else {
         let told = match details.unanswered > 2 {

@@ -28,20 +28,10 @@ pub(super) fn draw(state: &mut State, scene: &Scene, buffer: &mut Buffer, area: 
     });
     let failures = &scene.memory.failures;
     state.slide(failures.iter().map(Item::failure));
-    let under = failures.get(state.cursor[state.kind as usize]);
-    if state.open {
-        let chosen = match &state.opened {
-            Some(Opened::Failure(watched)) => Some(**watched),
-            _ => under.copied(),
-        };
-        state.open = chosen.is_some();
-        if let Some(chosen) = chosen {
-            state.opened = Some(Opened::Failure(Box::new(chosen)));
-            if under == Some(&chosen) {
-                state.note_item(Some(Item::failure(&chosen)));
-            }
-            return draw_one(&chosen, scene, buffer, area);
-        }
+    if let Some(chosen) = opened(state, scene) {
+        draw_one(&chosen, scene, buffer, area);
+        let of_now = state.and_of_now();
+        return format!("one that failed, in full{of_now} (Esc: the list)");
     }
     // Half of the room at most, however many watches there are.
     let most = Rect { height: area.height.div_ceil(2), ..area };
@@ -92,8 +82,26 @@ pub(super) fn draw(state: &mut State, scene: &Scene, buffer: &mut Buffer, area: 
     }
 }
 
+/// The one that was opened, whatever came or went since.
+fn opened(state: &mut State, scene: &Scene) -> Option<Watched> {
+    if !state.open {
+        return None;
+    }
+    let under = scene.memory.failures.get(state.cursor[state.kind as usize]);
+    let chosen = match &state.opened {
+        Some(Opened::Failure(watched)) => Some(**watched),
+        _ => under.copied(),
+    };
+    state.open = chosen.is_some();
+    state.opened = chosen.map(|chosen| Opened::Failure(Box::new(chosen)));
+    if chosen.is_some() && under == chosen.as_ref() {
+        state.note_item(under.map(Item::failure));
+    }
+    chosen
+}
+
 /// All that is known of a handshake that failed.
-fn draw_one(watched: &Watched, scene: &Scene, buffer: &mut Buffer, area: Rect) -> String {
+fn draw_one(watched: &Watched, scene: &Scene, buffer: &mut Buffer, area: Rect) {
     let session = &watched.session;
     let context = scene.sight.context;
     let client = usize::from(session.client_second);
@@ -132,7 +140,6 @@ fn draw_one(watched: &Watched, scene: &Scene, buffer: &mut Buffer, area: Rect) -
         format!("Counted by {}", if counted.is_empty() { nothing() } else { counted.join(", ") }),
     ];
     lines(buffer, area, &told.join("\n"));
-    String::from("one that failed, in full (Esc: the list)")
 }
 
 /// In whole milliseconds: a reject within one is not after nothing.

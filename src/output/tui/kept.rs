@@ -5,7 +5,7 @@
 //! order ([`View::of_kept`]), so that one order has one meaning.
 
 use super::paint::line;
-use super::{Moment, State};
+use super::{Moment, Scene, State};
 use crate::aggregate::ask::Answer;
 use crate::aggregate::snapshot::{Row, RowName};
 use crate::aggregate::view::{Grouping, Order, View};
@@ -58,6 +58,11 @@ impl State {
         if self.past.is_some() || self.is_paused() { "as of now" } else { "" }
     }
 
+    /// The same behind other words.
+    pub(super) fn and_of_now(&self) -> &'static str {
+        if self.of_now().is_empty() { "" } else { ", as of now" }
+    }
+
     /// The rows of a moment that stands still, chosen and ordered as the view has it;
     /// None where it is now.
     pub(super) fn kept(&self, moment: &Moment) -> Option<(Moment, Kept)> {
@@ -77,7 +82,7 @@ impl State {
         };
         let count = rows.len() as u64;
         let some = count < moment.found();
-        let unanswered = !rows.is_empty() && !tells(rows, wanted.order);
+        let unanswered = !rows.is_empty() && self.frozen.is_none() && !tells(rows, wanted.order);
         if by.as_ref() == Some(&wanted) || !fits || rows.is_empty() || unanswered {
             let told = some.then(|| format!(", {} kept", grouped(count)));
             return Some((moment.clone(), Kept { told, fits, unanswered }));
@@ -129,6 +134,16 @@ impl Kept {
             None if of_choice => format!("{told} when paused"),
             None => format!("{told}, as they were when paused"),
         }
+    }
+}
+
+/// Why there is no row: of what was kept none may fit, which says nothing of traffic.
+pub(super) fn nothing(state: &State, scene: &Scene) -> &'static str {
+    let all = state.filter.told().is_none() && state.within.is_none();
+    match scene.kept {
+        Some(_) if !all => "None of the rows that were kept is one of these.",
+        _ if !all => "No traffic of these in this interval.",
+        _ => "No traffic in this interval.",
     }
 }
 
