@@ -7,6 +7,7 @@ mod golden;
 #[path = "common/snapshots.rs"]
 mod snapshots;
 
+use fullcount::aggregate::ask::Answer;
 use fullcount::aggregate::balance::{Flows, LinkSet, Placing, SetFigures, Spread};
 use fullcount::aggregate::burst::Sums;
 use fullcount::aggregate::culprit::{Burst, Culprit};
@@ -514,4 +515,211 @@ fn a_moment_of_the_chart_is_gone_to() {
     assert!(!head(&press(Key::Click(119, y))).contains("PAST"));
     assert!(!head(&press(Key::Click(3, y))).contains("PAST"));
     assert!(!head(&press(Key::Click(60, 39))).contains("PAST"));
+}
+
+/// Keys one after the other, each with what is seen before and after it.
+fn press_all(state: &mut State, memory: &Memory, moment: &Moment, keys: &[Key]) -> String {
+    for key in keys {
+        drawn_with(memory, state, moment, ALL, (120, 40));
+        state.press(*key, Some(moment), &run());
+    }
+    text(&drawn_with(memory, state, moment, ALL, (120, 40)))
+}
+
+/// The line under the cursor: it is reversed and begins with no view's name.
+fn under(buffer: &Buffer) -> String {
+    let all = text(buffer);
+    let is_marked = |y: &u16| buffer[(0, *y)].modifier.contains(Modifier::REVERSED);
+    let lines = (0..buffer.area.height).filter(is_marked).map(|y| all.lines().nth(y.into()).unwrap_or(""));
+    let rows: Vec<&str> = lines.filter(|line| !line.starts_with(' ')).collect();
+    assert_eq!(rows.len(), 1, "one cursor: {all}");
+    rows[0].to_owned()
+}
+
+fn typed(text: &str) -> Vec<Key> {
+    [Key::Char('/')].into_iter().chain(text.chars().map(Key::Char)).chain([Key::Enter]).collect()
+}
+
+/// More of each list comes at its front (of destinations: in another order) while one of
+/// it is read, and while the cursor is on one.
+#[test]
+fn what_is_open_or_under_the_cursor_stays_while_its_list_grows() {
+    let moment = moment();
+    let later = |by: u64| {
+        let (mut snapshot, _) = busy_screen();
+        for burst in &mut snapshot.bursts {
+            (burst.lane, burst.from_ms) = (lane(1, Direction::Tx), burst.from_ms + by);
+            (burst.until_ms, burst.sums.bytes) = (burst.until_ms + by, 2_600_000 + by);
+        }
+        for watched in &mut snapshot.handshakes.sessions {
+            watched.session.start_ns += by * 1_000_000;
+            watched.session.end_ns += by * 1_000_000;
+            watched.session.outcome = Outcome::AbortedRst;
+        }
+        if let Some(all) = &mut snapshot.destinations {
+            all.of_run.reverse();
+        }
+        Moment { snapshot: Arc::new(snapshot), ..moment.clone() }
+    };
+    let cases = [
+        (Kind::Bursts, "eth0 rx", "09:00:00.104"),
+        (Kind::Handshakes, "timeout", "timeout"),
+        (Kind::Destinations, "192.0.2.9", "192.0.2.9"),
+    ];
+    for (kind, told, listed) in cases {
+        let (mut memory, mut state) = (memory(&moment), State::new(style(), Bars::default()));
+        // The second failure is the one without an answer: nothing is above the first burst.
+        let keys = if kind == Kind::Handshakes { vec![Key::Down] } else { vec![] };
+        press_all(&mut state, &memory, &moment, &[&[key_of(kind)][..], &keys].concat());
+        // One comes between the last look and the key.
+        let now = later(1000);
+        memory.take(&now.snapshot);
+        state.press(Key::Enter, Some(&now), &run());
+        let opened = text(&drawn_with(&memory, &mut state, &now, ALL, (120, 40)));
+        assert!(opened.contains(told), "{kind:?}: {opened}");
+        let body = |text: &str| text.lines().skip(6).map(str::to_owned).collect::<Vec<_>>();
+        for by in 2..5 {
+            memory.take(&later(by * 1000).snapshot);
+            let text = text(&drawn_with(&memory, &mut state, &now, ALL, (120, 40)));
+            assert_eq!(body(&text), body(&opened), "{kind:?}");
+        }
+        // The list: the cursor is on it, and stays there when more come.
+        state.press(Key::Escape, Some(&now), &run());
+        for by in 5..60 {
+            let line = under(&drawn_with(&memory, &mut state, &now, ALL, (120, 40)));
+            assert!(line.contains(listed), "{kind:?}: {line}");
+            memory.take(&later(by * 1000).snapshot);
+        }
+        // A key goes on from there, and to the newest, which is followed.
+        if kind == Kind::Bursts {
+            press_all(&mut state, &memory, &now, &[Key::Up]);
+            let line = under(&drawn_with(&memory, &mut state, &now, ALL, (120, 40)));
+            assert!(line.contains("09:00:01.104"), "{line}");
+            let text = press_all(&mut state, &memory, &now, &[Key::Home]);
+            assert!(text.contains("the newest first, 1 of "), "{text}");
+            memory.take(&later(99_000).snapshot);
+            let line = under(&drawn_with(&memory, &mut state, &now, ALL, (120, 40)));
+            assert!(line.contains("09:01:39.104"), "{line}");
+            // What is read stays when it has left the list.
+            let opened = press_all(&mut state, &memory, &now, &[Key::Enter]);
+            (0..600).for_each(|by| memory.take(&later(200_000 + by).snapshot));
+            let seen = press_all(&mut state, &memory, &now, &[]);
+            assert!(seen.contains("one that left the list"), "{seen}");
+            assert_eq!(body(&seen), body(&opened));
+        }
+    }
+}
+
+/// Where rows stand still nothing else comes: filter and order are those of what was kept.
+#[test]
+fn rows_of_a_pause_are_filtered_and_ordered_as_the_title_says() {
+    let moment = moment();
+    let (memory, mut state) = (memory(&moment), State::new(style(), Bars::default()));
+    let before = press_all(&mut state, &memory, &moment, &[Key::Char('p')]);
+    assert!(before.contains("by rate, 1-3 of 1,520, 3 kept, as they were when paused"), "{before}");
+    // What is asked for meanwhile is not what is shown.
+    state.note_asked(9, 40);
+    let seen = press_all(&mut state, &memory, &moment, &typed("198.51.100.[59]"));
+    assert!(seen.contains("by rate, 1-2 of 2 that match /198.51.100.[59]/, of 3 kept when paused"), "{seen}");
+    assert!(!seen.contains(":443") && seen.find(":53 ") < seen.find("198.51.100.9"), "{seen}");
+    let seen = press_all(&mut state, &memory, &moment, &[Key::Escape, Key::Char('s')]);
+    let places = |text: &str| [":443", "198.51.100.9", ":53\n"].map(|end| text.find(end).expect("a row"));
+    assert!(seen.contains("by bytes, 1-3 of 3, of 3 kept by rate when paused"), "{seen}");
+    assert!(places(&seen).is_sorted() && !places(&before).is_sorted(), "{seen}");
+    // A step further on than what was kept there is none.
+    let seen = press_all(&mut state, &memory, &moment, &[Key::End, Key::PageDown]);
+    assert!(places(&seen).is_sorted(), "{seen}");
+    // An order that no row tells, and rows that were not kept.
+    let mut short = busy_screen().0;
+    short.rows.iter_mut().for_each(|row| row.averages = None);
+    let short = Moment { snapshot: Arc::new(short), ..moment.clone() };
+    let keys = [Key::Char('p'), Key::Char('p'), Key::Char('1')];
+    let seen = press_all(&mut state, &memory, &short, &keys);
+    assert!(
+        seen.contains("Connections cannot be ordered by 2 s average") && !seen.contains(":443"),
+        "{seen}"
+    );
+    let mut state = State::new(style(), Bars::default());
+    let keys = [key_of(Kind::Hosts), Key::Char('p'), Key::Char('x')];
+    let seen = press_all(&mut state, &memory, &pairs(), &keys);
+    assert!(seen.contains("Hosts of that moment are not kept") && seen.contains("p: go on"), "{seen}");
+    // Rows that were still waited for are of another choice.
+    let mut state = State::new(style(), Bars::default());
+    press_all(&mut state, &memory, &moment, &typed(":443"));
+    state.note_asked(1, 40);
+    let seen = press_all(&mut state, &memory, &moment, &[Key::Char('p')]);
+    assert!(seen.contains("1-1 of 1 that match /:443/, of 3 kept") && !seen.contains(":53\n"), "{seen}");
+}
+
+/// Of then and of now in one picture: each says which it is.
+#[test]
+fn the_past_claims_nothing_that_is_of_now() {
+    let moment = moment();
+    let (mut memory, mut state) = (memory(&moment), State::new(style(), Bars::default()));
+    // One more second, and rows of the one before, which is looked back at.
+    let rows = moment.snapshot.rows.iter().map(|row| Row { averages: None, ..row.clone() }).collect();
+    let time_ns = moment.snapshot.time_ns;
+    memory.past.take_rows(0, &Answer { number: 7, rows, found: 60, time_ns, whole: true });
+    let mut snapshot = busy_screen().0;
+    snapshot.time_ns += S;
+    memory.past.take(&snapshot, &snapshot, &moment.coverage, &Default::default());
+    let now = Moment { snapshot: Arc::new(snapshot), ..moment.clone() };
+    let mut press = |keys: &[Key]| press_all(&mut state, &memory, &now, keys);
+    let seen = press(&[Key::Left]);
+    assert!(seen.contains("PAST") && seen.contains("by rate, 1-3 of 60, 3 kept, as they were"), "{seen}");
+    // It stands still: neither a pause nor a frozen order has rows of now.
+    let seen = press(&[Key::Char('p'), Key::Char('o')]);
+    assert!(!seen.contains("PAUSED") && !seen.contains("frozen"), "{seen}");
+    let seen = press(&typed("198.51.100.[59]"));
+    assert!(seen.contains("1-2 of 2 that match /198.51.100.[59]/, of 3 kept, as they were"), "{seen}");
+    assert!(!seen.contains(":443"), "{seen}");
+    let seen = press(&[Key::Char('s')]);
+    assert!(
+        seen.contains("by bytes, 1-2 of 2") && seen.contains("of 3 kept by rate, as they were"),
+        "{seen}"
+    );
+    assert!(seen.find("198.51.100.9") < seen.find(":53\n"), "{seen}");
+    let seen = press(&[Key::Char('2')]);
+    assert!(
+        seen.contains("Connections cannot be ordered by 10 s average") && !seen.contains(":53\n"),
+        "{seen}"
+    );
+    let seen = press(&[Key::Char('s'), Key::Enter]);
+    assert!(seen.contains("PAST") && seen.contains("one in full, as of now (Esc"), "{seen}");
+    let seen = press(&[&[Key::Escape][..], &typed("no such")].concat());
+    assert!(seen.contains("None of the rows that were kept") && !seen.contains("No traffic"), "{seen}");
+    let seen = press(&[key_of(Kind::Handshakes), Key::Enter]);
+    assert!(seen.contains("Handshakes one that failed, in full, as of now"), "{seen}");
+    let seen = press(&[key_of(Kind::Handshakes)]);
+    assert!(seen.contains("PAST") && seen.contains("Handshakes as they were; failures as of now"), "{seen}");
+    let seen = press(&[key_of(Kind::Bursts)]);
+    assert!(seen.contains("PAST") && seen.contains("Bursts as of now, the newest first, 1 of 1"), "{seen}");
+    let seen = press(&[key_of(Kind::Destinations)]);
+    assert!(seen.contains("Destinations of that moment are not kept"), "{seen}");
+}
+
+/// Rows change places from one interval to the next; Enter opens what the cursor was seen on.
+#[test]
+fn the_cursor_stays_with_its_row_while_that_is_on_the_page() {
+    let before = moment();
+    let mut other = busy_screen().0;
+    other.rows.reverse();
+    let after = Moment { snapshot: Arc::new(other.clone()), ..before.clone() };
+    other.rows.truncate(2);
+    let gone = Moment { snapshot: Arc::new(other), ..before.clone() };
+    let (memory, mut state) = (memory(&before), State::new(style(), Bars::default()));
+    let mut look = |moment: &Moment, key: Option<Key>| {
+        key.map(|key| state.press(key, Some(moment), &run()));
+        under(&drawn_with(&memory, &mut state, moment, ALL, (120, 40)))
+    };
+    assert!(look(&before, None).contains(":443"));
+    assert!(look(&after, None).contains(":443"), "it goes with its row");
+    assert!(look(&after, Some(Key::Up)).contains(":53"), "a key goes on from there");
+    assert!(look(&before, None).contains(":53"));
+    assert!(look(&before, Some(Key::Up)).contains(":443"));
+    assert!(look(&gone, None).contains("198.51.100.9"), "without it the line");
+    assert!(look(&after, None).contains("198.51.100.9"));
+    // Another order begins at its top.
+    assert!(look(&before, None).contains("198.51.100.9"));
+    assert!(look(&before, Some(Key::Char('s'))).contains(":443"));
 }

@@ -98,6 +98,21 @@ impl Best<'_> {
     }
 }
 
+impl View {
+    /// Of rows that were made before those that this view shows, in its order, and how
+    /// many those are: what it would show if there were no others. Rows without an
+    /// average that it orders by come last.
+    pub fn of_kept(&self, rows: &[Row]) -> (Vec<Row>, u64) {
+        let mut best = Best::behind(self, Vec::new(), 0);
+        let of_run = matches!(self.order, Order::Bytes | Order::Packets);
+        for row in rows {
+            let sums = if of_run { &row.total } else { &row.interval };
+            best.offer(sums, row.name, row.client_second, None, || row.clone());
+        }
+        best.finish()
+    }
+}
+
 /// What a row is ordered by, from the sums that a view shows of it.
 fn weight_of(sums: &[Count; 2], order: Order) -> Option<u64> {
     match order {
@@ -127,5 +142,58 @@ fn end_of(name: &RowName, client_second: bool, order: Order) -> Option<(IpAddr, 
         }
         (Order::Destination, RowName::Pair(_, second)) => Some((*second, 0)),
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::view::{Grouping, Only, Window};
+    use super::super::window::Averages;
+    use super::*;
+
+    /// Every order of rows that were made before, and a filter, which the number is of.
+    #[test]
+    fn rows_that_were_kept_come_in_the_orders_of_a_view() {
+        let ip = |last: u8| IpAddr::from([192, 0, 2, last]);
+        let row = |pair: [u8; 2], interval: u64, bytes: u64, packets: u64, middle: Option<u64>| Row {
+            name: RowName::Pair(ip(pair[0]), ip(pair[1])),
+            client_second: false,
+            interval: [Count { packets: 1, bytes: interval }, Count::default()],
+            total: [Count::default(), Count { packets, bytes }],
+            state: None,
+            marks: 0,
+            lanes: [None, None],
+            idle_ns: None,
+            averages: middle
+                .map(|rate| Averages { windows: [None, Some([rate, 0]), None], ..Averages::default() }),
+        };
+        let rows = [
+            row([1, 9], 10, 400, 7, None),
+            row([2, 8], 30, 300, 9, Some(5)),
+            row([3, 7], 20, 500, 8, Some(6)),
+        ];
+        let first = |row: &Row| match row.name {
+            RowName::Pair(IpAddr::V4(first), _) => first.octets()[3],
+            _ => 0,
+        };
+        let firsts = |order, limit, only: Option<Only>| {
+            let (rows, found) =
+                View { grouping: Grouping::Pair, order, offset: 0, limit, only }.of_kept(&rows);
+            (rows.iter().map(first).collect::<Vec<_>>(), found)
+        };
+        let all = [
+            (Order::Rate, [2, 3, 1]),
+            (Order::Activity, [2, 3, 1]),
+            (Order::Bytes, [3, 1, 2]),
+            (Order::Packets, [2, 3, 1]),
+            (Order::None, [1, 2, 3]),
+            (Order::Destination, [3, 2, 1]),
+            (Order::Average(Window::Middle), [3, 2, 1]),
+        ];
+        for (order, wanted) in all {
+            assert_eq!(firsts(order, 3, None), (wanted.to_vec(), 3), "{order:?}");
+        }
+        let only = Only::new(move |name| *name != RowName::Pair(ip(2), ip(8)));
+        assert_eq!(firsts(Order::Rate, 1, Some(only)), (vec![3], 2));
     }
 }

@@ -26,6 +26,22 @@ pub enum Grouping {
     Interface,
 }
 
+impl RowName {
+    /// Rows of what have such a name.
+    pub fn grouping(&self) -> Grouping {
+        match self {
+            RowName::Connection(_) => Grouping::Connection,
+            RowName::Pair(..) => Grouping::Pair,
+            RowName::Host(_) => Grouping::Host,
+            RowName::Destination(_) => Grouping::Destination,
+            RowName::Source(_) => Grouping::Source,
+            RowName::Port(..) => Grouping::Port,
+            RowName::Class(_) => Grouping::Class,
+            RowName::Interface(_) => Grouping::Interface,
+        }
+    }
+}
+
 /// Order of rows, largest first; equal ones by name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Order {

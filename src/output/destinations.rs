@@ -7,7 +7,7 @@
 use super::columns::{Column, Measure, Sight, always, no_figure, nothing, percent, table};
 use super::figures::{direction_of, per_second};
 use super::units::{duration, grouped, human, percent_of};
-use crate::aggregate::destination::{Counts, Destination, Destinations, Figures, REST};
+use crate::aggregate::destination::{Counts, Destination, Destinations, Figures, Name, REST};
 use crate::aggregate::watch::Latency;
 
 /// A line of the table.
@@ -22,6 +22,11 @@ impl Shown {
     pub fn of_interval(destination: &Destination) -> Shown {
         let interval = destination.interval;
         Shown { destination: Destination { total: interval, ..*destination }, is_sum: false }
+    }
+
+    /// Which destination it is.
+    pub(super) fn name(&self) -> Name {
+        self.destination.name
     }
 
     fn total(&self) -> &Counts {

@@ -1,6 +1,7 @@
 //! The latest bursts, and of the one under the cursor who filled it.
 
 use super::connections::visible;
+use super::lists::{Item, Opened};
 use super::paint::{Head, Piece, Table, below, cursor_at, lines};
 use super::{Scene, State};
 use crate::aggregate::culprit::Burst;
@@ -15,23 +16,40 @@ use ratatui::style::Style;
 /// Draws the list or the burst; what it is, in words.
 pub(super) fn draw(state: &mut State, scene: &Scene, buffer: &mut Buffer, area: Rect) -> String {
     let bursts = &scene.memory.bursts;
+    state.slide(bursts.iter().map(Item::burst));
     let first = visible(state, area, 1, 1, bursts.len());
     let cursor = state.cursor[state.kind as usize];
+    let of_now = state.of_now();
     let Some(chosen) = bursts.get(cursor) else {
         state.open = false;
         lines(buffer, area, "No burst so far (--burst-threshold says from where on one is).");
-        return String::new();
+        return of_now.to_owned();
     };
     let place = format!("{} of {}", grouped(cursor as u64 + 1), grouped(scene.memory.bursts_seen));
     if state.open {
-        draw_one(chosen, scene, buffer, area);
-        return format!("{place}: who filled it (Esc: the list)");
+        // The one that was opened, whatever came or went since.
+        let opened = match state.opened.take() {
+            Some(Opened::Burst(burst)) => burst,
+            _ => Box::new(chosen.clone()),
+        };
+        draw_one(&opened, scene, buffer, area);
+        let item = Item::burst(&opened);
+        state.opened = Some(Opened::Burst(opened));
+        if item != Item::burst(chosen) {
+            return String::from("one that left the list: who filled it (Esc: the list)");
+        }
+        state.note_item(Some(item));
+        return format!("{place}{}: who filled it (Esc: the list)", state.and_of_now());
     }
+    state.note_item(Some(Item::burst(chosen)));
     let shown: Vec<&Burst> = bursts.iter().skip(first).take(state.page).collect();
     let table = Table { heads: heads(scene), lines: shown.iter().map(|burst| cells(burst, scene)).collect() };
     table.draw(buffer, area);
     cursor_at(buffer, area, state.cursor_line());
-    format!("the newest first, {place}")
+    match of_now {
+        "" => format!("the newest first, {place}"),
+        of_now => format!("{of_now}, the newest first, {place}"),
+    }
 }
 
 fn heads(scene: &Scene) -> Vec<Head> {

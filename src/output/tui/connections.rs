@@ -1,6 +1,8 @@
 //! tcptrack's list: one row a connection (or what `--by` names), the columns of
 //! text, and where there is room averages and a bar.
 
+use super::kept::nothing as nothing_here;
+use super::lists::Item;
 use super::paint::{Head, Table, bar, shade, table_of};
 use super::{ROWS_MAX, Scene, State, rows_told};
 use crate::aggregate::snapshot::{Row, RowName};
@@ -61,7 +63,7 @@ pub(super) fn draw(state: &mut State, scene: &Scene, buffer: &mut Buffer, area: 
     draw_cursor(state, &names, 1, buffer, area);
     note_places(state, &table, 1, area);
     if rows.is_empty() {
-        super::line(buffer, super::below(area, 1), "No traffic in this interval.", Style::new());
+        super::line(buffer, super::below(area, 1), nothing_here(state, scene), Style::new());
     }
     rows_told(state, scene, first, shown.len())
 }
@@ -74,7 +76,7 @@ pub(super) fn visible(state: &mut State, area: Rect, above: u16, lines_each: u16
 /// As many rows as one may scroll through, at hand or to be asked for.
 pub(super) fn reachable(state: &State, scene: &Scene) -> usize {
     let at_hand = scene.rows().len();
-    let all = scene.moment.number() >= state.asked && at_hand < state.limit;
+    let all = scene.kept.is_some() || scene.moment.number() >= state.asked && at_hand < state.limit;
     match all || state.frozen.is_some() {
         true => at_hand,
         false => {
@@ -112,8 +114,10 @@ pub(super) fn draw_cursor(
     buffer: &mut Buffer,
     area: Rect,
 ) {
+    state.stay_with(shown);
     let line = state.cursor_line();
     state.under = shown.get(line).copied();
+    state.note_item(state.under.map(Item::Row));
     if state.under.is_some() {
         let above = u16::try_from(line).unwrap_or(u16::MAX).saturating_mul(lines_each).saturating_add(1);
         for part in 0..lines_each {

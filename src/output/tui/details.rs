@@ -75,6 +75,8 @@ impl Details {
 
 /// Draws it; what it is, in words.
 pub(super) fn draw(state: &mut State, scene: &Scene, buffer: &mut Buffer, area: Rect) -> String {
+    // An account is asked for and goes on, whatever moment its row was of.
+    let of_now = state.and_of_now();
     let Some(details) = &mut state.details else { return String::new() };
     let Some(account) = &details.account else {
         let told = match details.unanswered > 2 {
@@ -82,7 +84,7 @@ pub(super) fn draw(state: &mut State, scene: &Scene, buffer: &mut Buffer, area: 
             false => "Its account is asked for.",
         };
         lines(buffer, area, told);
-        return String::from("one in full (Esc: the list)");
+        return format!("one in full{of_now} (Esc: the list)");
     };
     let told = connection_of(account, scene.sight.context);
     let mut sentences = sentences(&told, account, scene);
@@ -113,7 +115,7 @@ pub(super) fn draw(state: &mut State, scene: &Scene, buffer: &mut Buffer, area: 
     let hidden = used.saturating_sub(room);
     let more =
         if hidden > 0 { format!(", ↑↓: {} lines more", grouped(hidden as u64)) } else { String::new() };
-    format!("one in full (Esc: the list{more})")
+    format!("one in full{of_now} (Esc: the list{more})")
 }
 
 fn end(told: &Connection, client: bool) -> String {

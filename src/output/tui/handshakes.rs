@@ -2,6 +2,7 @@
 //! at which attempts came to nothing.
 
 use super::connections::visible;
+use super::lists::{Item, Opened};
 use super::paint::{Head, Table, below, cursor_at, lines, table_of};
 use super::{Scene, State};
 use crate::aggregate::watch::Watched;
@@ -25,21 +26,19 @@ pub(super) fn draw(state: &mut State, scene: &Scene, buffer: &mut Buffer, area: 
         "syn_repeated" | "synack_repeated" => 3,
         _ => 1,
     });
-    if state.open {
-        let chosen =
-            state.failure.or_else(|| scene.memory.failures.get(state.cursor[state.kind as usize]).copied());
-        state.failure = chosen;
-        state.open = chosen.is_some();
-        if let Some(chosen) = chosen {
-            return draw_one(&chosen, scene, buffer, area);
-        }
+    let failures = &scene.memory.failures;
+    state.slide(failures.iter().map(Item::failure));
+    if let Some(chosen) = opened(state, scene) {
+        draw_one(&chosen, scene, buffer, area);
+        let of_now = state.and_of_now();
+        return format!("one that failed, in full{of_now} (Esc: the list)");
     }
     // Half of the room at most, however many watches there are.
     let most = Rect { height: area.height.div_ceil(2), ..area };
     let rest = table.draw(buffer, most);
     let area = below(area, most.height - rest.height + 1);
-    let failures = &scene.memory.failures;
     let first = visible(state, area, 1, 1, failures.len());
+    state.note_item(failures.get(state.cursor[state.kind as usize]).map(Item::failure));
     let names = &scene.sight.context.names;
     let shown = failures.iter().skip(first).take(state.page).map(|watched| {
         let session = &watched.session;
@@ -77,11 +76,32 @@ pub(super) fn draw(state: &mut State, scene: &Scene, buffer: &mut Buffer, area: 
     };
     lines(buffer, rest, &crate::output::incomplete::table(&scene.snapshot().incomplete));
     let failed = failures.len() as u64;
-    format!("since the start, the latest {} that failed", grouped(failed))
+    match state.of_now() {
+        "" => format!("since the start, the latest {} that failed", grouped(failed)),
+        of_now => format!("as they were; failures {of_now}, the latest {}", grouped(failed)),
+    }
+}
+
+/// The one that was opened, whatever came or went since.
+fn opened(state: &mut State, scene: &Scene) -> Option<Watched> {
+    if !state.open {
+        return None;
+    }
+    let under = scene.memory.failures.get(state.cursor[state.kind as usize]);
+    let chosen = match &state.opened {
+        Some(Opened::Failure(watched)) => Some(**watched),
+        _ => under.copied(),
+    };
+    state.open = chosen.is_some();
+    state.opened = chosen.map(|chosen| Opened::Failure(Box::new(chosen)));
+    if chosen.is_some() && under == chosen.as_ref() {
+        state.note_item(under.map(Item::failure));
+    }
+    chosen
 }
 
 /// All that is known of a handshake that failed.
-fn draw_one(watched: &Watched, scene: &Scene, buffer: &mut Buffer, area: Rect) -> String {
+fn draw_one(watched: &Watched, scene: &Scene, buffer: &mut Buffer, area: Rect) {
     let session = &watched.session;
     let context = scene.sight.context;
     let client = usize::from(session.client_second);
@@ -120,7 +140,6 @@ fn draw_one(watched: &Watched, scene: &Scene, buffer: &mut Buffer, area: Rect) -
         format!("Counted by {}", if counted.is_empty() { nothing() } else { counted.join(", ") }),
     ];
     lines(buffer, area, &told.join("\n"));
-    String::from("one that failed, in full (Esc: the list)")
 }
 
 /// In whole milliseconds: a reject within one is not after nothing.

@@ -3,6 +3,7 @@
 //! all of it. With ports shown (`S`, `D`) a row is a connection.
 
 use super::connections::{draw_cursor, note_places, reachable, share_of, visible};
+use super::kept::nothing as nothing_here;
 use super::paint::{Head, Piece, Table, bar};
 use super::{LineMode, Scene, State, rows_told};
 use crate::aggregate::snapshot::{InterfaceFigures, Row, RowName};
@@ -40,7 +41,7 @@ pub(super) fn draw(state: &mut State, scene: &Scene, buffer: &mut Buffer, area: 
     draw_cursor(state, &names, lines_each, buffer, list);
     note_places(state, &table, lines_each, list);
     if rows.is_empty() {
-        super::line(buffer, super::below(list, 1), "No traffic in this interval.", Style::new());
+        super::line(buffer, super::below(list, 1), nothing_here(state, scene), Style::new());
     }
     if totals_height > 0 {
         totals(scene).draw(buffer, Rect { y: list.bottom(), height: totals_height, ..area });

@@ -22,8 +22,10 @@ mod handshakes;
 mod header;
 mod help;
 mod hosts;
+mod kept;
 pub mod keys;
 mod links;
+mod lists;
 mod lookback;
 pub mod memory;
 pub mod paint;
@@ -38,8 +40,7 @@ use super::names::Names;
 use super::units::{grouped, plain};
 use super::{Context, Coverages, Style};
 use crate::aggregate::ask;
-use crate::aggregate::snapshot::{Row, RowName, Snapshot};
-use crate::aggregate::view::Grouping;
+use crate::aggregate::snapshot::{Row, Snapshot};
 use memory::Memory;
 use paint::{below, line, standing_out};
 use ratatui::buffer::Buffer;
@@ -189,6 +190,8 @@ struct Scene<'a> {
     sight: Sight<'a>,
     run: &'a Run,
     memory: &'a Memory,
+    /// What its rows are, where they stand still.
+    kept: Option<kept::Kept>,
 }
 
 impl Scene<'_> {
@@ -241,7 +244,11 @@ fn draw_all(state: &mut State, now: Option<&Moment>, run: &Run, memory: &Memory,
         let rows = state.paused.clone();
         let rows = rows.as_ref().unwrap_or(now);
         let of_rows = shown_context(state, &rows.context);
-        let scene = scene(rows, &of_rows, state, run, memory);
+        let has_rows = matches!(state.kind, Kind::Connections | Kind::Hosts);
+        // Of a list that was not kept at all nothing can be chosen.
+        let has_rows = has_rows && (state.past.is_none() || rows.answer.is_some());
+        let (chosen, kept) = state.kept(rows).filter(|_| has_rows).unzip();
+        let scene = Scene { kept, ..scene(chosen.as_ref().unwrap_or(rows), &of_rows, state, run, memory) };
         if state.help {
             // On a small screen it needs the header's room too.
             let room = if help::fits(rest) { rest } else { paint::clear(buffer, area) };
@@ -269,6 +276,11 @@ fn draw_view(state: &mut State, scene: &Scene, buffer: &mut Buffer, area: Rect) 
         Kind::Connections | Kind::Hosts if state.past.is_some() && scene.moment.answer.is_none() => {
             not_kept(buffer, area)
         }
+        Kind::Connections | Kind::Hosts
+            if let Some(told) = scene.kept.as_ref().and_then(|kept| kept.refusal(state, buffer, area)) =>
+        {
+            told
+        }
         Kind::Connections | Kind::Hosts if !has_its_rows(state, scene) => {
             line(buffer, area, "These rows come with the next interval at the latest.", Look::new());
             format!("{}, asked for", state.order_told())
@@ -295,7 +307,7 @@ fn draw_view(state: &mut State, scene: &Scene, buffer: &mut Buffer, area: Rect) 
 fn not_kept(buffer: &mut Buffer, area: Rect) -> String {
     let told = "Of what was, connections and pairs are kept, the first rows of each (Esc: now).";
     line(buffer, area, told, Look::new());
-    String::from("as they were")
+    String::from("of that moment are not kept")
 }
 
 /// Names as the user wants them.
@@ -314,28 +326,18 @@ fn scene<'a>(
     let span_ns = interval_span(&moment.snapshot, run.live);
     let style = Style { by: state.by(), color: true, ..state.style };
     let sight = Sight { context, style, span_ns, going_on: run.live };
-    Scene { moment, sight, run, memory }
+    Scene { moment, sight, run, memory, kept: None }
 }
 
 /// Whether the rows that are there are those of this view: others were asked for
 /// a moment ago.
 fn has_its_rows(state: &State, scene: &Scene) -> bool {
-    if scene.moment.number() >= state.asked {
+    if scene.kept.is_some() || scene.moment.number() >= state.asked {
         return true;
     }
     let shows_some = scene.rows().len() > state.scroll[state.kind as usize];
     let Some(row) = scene.rows().first().filter(|_| shows_some) else { return false };
-    let is = match row.name {
-        RowName::Connection(_) => Grouping::Connection,
-        RowName::Pair(..) => Grouping::Pair,
-        RowName::Host(_) => Grouping::Host,
-        RowName::Destination(_) => Grouping::Destination,
-        RowName::Source(_) => Grouping::Source,
-        RowName::Port(..) => Grouping::Port,
-        RowName::Class(_) => Grouping::Class,
-        RowName::Interface(_) => Grouping::Interface,
-    };
-    is == state.grouping()
+    row.name.grouping() == state.grouping()
 }
 
 /// What the rows of a view are, in words behind its name.
@@ -355,11 +357,11 @@ fn rows_told(state: &State, scene: &Scene, first: usize, shown: usize) -> String
     if let Some(filter) = state.filter.told() {
         told += &format!(" that match /{}/", plain(filter));
     }
-    if state.is_paused() {
-        told += ", as they were when paused";
-    }
-    if state.past.is_some() {
-        told += ", as they were";
+    if let Some(kept) = &scene.kept {
+        told += &kept.told(state);
+        if !scene.moment.whole() {
+            told += ", not all of them";
+        }
     } else if scene.moment.number() < state.asked {
         told += ", asked for";
     } else if !scene.moment.whole() {

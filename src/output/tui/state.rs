@@ -10,11 +10,12 @@ use super::capture::CaptureFilter;
 use super::chart::Plot;
 use super::details::Details;
 use super::filter::{self, Filter};
+use super::kept::Choice;
 use super::keys::{self, Does, Key};
+use super::lists::{Item, Opened};
 use super::{Answer, Kind, LineMode, Moment, ROWS_MAX, Run};
 use crate::aggregate::snapshot::{Row, RowName};
 use crate::aggregate::view::{Grouping, Only, Order, View, Window};
-use crate::aggregate::watch::Watched;
 use crate::config::{Bars, By, Sort, Unit};
 use crate::flow::key::FlowKey;
 use crate::flow::record::Account;
@@ -54,8 +55,10 @@ pub struct State {
     pub(super) details: Option<Details>,
     /// Only connections of this.
     pub(super) within: Option<RowName>,
-    /// The failure that is shown in full.
-    pub(super) failure: Option<Watched>,
+    /// What they show, once drawn.
+    pub(super) opened: Option<Opened>,
+    /// What the cursor was on when it was drawn last, and where that was.
+    pub(super) item: Option<(Item, usize)>,
     pub(super) help: bool,
     pub(super) filter: Filter,
     pub(super) capture: CaptureFilter,
@@ -75,6 +78,8 @@ pub struct State {
     /// Where rows are drawn, and lines of each.
     pub(super) list: (Rect, u16),
     pub(super) paused: Option<Moment>,
+    /// How its rows were chosen, where they were those that had been asked for.
+    pub(super) kept_by: Option<Choice>,
     /// The moment that is looked back at, by its time; drawing finds one that was kept.
     pub(super) past: Option<u64>,
     /// The last second that was kept when it was drawn, ns since the epoch.
@@ -120,7 +125,8 @@ impl State {
             open: false,
             details: None,
             within: None,
-            failure: None,
+            opened: None,
+            item: None,
             help: false,
             filter: Filter::default(),
             capture: CaptureFilter::default(),
@@ -135,6 +141,7 @@ impl State {
             headings: Vec::new(),
             list: (Rect::ZERO, 1),
             paused: None,
+            kept_by: None,
             past: None,
             newest_ns: 0,
             ahead: false,
@@ -170,13 +177,14 @@ impl State {
 
     /// Keeps the order of the rows that are there, or lets it go.
     fn freeze(&mut self, now: Option<&Moment>) {
-        self.frozen = match (&self.frozen, now) {
-            (None, Some(now)) => {
-                let names = now.rows().iter().map(|row| row.name);
-                Some(Arc::new(names.enumerate().map(|(place, name)| (name, place)).collect()))
-            }
-            _ => None,
-        };
+        let seen = self.paused.as_ref().or(now);
+        // What was stands still as it is.
+        let seen = seen.filter(|_| self.frozen.is_none() && self.past.is_none());
+        self.frozen = seen.map(|seen| {
+            let chosen = self.kept(seen).map(|(chosen, _)| chosen);
+            let names = chosen.as_ref().unwrap_or(seen).rows().iter().map(|row| row.name);
+            Arc::new(names.enumerate().map(|(place, name)| (name, place)).collect())
+        });
     }
 
     /// Rows in the order in which they are shown.
@@ -190,6 +198,7 @@ impl State {
 
     fn set_order(&mut self, order: Order) {
         self.frozen = None;
+        self.item = None;
         self.orders[usize::from(self.kind == Kind::Hosts)] = order;
         (self.scroll[self.kind as usize], self.cursor[self.kind as usize]) = (0, 0);
     }
@@ -249,7 +258,7 @@ impl State {
         );
         if self.chosen.as_ref().is_none_or(|(of, _)| *of != chosen) {
             let named = context.names.named();
-            let only = self.only(base, context).map(|only| match &self.chosen {
+            let only = self.only(base.only.as_ref(), context).map(|only| match &self.chosen {
                 // What was left out for its address may have a name since.
                 Some((before, Some(wider))) if self.named == named && narrows(&chosen, before) => {
                     only.narrowing(wider)
@@ -266,8 +275,8 @@ impl State {
     }
 
     /// Which rows are looked at.
-    fn only(&self, base: &View, context: &Context) -> Option<Only> {
-        let only = self.filter.only(base.only.as_ref().filter(|_| self.kind == Kind::Connections), context);
+    pub(super) fn only(&self, base: Option<&Only>, context: &Context) -> Option<Only> {
+        let only = self.filter.only(base.filter(|_| self.kind == Kind::Connections), context);
         let only = match self.within {
             None => only,
             Some(within) => Some(Only::new(move |name: &RowName| {
@@ -318,17 +327,12 @@ impl State {
             Does::Quit => return Answer::Quit,
             Does::Help => self.help = !help,
             Does::Leave if help => {}
-            Does::Leave if self.open => (self.open, self.failure) = (false, None),
+            Does::Leave if self.open => (self.open, self.opened) = (false, None),
             Does::Leave if self.details.is_some() => self.details = None,
             Does::Leave if self.within.is_some() => self.enter(None),
             Does::Leave if self.past.is_some() => self.past = None,
             Does::Leave => return if self.filter.clear() { Answer::Ask } else { Answer::Draw },
-            Does::Pause => {
-                self.paused = match self.paused {
-                    None => now.cloned(),
-                    Some(_) => None,
-                };
-            }
+            Does::Pause => self.pause(now),
             Does::Past => self.look_back(key, now),
             Does::Zoom => self.plot.zoom(key == Key::Char('-')),
             Does::Sort => self.set_order(next_order(self.order())),
@@ -423,13 +427,13 @@ impl State {
                 self.enter(Some(within));
             }
             (Kind::Connections | Kind::Hosts | Kind::Links, _) => {}
-            _ => (self.open, self.failure) = (!self.open, None),
+            _ => (self.open, self.opened) = (!self.open, None),
         }
     }
 
     /// Lists the connections of something, or everything.
     fn enter(&mut self, within: Option<RowName>) {
-        (self.within, self.frozen, self.under) = (within, None, None);
+        (self.within, self.frozen, self.under, self.item) = (within, None, None, None);
         (self.scroll[self.kind as usize], self.cursor[self.kind as usize]) = (0, 0);
     }
 
@@ -465,7 +469,7 @@ impl State {
     fn turn(&mut self, kind: Kind) {
         self.kind = kind;
         self.open = false;
-        (self.details, self.within, self.failure, self.under) = (None, None, None, None);
+        (self.details, self.within, self.opened, self.under, self.item) = (None, None, None, None, None);
         self.frozen = None;
         // A pause keeps the rows of its view; another one has none of that moment.
         self.paused = None;
@@ -485,6 +489,8 @@ impl State {
             details.scroll = usize::try_from(at).unwrap_or(0);
             return;
         }
+        // What is shown in full is the next one then.
+        self.opened = None;
         let most = self.found.saturating_sub(1).min(ROWS_MAX - 1);
         let moved = |from: usize, step: i64| {
             let at = i64::try_from(from).unwrap_or(0).saturating_add(step).max(0);
@@ -560,7 +566,7 @@ fn next_order(order: Order) -> Order {
 }
 
 /// An order in words.
-fn order_words(order: Order) -> &'static str {
+pub(super) fn order_words(order: Order) -> &'static str {
     match order {
         Order::Rate | Order::Activity => "by rate",
         Order::Bytes => "by bytes",
