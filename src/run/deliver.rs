@@ -5,6 +5,7 @@ use super::log_file::{LogFile, Trouble};
 use super::report::Report;
 use super::screen::Screen;
 use super::screen::hub::Hub;
+use super::sets::SPEED_UNKNOWN;
 use super::socket::Socket;
 use super::{RunError, Signals, both, has_json, is_set, output_error, shows_color, style, views};
 use crate::aggregate::Handle;
@@ -167,7 +168,8 @@ impl Deliver {
         if let Some(report) = &mut self.report {
             report.note(notice);
         }
-        if let Some(hub) = &self.hub {
+        // On a screen it stands among bursts, not above all else.
+        if let Some(hub) = self.hub.as_ref().filter(|_| notice.event != SPEED_UNKNOWN) {
             hub.note(notice);
         }
         self.each(|output| output.notice(notice, context))

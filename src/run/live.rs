@@ -242,7 +242,7 @@ fn begin_with(
         message: warning.clone(),
         ..Notice::default()
     });
-    let mut all = notices.into_iter().chain(warned);
+    let mut all = notices.into_iter().chain(warned).chain(sets::speed_unknown(context));
     all.try_for_each(|notice| deliver.notice(&Notice { time_ns: start_ns, ..notice }, context))
 }
 
