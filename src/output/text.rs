@@ -9,7 +9,7 @@
 
 use super::columns::{INTERFACE_COLUMNS, LaneSight, ROW_COLUMNS, Sight, table};
 use super::figures::{
-    both, coverage_of, ethertype_name, figures_of, interval_span, peak_of_run, run_span, sum,
+    both, coverage_of, ethertype_name, figures_of, hidden_told, interval_span, peak_of_run, run_span, sum,
 };
 use super::units::{between, duration, grouped, moment, number_of, percent_floor, percent_lost, plain, rate};
 use super::{Context, Coverage, Coverages, Notice, Output, Start, StopReason, Style};
@@ -331,13 +331,9 @@ fn dropped(capture: &CaptureFigures) -> String {
     )
 }
 
-/// What rows leave out since the start (`--new-only`).
+/// What rows leave out since the start (`--new-only`), a line.
 fn hidden(snapshot: &Snapshot) -> String {
-    let Some(hidden) = &snapshot.hidden else { return String::new() };
-    let ([_, connections], [_, had]) = (hidden.flows, hidden.all());
-    let what = [number_of(had.packets, "packet"), number_of(had.bytes, "byte")].join(", ");
-    let many = number_of(connections, "connection");
-    format!("Not in rows, as their start was not seen: {many} ({what})\n")
+    snapshot.hidden.as_ref().map_or_else(String::new, |hidden| hidden_told(hidden) + "\n")
 }
 
 /// What is in no flow, by reason.
