@@ -17,6 +17,9 @@ use std::fmt::Write as _;
 /// Culprits that text names.
 const NAMED: usize = 3;
 
+/// Event of the notice that has what [`without_speed`] says.
+pub const SPEED_UNKNOWN: &str = "speed_unknown";
+
 /// Interfaces that are named where there may be many.
 const LINKS_NAMED: usize = 8;
 

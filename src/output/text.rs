@@ -7,6 +7,7 @@
 //!
 //! Names from files, the system or the network pass through [`plain`].
 
+use super::bursts::{SPEED_UNKNOWN, without_speed};
 use super::columns::{INTERFACE_COLUMNS, LaneSight, ROW_COLUMNS, Sight, table};
 use super::figures::{
     both, coverage_of, ethertype_name, figures_of, hidden_told, interval_span, peak_of_run, run_span, sum,
@@ -129,6 +130,10 @@ impl<W: Write> Output for Text<W> {
     }
 
     fn notice(&mut self, notice: &Notice, _context: &Context) -> io::Result<()> {
+        // A table of a whole file has it below, where all its interfaces are known.
+        if self.style.whole && notice.event == SPEED_UNKNOWN {
+            return Ok(());
+        }
         self.block(&format!("Note: {}\n", plain(&notice.message)))
     }
 
@@ -178,6 +183,11 @@ fn totals(ended: &str, snapshot: &Snapshot, coverage: &Coverages, sight: &Sight)
     text += &hidden(snapshot);
     text += &losses(snapshot);
     text += &ethertypes(snapshot);
+    if sight.style.whole
+        && let Some(sentence) = without_speed(sight.context)
+    {
+        line(&mut text, &sentence);
+    }
     text += &balances(snapshot, true, coverage, sight.context);
     text += &super::handshakes::summary(&snapshot.handshakes, sight);
     text += &super::incomplete::table(&snapshot.incomplete);

@@ -5,13 +5,13 @@ use super::log_file::{LogFile, Trouble};
 use super::report::Report;
 use super::screen::Screen;
 use super::screen::hub::Hub;
-use super::sets::SPEED_UNKNOWN;
 use super::socket::Socket;
 use super::{RunError, Signals, both, has_json, is_set, output_error, shows_color, style, views};
 use crate::aggregate::Handle;
 use crate::aggregate::destination::Destinations;
 use crate::aggregate::snapshot::{Fault, Snapshot};
 use crate::config::{Config, OutputMode};
+use crate::output::bursts::SPEED_UNKNOWN;
 use crate::output::handshakes::SessionLines;
 use crate::output::json::JsonLines;
 use crate::output::text::Text;
@@ -173,6 +173,15 @@ impl Deliver {
             hub.note(notice);
         }
         self.each(|output| output.notice(notice, context))
+    }
+
+    /// The same before the first interval. Who has stopped reading by then is met
+    /// with that: the run goes on so far, and its report is written.
+    pub fn notice_early(&mut self, notice: &Notice, context: &Context) -> Result<(), RunError> {
+        match self.notice(notice, context) {
+            Err(RunError::ClosedPipe) => Ok(()),
+            told => told,
+        }
     }
 
     pub fn snapshot(

@@ -57,7 +57,7 @@ pub(super) fn run(config: &Config, groups: &[Vec<PathBuf>], signals: &Signals) -
     deliver.start(&start, &context)?;
     let mut announced = context.clone();
     announced.links.iter_mut().for_each(|facts| take_told_speed(facts, config));
-    speed_unknown(&announced).map_or(Ok(()), |notice| deliver.notice(&notice, &context))?;
+    speed_unknown(&announced).map_or(Ok(()), |notice| deliver.notice_early(&notice, &context))?;
 
     let how = How { interval_ns, workers, stacks, classes };
     let (reading, mut aggregator) = Reading::new(config, groups, set, &how);

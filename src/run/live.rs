@@ -243,7 +243,7 @@ fn begin_with(
         ..Notice::default()
     });
     let mut all = notices.into_iter().chain(warned).chain(sets::speed_unknown(context));
-    all.try_for_each(|notice| deliver.notice(&Notice { time_ns: start_ns, ..notice }, context))
+    all.try_for_each(|notice| deliver.notice_early(&Notice { time_ns: start_ns, ..notice }, context))
 }
 
 /// The bonds that there are, and the interfaces to be watched.

@@ -11,7 +11,7 @@ use crate::decode::pairs::LinkPairs;
 use crate::decode::{Decoder, VlanStacks};
 use crate::flow::table::TableConfig;
 use crate::meter::bins::Speeds;
-use crate::output::bursts::without_speed;
+use crate::output::bursts::{SPEED_UNKNOWN, without_speed};
 use crate::output::{Context, LinkFacts, Notice};
 use crate::worker::Worker;
 use crate::worker::outbox::Outbox;
@@ -84,10 +84,7 @@ pub(super) fn may_burst(config: &Config, links: &[LinkFacts]) -> bool {
     by_rate || told || !config.link_speeds.is_empty()
 }
 
-/// Event of the notice that no burst can be found on some interfaces.
-pub(super) const SPEED_UNKNOWN: &str = "speed_unknown";
-
-/// That notice, one for all of them.
+/// The notice that no burst can be found on some interfaces, one for all of them.
 pub(super) fn speed_unknown(context: &Context) -> Option<Notice> {
     let notice = |message| Notice { event: SPEED_UNKNOWN, message, ..Notice::default() };
     without_speed(context).map(notice)
