@@ -410,7 +410,8 @@ fn context(config: &Config) -> Result<Context, RunError> {
     let highlights = Highlights::new(&config.highlights, config.unit).map_err(RunError::Usage)?;
     let names = names::read(config.names.as_deref())?;
     let (names, highlights) = (names.into(), highlights.into());
-    Ok(Context { host: host_name(), names, highlights, ..Context::default() })
+    let bursts_by_share = matches!(config.bursts.threshold, config::BurstThreshold::Thousandths(_));
+    Ok(Context { host: host_name(), names, highlights, bursts_by_share, ..Context::default() })
 }
 
 /// Looks names up for what people read of a live run.

@@ -425,5 +425,50 @@ fn silent_rows_come_last() {
         assert!(handle.ask(views(Order::Rate)));
         let rates = run.interval(&[sent(1, 10)]);
         assert_eq!((rates.rows.len(), rates.rows_found), (1, 1), "by rate they are left out, as ever");
+        // In the order of a name each stands at its place, silent or not; lines have no silent ones.
+        for (order, all) in [(Order::Name, true), (Order::Destination, true), (Order::None, false)] {
+            assert!(handle.ask(views(order)));
+            let named = run.interval(&[sent(1, 10)]);
+            let clients: Vec<Name> = named.rows.iter().map(name_of).collect();
+            assert_eq!(named.rows.len(), if all { 3 } else { 1 }, "{grouping:?} {order:?}: {clients:?}");
+            assert_eq!(named.rows_found, named.rows.len() as u64);
+        }
+    }
+}
+
+/// Rows that somebody asks for while the run goes on have averages of what came
+/// since, over no longer time than that.
+#[test]
+fn averages_of_rows_that_were_not_kept_before_are_not_too_low() {
+    let sent =
+        Sent { client: 1, server: 0, client_port: 0, server_port: 0, reply: false, link: 0, payload: 958 };
+    let views = |grouping| Views { rows: Some(view(grouping, Order::Rate)), link_rows: None };
+    let windows =
+        |rows: &[Row]| rows.iter().map(|row| row.averages.map(|known| known.windows)).collect::<Vec<_>>();
+    let steady = [Some([8000, 0]); 3];
+    for at_once in [false, true] {
+        let mut run = Run::new(views(Grouping::Connection), true);
+        if at_once {
+            run.aggregator.answer_at_once(2);
+        }
+        let handle = run.aggregator.handle();
+        (0..20).for_each(|_| drop(run.interval(&[sent])));
+        let (wake, _woken) = crossbeam_channel::bounded(1);
+        assert!(handle.ask_now(views(Grouping::Destination), 1, &wake));
+        if at_once {
+            run.aggregator.again(Duration::ZERO);
+            let answer = handle.answer().expect("an answer");
+            let known = windows(&answer.rows);
+            assert!(
+                known.iter().all(|one| one.is_none_or(|one| one == [None; 3])),
+                "not known yet: {known:?}"
+            );
+        }
+        for second in 0..50 {
+            assert_eq!(windows(&run.interval(&[sent]).rows), [Some(steady)], "after {second} s");
+        }
+        // A silent second is one of them all the same.
+        run.interval(&[]);
+        assert_eq!(windows(&run.interval(&[sent]).rows)[0].expect("kept")[0], Some([4000, 0]));
     }
 }

@@ -39,7 +39,15 @@ fn what_the_last_interface_sent_is_in_its_flows() {
     std::fs::write(&path, writer.blocks.concat()).expect("written");
     let (run, lines) = lines_of(&["-r", &path.to_string_lossy()]);
     assert_eq!(run.code, Some(0), "{}", run.complaint);
-    assert_eq!(of_type(&lines, "notice").count(), 0, "{}", run.output);
+    // Nothing of them is told but that their speeds are not known, in one sentence.
+    let notices: Vec<_> = of_type(&lines, "notice").collect();
+    assert_eq!(notices.len(), 1, "{}", run.output);
+    assert_eq!(notices[0]["event"], "speed_unknown");
+    let message = notices[0]["message"].as_str().expect("a sentence");
+    let named = format!("#7 and {} more is not known", LINKS_MAX - 8);
+    assert!(message.contains(&named) && message.contains("#0=1G tells it"), "{message}");
+    let by_rate = lines_of(&["-r", &path.to_string_lossy(), "--burst-threshold", "10M"]).1;
+    assert_eq!(of_type(&by_rate, "notice").count(), 0, "there a burst needs no speed");
     let last = of_type(&lines, "interface").last().expect("a line");
     assert_eq!(number(&last["tx"]["packets"]), 1, "{last}");
     assert_eq!(last["top"].as_array().map(Vec::len), Some(1), "{last}");

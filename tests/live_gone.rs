@@ -36,6 +36,10 @@ fn the_last_frames_of_a_removed_interface_are_counted() {
         assert_eq!(count_of(&total(&lines, "v0")["tx"]), sent, "{workers} workers");
         assert_eq!(number(&total(&lines, "v0")["capture"]["frames"]), sent.packets);
         assert_eq!(notices(&lines, "frames_missing").count(), 0);
+        // Devices that never have a speed: one sentence for both, once.
+        let unknown: Vec<&str> =
+            notices(&lines, "speed_unknown").filter_map(|line| line["message"].as_str()).collect();
+        assert!(unknown.len() == 1 && unknown[0].starts_with("The speed of v0, v1 is not"), "{unknown:?}");
         near.shell("ip link del v0");
     }
 }

@@ -219,6 +219,33 @@ fn nothing_at_all_is_no_fault() {
     assert!(text.contains("\nEnded by an error after "), "{text}");
 }
 
+/// Live it is told at the start, of a whole file below its table: once.
+#[test]
+fn links_without_a_speed_are_named_once() {
+    let context = Context { bursts_by_share: true, ..file_context() };
+    let sentence = "The speed of a.pcap is not known, so nothing there can be called full: \
+                    --link-speed a.pcap=1G tells it, --burst-threshold RATE does without.";
+    let notice = Notice { event: "speed_unknown", message: sentence.to_owned(), ..Notice::default() };
+    for whole in [false, true] {
+        let style = Style { whole, ..style() };
+        let mut out = Vec::new();
+        Text::new(&mut out, style).notice(&notice, &context).unwrap();
+        let stop = [(empty(1), Vec::new())];
+        let text = run(style, &Start::default(), &stop, &context, StopReason::EndOfFile);
+        let told = String::from_utf8(out).expect("text") + &text;
+        assert_eq!(told.matches(sentence).count(), 1, "{told}");
+        assert_eq!(told.starts_with("Note: The speed"), !whole, "{told}");
+    }
+    let told = run(
+        Style { whole: true, ..style() },
+        &Start::default(),
+        &[(empty(1), Vec::new())],
+        &file_context(),
+        StopReason::EndOfFile,
+    );
+    assert!(!told.contains("not known"), "by a rate none is missing: {told}");
+}
+
 #[test]
 fn a_name_cannot_move_the_cursor() {
     let mut context = context();

@@ -11,6 +11,7 @@ use fullcount::aggregate::ask::Answer;
 use fullcount::aggregate::balance::{Flows, LinkSet, Placing, SetFigures, Spread};
 use fullcount::aggregate::burst::Sums;
 use fullcount::aggregate::culprit::{Burst, Culprit};
+use fullcount::aggregate::hidden::Hidden;
 use fullcount::aggregate::snapshot::Row;
 use fullcount::aggregate::snapshot::{RowName, Snapshot};
 use fullcount::aggregate::spread::SpreadFigures;
@@ -472,6 +473,98 @@ fn a_frozen_order_stays_and_takes_no_new_rows() {
     assert!(only.fits(&later.snapshot.rows[0].name) && !only.fits(&RowName::Host(v4(1))));
     state.press(Key::Char('o'), Some(&later), &run());
     assert!(!text(&drawn(&mut state, &later, ALL, (80, 24))).contains("frozen"));
+}
+
+/// The screen as it is with this moment, after a key.
+fn seen(moment: &Moment, state: &mut State, key: Key) -> String {
+    state.press(key, Some(moment), &run());
+    text(&drawn(state, moment, ALL, (120, 40)))
+}
+
+/// On one line, however it is broken.
+fn unbroken(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+/// Where no burst can be found, no list waits for one.
+#[test]
+fn links_without_a_speed_are_named_among_bursts() {
+    let sentence = |name: &str| {
+        format!(
+            "The speed of {name} is not known, so nothing there can be called full: \
+             --link-speed {}=1G tells it, --burst-threshold RATE does without.",
+            name.split(',').next().unwrap_or_default()
+        )
+    };
+    let with = |known: [bool; 2], bursts: bool, by_share: bool| {
+        let mut moment = moment();
+        moment.context.bursts_by_share = by_share;
+        for (link, known) in moment.context.links.iter_mut().zip(known) {
+            link.speed_bits_per_second = known.then_some(1_000_000_000);
+        }
+        let memory = if bursts { memory(&moment) } else { Memory::default() };
+        let mut state = State::new(style(), Bars::default());
+        state.press(Key::F(6), Some(&moment), &run());
+        unbroken(&text(&drawn_with(&memory, &mut state, &moment, ALL, (80, 24))))
+    };
+    let none = with([false; 2], false, true);
+    assert!(none.contains(&sentence("eth0, eth1")) && !none.contains("No burst so far"), "{none}");
+    let one = with([true, false], false, true);
+    assert!(one.contains("No burst so far") && one.contains(&sentence("eth1")), "{one}");
+    let some = with([true, false], true, true);
+    assert!(some.contains("21 ms") && some.contains(&sentence("eth1")), "{some}");
+    for told in [with([true; 2], false, true), with([false; 2], false, false)] {
+        assert!(told.contains("No burst so far") && !told.contains("is not known"), "{told}");
+    }
+}
+
+/// What `-d` leaves out stands below the rows, and beside who filled a moment.
+#[test]
+fn hidden_connections_are_told_of() {
+    let (mut snapshot, coverage) = busy_screen();
+    let links = vec![[count(3, 4_000), count(1_835, 2_000_000)], [count(0, 0); 2]];
+    snapshot.hidden = Some(Hidden { flows: [0, 1], links });
+    let moment = Moment { snapshot: Arc::new(snapshot), answer: None, coverage, context: context() };
+    let mut state = State::new(style(), Bars::default());
+    let words = "Not in rows, as their start was not seen: 1 connection (1,835 packets, 2,000,000 bytes)";
+    for key in [Key::F(1), Key::F(2)] {
+        let told = seen(&moment, &mut state, key);
+        assert!(told.contains(words), "{told}");
+    }
+    let filled = seen(&moment, &mut state, Key::F(5));
+    assert!(filled.contains("Not in rows, as their start was not seen: eth0 4,000 bytes"), "{filled}");
+    assert!(!seen(&moment, &mut state, Key::F(6)).contains("Not in rows"));
+    let without = self::moment();
+    assert!(!seen(&without, &mut state, Key::F(1)).contains("Not in rows"));
+}
+
+/// An order by name is no filter: idle connections are in it as they are by rate.
+#[test]
+fn every_order_of_the_screen_has_idle_rows() {
+    let base = View { grouping: Grouping::Connection, order: Order::None, offset: 0, limit: 9, only: None };
+    let mut state = State::new(style(), Bars::default());
+    let moment = moment();
+    for (key, order) in [('<', Order::Name), ('>', Order::Destination)] {
+        state.press(Key::Char(key), Some(&moment), &run());
+        assert_eq!(state.wanted(&base, &moment.context).expect("rows").order, order);
+    }
+}
+
+#[test]
+fn a_filter_that_nothing_matches_says_so() {
+    let mut empty = busy_screen().0;
+    empty.rows.clear();
+    let empty = Moment { snapshot: Arc::new(empty), ..moment() };
+    for key in [Key::F(1), Key::F(2)] {
+        let mut state = State::new(style(), Bars::default());
+        let none = seen(&empty, &mut state, key);
+        assert!(none.contains("No traffic in this interval."), "{none}");
+        for key in "/xyz".chars() {
+            state.press(Key::Char(key), Some(&empty), &run());
+        }
+        let told = seen(&empty, &mut state, Key::Enter);
+        assert!(told.contains("Nothing matches /xyz/") && !told.contains("No traffic"), "{told}");
+    }
 }
 
 /// The chart's cursor: by keys over what is missing, by a click onto a sign, in every

@@ -64,6 +64,7 @@ fn sorting_and_the_filter_change_rows_and_no_total() {
     screen.keys("/no such address");
     let none = screen.wait("no hit", |text| text.contains("0 of 0 that match /no such address/"));
     assert_eq!(none.lines().nth(2), Some(total.as_str()), "totals do not change");
+    assert!(none.contains("Nothing matches /no such address/"), "{none}");
     screen.keys("\x15(:80");
     screen.wait("a wrong pattern", |text| text.contains("not a regular expression"));
     screen.keys("\x15:80 ");
@@ -72,6 +73,12 @@ fn sorting_and_the_filter_change_rows_and_no_total() {
     screen.wait("the footer", |text| text.contains("q quit"));
     screen.keys("\x1b");
     screen.wait("no filter", |text| !text.contains("that match"));
+    // Nobody puts another capture filter in force here: that is said, and not waited for.
+    screen.keys("fport 80\r");
+    screen
+        .wait("an answer", |text| text.contains("fullcount -r FILE port 80") && !text.contains("asked for"));
+    screen.keys("\x1b");
+    screen.wait("the footer", |text| text.contains("q quit"));
     screen.keys("B");
     screen.wait("bytes", |text| text.contains("rx byte/s"));
     screen.keys("\x03");

@@ -97,7 +97,7 @@ fn iftops_settings_are_found_and_told_of() {
     assert_eq!((&lines[1]["type"], &lines[1]["event"]), (&"notice".into(), &"settings".into()), "{text}");
     write(&home.path().join(".config/fullcount/config.toml"), "");
     let (_, text, _) = told(&program(home.path(), &["-r", CAPTURE]).output().expect("it runs"));
-    assert!(!text.contains("Note:") && text.contains("bit/s"), "{text}");
+    assert!(!text.contains("iftop's settings") && text.contains("bit/s"), "{text}");
 }
 
 #[test]

@@ -396,7 +396,7 @@ impl Aggregator {
     /// Keeps sums of this grouping from now on, so that a view that is asked for
     /// later begins with what was there before.
     pub fn keep(&mut self, view: &View) {
-        self.groups.keep(false, view);
+        self.groups.keep(false, view, self.calendar.now());
     }
 
     /// Rows of the snapshot that was told last, where they stay until the next one's

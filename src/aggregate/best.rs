@@ -118,7 +118,7 @@ fn weight_of(sums: &[Count; 2], order: Order) -> Option<u64> {
     match order {
         Order::Rate | Order::Activity | Order::Bytes => Some(sums[0].bytes + sums[1].bytes),
         Order::Packets => Some(sums[0].packets + sums[1].packets),
-        Order::None | Order::Destination => Some(0),
+        Order::None | Order::Name | Order::Destination => Some(0),
         // Only the row tells.
         Order::Average(_) => None,
     }

@@ -13,7 +13,7 @@ use super::sight::RowSight;
 use super::sliding::Sliding;
 use super::snapshot::{InterfaceFigures, Row, RowName};
 use super::view::{Grouping, Order, View};
-use super::window::{Averages, Calendar, Histories, NO_HISTORY};
+use super::window::{Averages, Calendar, Histories, NO_HISTORY, Since};
 use crate::capture::{Lane, LinkId};
 use crate::flow::entry::Entry;
 use crate::meter::totals::{Count, LaneTotals};
@@ -51,6 +51,8 @@ const KEPT_MAX: usize = 12;
 /// See the module's description.
 pub struct Groups {
     kept: Vec<Kept>,
+    /// Of each, since when it is.
+    since: Vec<Since>,
     numbers: HashMap<(Scope, RowName), u32>,
     groups: Vec<Group>,
     touched: Vec<u32>,
@@ -112,6 +114,7 @@ impl Groups {
     pub fn new(averages: bool) -> Groups {
         Groups {
             kept: Vec::new(),
+            since: Vec::new(),
             numbers: HashMap::new(),
             groups: Vec::new(),
             touched: Vec::new(),
@@ -134,14 +137,16 @@ impl Groups {
     }
 
     /// Keeps what a view asks for, over all interfaces or of each; whether it is
-    /// new, so that the flows that are open have to be summed once.
-    pub(super) fn keep(&mut self, each_link: bool, view: &View) -> bool {
+    /// new, so that the flows that are open have to be summed once. `now`: what its
+    /// groups had before is in no average.
+    pub(super) fn keep(&mut self, each_link: bool, view: &View, now: Since) -> bool {
         let kept = (each_link, view.grouping);
         let of_rows = matches!(view.grouping, Grouping::Connection | Grouping::Interface);
         if of_rows || view.limit == 0 || self.kept.contains(&kept) || self.kept.len() >= KEPT_MAX {
             return false;
         }
         self.kept.push(kept);
+        self.since.push(now);
         self.generation += 1;
         true
     }
@@ -340,10 +345,17 @@ impl Groups {
         }
     }
 
+    /// Since when groups of its kind are kept.
+    fn since(&self, group: &Group) -> Since {
+        let is = |kept: &Kept| (kept.0, Some(kept.1)) == (group.scope.is_some(), kind_of(group.name));
+        let since = self.kept.iter().zip(&self.since).find(|(kept, _)| is(kept));
+        since.map_or_else(Since::default, |(_, since)| *since)
+    }
+
     fn row(&self, number: u32, calendar: &Calendar) -> Row {
         let group = &self.groups[number as usize];
         let averages = self.histories.get(group.history, number);
-        let averages = averages.map(|history| history.averages(calendar));
+        let averages = averages.map(|history| history.averages_since(calendar, self.since(group)));
         Row { averages, ..plain(group.name, self.recent(number), group.total) }
     }
 
@@ -454,13 +466,11 @@ pub(super) fn select_behind(
                     }
                 };
                 match view.order {
-                    Order::Bytes | Order::Packets | Order::Activity => rows.each(judged, take),
+                    _ if all => rows.each(judged, take),
                     // Not only who had something in this tenth of the second.
-                    Order::Rate | Order::None | Order::Destination if stock.groups.sliding.is_some() => {
-                        rows.each(judged, take);
-                    }
                     Order::Average(_) => rows.each_with_averages(judged, take),
-                    Order::Rate | Order::None | Order::Destination => rows.each_touched(judged, take),
+                    _ if stock.groups.sliding.is_some() => rows.each(judged, take),
+                    _ => rows.each_touched(judged, take),
                 }
             }
         }
@@ -499,12 +509,13 @@ pub(super) fn select_behind(
 
 /// Whether a view is ordered by what happened in the interval, not by sums since the start.
 fn shows_rates(view: &View) -> bool {
-    matches!(view.order, Order::Rate | Order::Activity | Order::None | Order::Destination)
+    matches!(view.order, Order::Rate | Order::Activity | Order::None | Order::Name | Order::Destination)
 }
 
 /// Whether it has rows that had nothing in the interval.
 fn shows_silent(view: &View) -> bool {
-    matches!(view.order, Order::Bytes | Order::Packets | Order::Activity)
+    use Order::{Activity, Bytes, Destination, Name, Packets};
+    matches!(view.order, Bytes | Packets | Activity | Name | Destination)
 }
 
 fn kind_of(name: RowName) -> Option<Grouping> {
@@ -602,7 +613,7 @@ mod tests {
     fn room_is_made_without_mixing_groups() {
         let groupings = [Grouping::Port, Grouping::Host, Grouping::Pair];
         let mut groups = Groups { groups_max: 24, ..Groups::new(false) };
-        groupings.iter().for_each(|&grouping| assert!(groups.keep(false, &view(grouping))));
+        groupings.iter().for_each(|&grouping| assert!(groups.keep(false, &view(grouping), Since::default())));
         let mut ids = GroupIds::default();
         let mut truth: HashMap<RowName, u64> = HashMap::new();
         let (mut random, mut packets) = (1u64, 0);

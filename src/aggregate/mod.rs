@@ -168,7 +168,7 @@ impl Aggregator {
             .collect();
         let mut groups = Groups::new(config.averages);
         for (each_link, view) in views_of(&config.views) {
-            groups.keep(each_link, view);
+            groups.keep(each_link, view, window::Calendar::default().now());
         }
         Aggregator {
             groups,
@@ -320,7 +320,7 @@ impl Aggregator {
     }
 
     fn begin_group(&mut self, each_link: bool, view: &View) {
-        if self.groups.keep(each_link, view) {
+        if self.groups.keep(each_link, view, self.calendar.now()) {
             for source in &self.sources {
                 source.rows.each(false, |sight| {
                     sight.each_lane(|side, lane, had| {

@@ -56,7 +56,7 @@ impl Aggregator {
     pub fn keep_run_rows(&mut self, view: View, each_link: bool) {
         let keeper = Keeper::new(view, each_link);
         let (each_link, view) = keeper.kept();
-        self.groups.keep(each_link, view);
+        self.groups.keep(each_link, view, self.calendar.now());
         self.run_rows = Some(keeper);
     }
 

@@ -3,11 +3,12 @@
 //! Bytes are kept in buckets of a second (of an interval, where that is
 //! longer). All histories share one calendar, which knows how long each bucket
 //! was, so a history is its bytes alone. An average is over whole buckets: the
-//! newest ones that together reach the window, or all there are while the run
-//! is younger. A history is claimed by a row when it first gains something and
+//! newest ones that together reach the window, or all there are while the run,
+//! or what a history is of ([`Since`]), is younger. A history is claimed by a row when it first gains something and
 //! given back after forty silent buckets; their number is bounded.
 
 use crate::meter::totals::Count;
+use std::cmp::Ordering;
 
 /// The windows, seconds.
 pub const WINDOWS_S: [u64; 3] = [2, 10, 40];
@@ -41,6 +42,15 @@ pub(super) struct Calendar {
     closing: bool,
 }
 
+/// When something began that has histories: what was before is not known of it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Since {
+    /// The bucket that was under way.
+    bucket: u64,
+    /// How much of it had passed.
+    open_ns: u64,
+}
+
 impl Default for Calendar {
     fn default() -> Calendar {
         Calendar { spans: [0; BUCKETS], ended: 0, open_ns: 0, closing: false }
@@ -66,6 +76,20 @@ impl Calendar {
     /// The run ends.
     pub fn close(&mut self) {
         self.closing = true;
+    }
+
+    /// This moment.
+    pub fn now(&self) -> Since {
+        Since { bucket: self.current(), open_ns: self.open_ns }
+    }
+
+    /// As [`Calendar::span`], of that what came since; 0 of what was before.
+    fn span_since(&self, bucket: u64, since: Since) -> u64 {
+        match bucket.cmp(&since.bucket) {
+            Ordering::Less => 0,
+            Ordering::Equal => self.span(bucket).saturating_sub(since.open_ns),
+            Ordering::Greater => self.span(bucket),
+        }
     }
 
     /// Length of a bucket that has ended, ns; 0 where it is not known any more.
@@ -120,14 +144,20 @@ impl History {
 
     /// How things stand after the last bucket that has ended.
     pub fn averages(&self, calendar: &Calendar) -> Averages {
+        self.averages_since(calendar, Since::default())
+    }
+
+    /// The same of what was kept from a moment on: over the time since then, where a
+    /// window is longer; None as long as there is none.
+    pub fn averages_since(&self, calendar: &Calendar, since: Since) -> Averages {
         let peak = (calendar.ended > 0).then(|| self.peak(calendar));
         let mut averages = Averages { peak, ..Averages::default() };
         let (mut sum, mut span_ns) = ([0u64; 2], 0u64);
         let mut bucket = calendar.ended;
         for (average, seconds) in averages.windows.iter_mut().zip(WINDOWS_S) {
             let window_ns = seconds * 1_000_000_000;
-            while span_ns < window_ns && calendar.span(bucket) > 0 {
-                span_ns += calendar.span(bucket);
+            while span_ns < window_ns && calendar.span_since(bucket, since) > 0 {
+                span_ns += calendar.span_since(bucket, since);
                 if bucket <= self.newest {
                     let bytes = self.bytes[bucket as usize % BUCKETS];
                     sum = [sum[0] + bytes[0], sum[1] + bytes[1]];

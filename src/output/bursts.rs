@@ -17,6 +17,34 @@ use std::fmt::Write as _;
 /// Culprits that text names.
 const NAMED: usize = 3;
 
+/// Event of the notice that has what [`without_speed`] says.
+pub const SPEED_UNKNOWN: &str = "speed_unknown";
+
+/// Interfaces that are named where there may be many.
+const LINKS_NAMED: usize = 8;
+
+/// That no burst can be found on these interfaces, as their speed is not known, and
+/// what to do; None without any.
+pub fn speed_unknown(names: &[String]) -> Option<String> {
+    let first = names.first()?;
+    let mut all = names.iter().take(LINKS_NAMED).cloned().collect::<Vec<_>>().join(", ");
+    if names.len() > LINKS_NAMED {
+        let _ = write!(all, " and {} more", names.len() - LINKS_NAMED);
+    }
+    Some(format!(
+        "The speed of {all} is not known, so nothing there can be called full: --link-speed {first}=1G tells it, \
+         --burst-threshold RATE does without."
+    ))
+}
+
+/// The same of all interfaces of a run, where a burst is a share of the speed; of a
+/// device whose packets another one below it has nobody wants bursts twice.
+pub fn without_speed(context: &Context) -> Option<String> {
+    let unknown = context.links.iter().filter(|link| link.speed_bits_per_second.is_none());
+    let names = unknown.filter(|link| context.bursts_by_share && !link.second_copy);
+    speed_unknown(&names.map(|link| plain(&link.name).into_owned()).collect::<Vec<_>>())
+}
+
 /// `rx` or `tx`.
 pub fn word(lane: Lane) -> &'static str {
     match lane.direction() {

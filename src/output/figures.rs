@@ -8,6 +8,7 @@
 use super::units::number_of;
 use super::{Context, Coverage, Coverages, LinkFacts};
 use crate::aggregate::destination::Name;
+use crate::aggregate::hidden::Hidden;
 use crate::aggregate::snapshot::{InterfaceFigures, Snapshot};
 use crate::aggregate::watch::Side;
 use crate::capture::{LinkId, LinkType};
@@ -21,6 +22,16 @@ const SECOND_NS: u128 = 1_000_000_000;
 /// (a whole file in one) that is all of it; in a live run 0 is no time at all.
 pub fn interval_span(snapshot: &Snapshot, live: bool) -> u64 {
     if snapshot.interval_ns == 0 && !live { run_span(snapshot) } else { snapshot.interval_ns }
+}
+
+/// How what rows leave out begins to be told.
+pub const HIDDEN: &str = "Not in rows, as their start was not seen";
+
+/// What rows leave out since the start (`--new-only`), a sentence.
+pub fn hidden_told(hidden: &Hidden) -> String {
+    let ([_, connections], [_, had]) = (hidden.flows, hidden.all());
+    let what = [number_of(had.packets, "packet"), number_of(had.bytes, "byte")].join(", ");
+    format!("{HIDDEN}: {} ({what})", number_of(connections, "connection"))
 }
 
 /// Length in ns of the run up to this snapshot.

@@ -56,6 +56,8 @@ pub struct Context {
     pub highlights: Arc<Highlights>,
     /// What was lost besides the rings, as of the snapshot (live).
     pub losses: Arc<Losses>,
+    /// A burst is a share of the speed of its link, so there is none without one.
+    pub bursts_by_share: bool,
 }
 
 static NO_FACTS: LinkFacts = LinkFacts {
@@ -170,7 +172,7 @@ pub struct Start {
 pub struct Notice {
     /// ns since the epoch, packet time.
     pub time_ns: u64,
-    /// What, a stable word: `interface_gone`, `intervals_skipped`, `identity`, …
+    /// What, a stable word: `interface_gone`, `intervals_skipped`, `speed_unknown`, `identity`, …
     pub event: &'static str,
     /// The interface that it is about.
     pub interface: Option<String>,

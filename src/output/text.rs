@@ -7,9 +7,11 @@
 //!
 //! Names from files, the system or the network pass through [`plain`].
 
+use super::bursts::{SPEED_UNKNOWN, without_speed};
 use super::columns::{INTERFACE_COLUMNS, LaneSight, ROW_COLUMNS, Sight, table};
 use super::figures::{
-    both, coverage_of, ethertype_name, figures_of, interval_span, missing_told, peak_of_run, run_span, sum,
+    both, coverage_of, ethertype_name, figures_of, hidden_told, interval_span, missing_told, peak_of_run,
+    run_span, sum,
 };
 use super::units::{between, duration, grouped, moment, number_of, percent_floor, percent_lost, plain, rate};
 use super::{Context, Coverage, Coverages, Notice, Output, Start, StopReason, Style};
@@ -129,6 +131,10 @@ impl<W: Write> Output for Text<W> {
     }
 
     fn notice(&mut self, notice: &Notice, _context: &Context) -> io::Result<()> {
+        // A table of a whole file has it below, where all its interfaces are known.
+        if self.style.whole && notice.event == SPEED_UNKNOWN {
+            return Ok(());
+        }
         self.block(&format!("Note: {}\n", plain(&notice.message)))
     }
 
@@ -178,6 +184,11 @@ fn totals(ended: &str, snapshot: &Snapshot, coverage: &Coverages, sight: &Sight)
     text += &hidden(snapshot);
     text += &losses(snapshot);
     text += &ethertypes(snapshot);
+    if sight.style.whole
+        && let Some(sentence) = without_speed(sight.context)
+    {
+        line(&mut text, &sentence);
+    }
     text += &balances(snapshot, true, coverage, sight.context);
     text += &super::handshakes::summary(&snapshot.handshakes, sight);
     text += &super::incomplete::table(&snapshot.incomplete);
@@ -332,13 +343,9 @@ fn dropped(capture: &CaptureFigures) -> String {
     )
 }
 
-/// What rows leave out since the start (`--new-only`).
+/// What rows leave out since the start (`--new-only`), a line.
 fn hidden(snapshot: &Snapshot) -> String {
-    let Some(hidden) = &snapshot.hidden else { return String::new() };
-    let ([_, connections], [_, had]) = (hidden.flows, hidden.all());
-    let what = [number_of(had.packets, "packet"), number_of(had.bytes, "byte")].join(", ");
-    let many = number_of(connections, "connection");
-    format!("Not in rows, as their start was not seen: {many} ({what})\n")
+    snapshot.hidden.as_ref().map_or_else(String::new, |hidden| hidden_told(hidden) + "\n")
 }
 
 /// What is in no flow, by reason.

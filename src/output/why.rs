@@ -267,14 +267,9 @@ impl Seen<'_> {
         }
         let mut links: Vec<LinkId> = unknown.iter().map(|(lane, _)| lane.link()).collect();
         links.dedup();
-        if let Some(&link) = links.first() {
-            let names: Vec<String> = links.iter().map(|&link| self.name(link)).collect();
-            sentences.push(format!(
-                "The speed of {} is not known, so nothing there can be called full: --link-speed {}=1G tells it, \
-                 --burst-threshold RATE does without.",
-                names.join(", "),
-                self.name(link)
-            ));
+        let names: Vec<String> = links.iter().map(|&link| self.name(link)).collect();
+        if let Some(told) = super::bursts::speed_unknown(&names) {
+            sentences.push(told);
             let highest =
                 unknown.iter().max_by_key(|(lane, figures)| (figures.peak, std::cmp::Reverse(*lane)));
             if let Some((lane, figures)) = highest {

@@ -11,6 +11,7 @@ use crate::aggregate::Handle;
 use crate::aggregate::destination::Destinations;
 use crate::aggregate::snapshot::{Fault, Snapshot};
 use crate::config::{Config, OutputMode};
+use crate::output::bursts::SPEED_UNKNOWN;
 use crate::output::handshakes::SessionLines;
 use crate::output::json::JsonLines;
 use crate::output::text::Text;
@@ -167,10 +168,20 @@ impl Deliver {
         if let Some(report) = &mut self.report {
             report.note(notice);
         }
-        if let Some(hub) = &self.hub {
+        // On a screen it stands among bursts, not above all else.
+        if let Some(hub) = self.hub.as_ref().filter(|_| notice.event != SPEED_UNKNOWN) {
             hub.note(notice);
         }
         self.each(|output| output.notice(notice, context))
+    }
+
+    /// The same before the first interval. Who has stopped reading by then is met
+    /// with that: the run goes on so far, and its report is written.
+    pub fn notice_early(&mut self, notice: &Notice, context: &Context) -> Result<(), RunError> {
+        match self.notice(notice, context) {
+            Err(RunError::ClosedPipe) => Ok(()),
+            told => told,
+        }
     }
 
     pub fn snapshot(

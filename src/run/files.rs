@@ -2,7 +2,7 @@
 
 use super::deliver::Deliver;
 use super::replay::Replay;
-use super::sets::{Sharing, may_burst};
+use super::sets::{Sharing, may_burst, speed_unknown};
 use super::{RunError, Signals, history, is_set, table_config};
 use crate::aggregate::Aggregator;
 use crate::aggregate::classes::Classes;
@@ -55,6 +55,9 @@ pub(super) fn run(config: &Config, groups: &[Vec<PathBuf>], signals: &Signals) -
         ..Start::default()
     };
     deliver.start(&start, &context)?;
+    let mut announced = context.clone();
+    announced.links.iter_mut().for_each(|facts| take_told_speed(facts, config));
+    speed_unknown(&announced).map_or(Ok(()), |notice| deliver.notice_early(&notice, &context))?;
 
     let how = How { interval_ns, workers, stacks, classes };
     let (reading, mut aggregator) = Reading::new(config, groups, set, &how);
@@ -257,10 +260,15 @@ fn faults(set: &mut FileSet) -> Vec<String> {
 /// What is known of an interface as its first frame is met.
 fn introduced(link: &FileLink, rule: &DirectionRule, config: &Config) -> LinkFacts {
     let mut facts = facts_of(&link.interface, link.group);
-    let told = config.link_speeds.iter().rev().find(|(name, _)| *name == facts.name);
-    facts.speed_bits_per_second = told.map(|(_, speed)| *speed).or(facts.speed_bits_per_second);
+    take_told_speed(&mut facts, config);
     facts.direction_unknown = !link.directed && matches!(rule, DirectionRule::AsTold);
     facts
+}
+
+/// What the user tells goes before what a file does.
+fn take_told_speed(facts: &mut LinkFacts, config: &Config) {
+    let told = config.link_speeds.iter().rev().find(|(name, _)| *name == facts.name);
+    facts.speed_bits_per_second = told.map(|(_, speed)| *speed).or(facts.speed_bits_per_second);
 }
 
 fn facts_of(link: &crate::capture::file::FileInterface, group: u8) -> LinkFacts {

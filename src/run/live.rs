@@ -242,8 +242,8 @@ fn begin_with(
         message: warning.clone(),
         ..Notice::default()
     });
-    let mut all = notices.into_iter().chain(warned);
-    all.try_for_each(|notice| deliver.notice(&Notice { time_ns: start_ns, ..notice }, context))
+    let mut all = notices.into_iter().chain(warned).chain(sets::speed_unknown(context));
+    all.try_for_each(|notice| deliver.notice_early(&Notice { time_ns: start_ns, ..notice }, context))
 }
 
 /// The bonds that there are, and the interfaces to be watched.

@@ -11,7 +11,8 @@ use crate::decode::pairs::LinkPairs;
 use crate::decode::{Decoder, VlanStacks};
 use crate::flow::table::TableConfig;
 use crate::meter::bins::Speeds;
-use crate::output::LinkFacts;
+use crate::output::bursts::{SPEED_UNKNOWN, without_speed};
+use crate::output::{Context, LinkFacts, Notice};
 use crate::worker::Worker;
 use crate::worker::outbox::Outbox;
 use std::sync::Arc;
@@ -81,6 +82,12 @@ pub(super) fn may_burst(config: &Config, links: &[LinkFacts]) -> bool {
     let by_rate = matches!(config.bursts.threshold, BurstThreshold::Rate(_));
     let told = links.iter().any(|link| link.speed_bits_per_second.is_some());
     by_rate || told || !config.link_speeds.is_empty()
+}
+
+/// The notice that no burst can be found on some interfaces, one for all of them.
+pub(super) fn speed_unknown(context: &Context) -> Option<Notice> {
+    let notice = |message| Notice { event: SPEED_UNKNOWN, message, ..Notice::default() };
+    without_speed(context).map(notice)
 }
 
 /// Of live interfaces: each bond's slaves, what the user joined with `+`, or,

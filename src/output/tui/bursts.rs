@@ -2,11 +2,11 @@
 
 use super::connections::visible;
 use super::lists::{Item, Opened};
-use super::paint::{Head, Piece, Table, below, cursor_at, lines};
+use super::paint::{Head, Piece, Table, below, cursor_at, height_of, lines, wide};
 use super::{Scene, State};
 use crate::aggregate::culprit::Burst;
 use crate::meter::bins::BIN_NS;
-use crate::output::bursts::{ends, mean_bits_per_second, told, utilisation, word};
+use crate::output::bursts::{ends, mean_bits_per_second, told, utilisation, without_speed, word};
 use crate::output::columns::nothing;
 use crate::output::units::{duration, grouped, human, percent_of, plain, rate_in, rate_unit, short_moment};
 use ratatui::buffer::Buffer;
@@ -17,14 +17,26 @@ use ratatui::style::Style;
 pub(super) fn draw(state: &mut State, scene: &Scene, buffer: &mut Buffer, area: Rect) -> String {
     let bursts = &scene.memory.bursts;
     state.slide(bursts.iter().map(Item::burst));
+    // Below the list; of one burst alone it says nothing.
+    let none_there = without_speed(scene.sight.context).filter(|_| bursts.is_empty() || !state.open);
+    let told = none_there.as_deref().unwrap_or_default();
+    let height = wide(height_of(told, usize::from(area.width))).min(area.height / 2);
+    let all = area;
+    let area = Rect { height: area.height - height, ..area };
     let first = visible(state, area, 1, 1, bursts.len());
     let cursor = state.cursor[state.kind as usize];
     let of_now = state.of_now();
     let Some(chosen) = bursts.get(cursor) else {
         state.open = false;
-        lines(buffer, area, "No burst so far (--burst-threshold says from where on one is).");
+        let known = scene.sight.context.links.iter().any(|link| link.speed_bits_per_second.is_some());
+        let rest = match none_there.is_none() || known {
+            true => lines(buffer, all, "No burst so far (--burst-threshold says from where on one is)."),
+            false => all,
+        };
+        lines(buffer, rest, told);
         return of_now.to_owned();
     };
+    lines(buffer, Rect { y: area.bottom(), height, ..all }, told);
     let place = format!("{} of {}", grouped(cursor as u64 + 1), grouped(scene.memory.bursts_seen));
     if state.open {
         // The one that was opened, whatever came or went since.

@@ -63,7 +63,7 @@ pub(super) fn draw(state: &mut State, scene: &Scene, buffer: &mut Buffer, area: 
     draw_cursor(state, &names, 1, buffer, area);
     note_places(state, &table, 1, area);
     if rows.is_empty() {
-        super::line(buffer, super::below(area, 1), nothing_here(state, scene), Style::new());
+        super::line(buffer, super::below(area, 1), &nothing_here(state, scene), Style::new());
     }
     rows_told(state, scene, first, shown.len())
 }

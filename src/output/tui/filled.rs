@@ -33,6 +33,8 @@ pub(super) struct Strip {
     pub peak: [u64; 2],
     /// A burst reaches into it.
     pub burst: [bool; 2],
+    /// Bytes of connections that are in no row (`--new-only`).
+    pub hidden: u64,
     /// Frames lost by its ring.
     pub ring_lost: u64,
     /// Packets lost in its NIC, by its driver on the way out, or by a qdisc: the
@@ -126,6 +128,8 @@ impl Filled {
                 strip.line_bytes[way] = strip.line_bytes[way].saturating_add(lane.line_bytes);
                 strip.peak[way] = strip.peak[way].max(spread.map_or(0, |spread| spread[way].peak));
             }
+            let hidden = interval.hidden.as_ref().and_then(|all| all.links.get(usize::from(one.link)));
+            strip.hidden = strip.hidden.saturating_add(hidden.map_or(0, |[now, _]| now.bytes));
             strip.ring_lost = strip.ring_lost.saturating_add(one.capture_interval.kernel_drops);
             let elsewhere = losses.of(one.link, 0).map_or(0, |(_, lost)| lost_elsewhere(lost));
             strip.elsewhere_lost = strip.elsewhere_lost.saturating_add(elsewhere);

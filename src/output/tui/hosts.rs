@@ -41,7 +41,7 @@ pub(super) fn draw(state: &mut State, scene: &Scene, buffer: &mut Buffer, area: 
     draw_cursor(state, &names, lines_each, buffer, list);
     note_places(state, &table, lines_each, list);
     if rows.is_empty() {
-        super::line(buffer, super::below(list, 1), nothing_here(state, scene), Style::new());
+        super::line(buffer, super::below(list, 1), &nothing_here(state, scene), Style::new());
     }
     if totals_height > 0 {
         totals(scene).draw(buffer, Rect { y: list.bottom(), height: totals_height, ..area });

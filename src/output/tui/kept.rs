@@ -138,12 +138,14 @@ impl Kept {
 }
 
 /// Why there is no row: of what was kept none may fit, which says nothing of traffic.
-pub(super) fn nothing(state: &State, scene: &Scene) -> &'static str {
-    let all = state.filter.told().is_none() && state.within.is_none();
-    match scene.kept {
-        Some(_) if !all => "None of the rows that were kept is one of these.",
-        _ if !all => "No traffic of these in this interval.",
-        _ => "No traffic in this interval.",
+pub(super) fn nothing(state: &State, scene: &Scene) -> String {
+    let filter = state.filter.told();
+    let all = filter.is_none() && state.within.is_none();
+    match (&scene.kept, filter) {
+        (Some(_), _) if !all => "None of the rows that were kept is one of these.".to_owned(),
+        (_, Some(filter)) => format!("Nothing matches /{}/ (/ changes it, Esc ends it).", plain(filter)),
+        _ if !all => "No traffic of these in this interval.".to_owned(),
+        _ => "No traffic in this interval.".to_owned(),
     }
 }
 

@@ -35,7 +35,7 @@ mod state;
 mod who;
 
 use super::columns::{Sight, name_of};
-use super::figures::interval_span;
+use super::figures::{hidden_told, interval_span};
 use super::names::Names;
 use super::units::{grouped, plain};
 use super::{Context, Coverages, Style};
@@ -268,7 +268,7 @@ fn draw_all(state: &mut State, now: Option<&Moment>, run: &Run, memory: &Memory,
 }
 
 fn draw_view(state: &mut State, scene: &Scene, buffer: &mut Buffer, area: Rect) {
-    let (title, area) = (area, below(area, 1));
+    let (title, area) = (area, above_hidden(state, scene, buffer, below(area, 1)));
     let told = match state.kind {
         Kind::Connections | Kind::Hosts if state.details.is_some() => {
             details::draw(state, scene, buffer, area)
@@ -301,6 +301,16 @@ fn draw_view(state: &mut State, scene: &Scene, buffer: &mut Buffer, area: Rect) 
     let look = Look::new().add_modifier(Modifier::REVERSED);
     paint::shade(buffer, title, look);
     line(buffer, title, &words, look);
+}
+
+/// What rows leave out (`--new-only`), below them; the area above that.
+fn above_hidden(state: &State, scene: &Scene, buffer: &mut Buffer, area: Rect) -> Rect {
+    let lists_rows = matches!(state.kind, Kind::Connections | Kind::Hosts) && state.details.is_none();
+    let hidden = scene.snapshot().hidden.as_ref().filter(|_| lists_rows && area.height > 2);
+    let Some(hidden) = hidden.filter(|hidden| hidden.flows[1] > 0) else { return area };
+    let rest = Rect { height: area.height - 1, ..area };
+    line(buffer, Rect { y: rest.bottom(), height: 1, ..area }, &hidden_told(hidden), Look::new());
+    rest
 }
 
 /// Of what was, some lists are kept, and their first rows.

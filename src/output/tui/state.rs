@@ -270,7 +270,11 @@ impl State {
         }
         let only = self.chosen.as_ref().and_then(|(_, only)| only.clone());
         // A list of connections has those that are silent too.
-        let order = if self.order() == Order::Rate { Order::Activity } else { self.order() };
+        let order = match self.order() {
+            Order::Rate => Order::Activity,
+            Order::None => Order::Name,
+            other => other,
+        };
         Some(View { grouping, order, offset: 0, limit: limit.min(ROWS_MAX), only })
     }
 
@@ -561,7 +565,7 @@ fn next_order(order: Order) -> Order {
         Order::Rate | Order::Activity => Order::Bytes,
         Order::Bytes => Order::Packets,
         Order::Packets => Order::None,
-        Order::None | Order::Destination | Order::Average(_) => Order::Rate,
+        Order::None | Order::Name | Order::Destination | Order::Average(_) => Order::Rate,
     }
 }
 
@@ -571,7 +575,7 @@ pub(super) fn order_words(order: Order) -> &'static str {
         Order::Rate | Order::Activity => "by rate",
         Order::Bytes => "by bytes",
         Order::Packets => "by packets",
-        Order::None => "by name",
+        Order::None | Order::Name => "by name",
         Order::Destination => "by destination",
         Order::Average(Window::Short) => "by 2 s average",
         Order::Average(Window::Middle) => "by 10 s average",

@@ -10,11 +10,12 @@ use super::paint::{Head, Piece, Table, line};
 use super::{Scene, paint};
 use crate::aggregate::culprit::Burst;
 use crate::aggregate::snapshot::RowName;
+use crate::capture::LinkId;
 use crate::meter::bins::BIN_NS;
 use crate::meter::journal::FlowName;
 use crate::output::bursts::{ends, mean_bits_per_second, utilisation, word};
 use crate::output::columns::{name_of, nothing};
-use crate::output::figures::bits_per_second;
+use crate::output::figures::{HIDDEN, bits_per_second};
 use crate::output::units::{clock, duration, human, number_of, percent_of, plain, rate, rate_in, rate_unit};
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
@@ -142,7 +143,18 @@ fn lines(scene: &Scene, second: &Filled, bursts: &[&Burst], strands: &[Strand], 
         let told = if passed { "No rows are there of it." } else { "Nothing passed." };
         lines.push(Line::Told(told.to_owned(), Style::new()));
     }
+    lines.extend(hidden(scene, second));
     lines
+}
+
+/// What is in no row, by link (`--new-only`).
+fn hidden(scene: &Scene, second: &Filled) -> Option<Line> {
+    let links = (0..=LinkId::MAX).zip(&second.strips).filter(|(_, strip)| strip.hidden > 0);
+    let name = |link| plain(scene.sight.context.link_name(link));
+    let told = links.map(|(link, strip)| format!("{} {}", name(link), number_of(strip.hidden, "byte")));
+    let told: Vec<String> = told.collect();
+    let line = || Line::Told(format!("{HIDDEN}: {}", told.join(", ")), Style::new());
+    (!told.is_empty()).then(line)
 }
 
 /// A burst's first line: where, when, how long, how high.

@@ -208,15 +208,11 @@ impl<B: Backend> Loop<B> {
     /// Asks for another capture filter.
     fn wish(&mut self) {
         let Some(expression) = self.state.take_filter_wish() else { return };
+        let live = self.hub.told().run.live;
         let wish = Wish { expression, reply: self.filtered.0.clone() };
-        let wrong = match &self.wishes {
-            None => Some("Who looks on changes nothing: only the run's own screen sets another one."),
-            Some(wishes) if wishes.try_send(wish).is_err() => {
-                Some("The last one is not in force yet: try again.")
-            }
-            Some(_) => return,
-        };
-        self.state.filtered(wrong);
+        if let Some(wrong) = send(self.wishes.as_ref(), live, wish) {
+            self.state.filtered(Some(&wrong));
+        }
     }
 
     /// What became of it.
@@ -325,6 +321,22 @@ impl<B: Backend> Loop<B> {
     }
 }
 
+/// Hands a wish over to who puts it in force; why nobody does, where that is so.
+fn send(wishes: Option<&Sender<Wish>>, live: bool, wish: Wish) -> Option<String> {
+    match wishes {
+        // Nobody would ever answer.
+        _ if !live => Some(format!(
+            "A file is read with the filter that it began with: q, then fullcount -r FILE {}",
+            wish.expression.trim()
+        )),
+        None => Some("Who looks on changes nothing: only the run's own screen sets another one.".into()),
+        Some(wishes) => {
+            let sent = wishes.try_send(wish);
+            sent.is_err().then(|| "The last one is not in force yet: try again.".into())
+        }
+    }
+}
+
 /// The moment that is shown, by its time; 0 before the first.
 fn time_of(told: &Told) -> u64 {
     told.moment.as_ref().map_or(0, |moment| moment.snapshot.time_ns)
@@ -332,4 +344,24 @@ fn time_of(told: &Told) -> u64 {
 
 fn of_terminal(error: impl std::error::Error) -> io::Error {
     io::Error::other(error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Whoever types one hears of it: nothing is waited for that nobody answers.
+    #[test]
+    fn a_wish_that_nobody_takes_is_refused_at_once() {
+        let (out, taken) = bounded(1);
+        let (reply, _answers) = bounded(1);
+        let wish = || Wish { expression: " tcp port 443".into(), reply: reply.clone() };
+        let of_file = send(Some(&out), false, wish()).expect("a file has been read");
+        assert!(of_file.ends_with("fullcount -r FILE tcp port 443"), "{of_file}");
+        assert!(taken.is_empty());
+        assert!(send(None, true, wish()).is_some_and(|why| why.contains("Who looks on")));
+        assert_eq!(send(Some(&out), true, wish()), None);
+        assert_eq!(taken.len(), 1);
+        assert!(send(Some(&out), true, wish()).is_some_and(|why| why.contains("not in force yet")));
+    }
 }
