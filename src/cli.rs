@@ -63,8 +63,8 @@ Examples:
   fullcount -r a.pcap+b.pcap --by pair --sort bytes
   fullcount -i bond0 -o json --connections --log-file /var/log/fullcount.json
 
-Signals: INT and TERM end a run with its summary (a second one at once), USR1 prints one
-and goes on, HUP opens the log file again, or ends the run where there is none.")]
+Signals: INT and TERM end a run with its summary, a second one half a second later at once;
+USR1 prints one and goes on; HUP opens the log file again, or ends the run where there is none.")]
 pub(crate) struct Arguments {
     /// Interface to watch; repeatable, comma list
     ///

@@ -200,15 +200,27 @@ fn end_by_the_second(signals: &[i32]) -> io::Result<()> {
         let mut again = Again::default();
         for _ in signals.forever() {
             if again.is_second() {
-                let _ = writeln!(
-                    io::stderr(),
-                    "fullcount: ended at once by a second signal, without what was left to be told"
-                );
+                // A reader that is stuck holds up what it is told, but not the end.
+                let told = std::thread::spawn(|| {
+                    let sentence = "fullcount: ended at once by a second signal, what was left is not told";
+                    let _ = writeln!(io::stderr(), "{sentence}");
+                });
+                wait_a_moment(|| told.is_finished());
                 signal_hook::low_level::exit(1);
             }
         }
     })?;
     Ok(())
+}
+
+/// A fifth of a second at most, for what may never be.
+fn wait_a_moment(is_done: impl Fn() -> bool) {
+    for _ in 0..200 {
+        if is_done() {
+            break;
+        }
+        std::thread::sleep(Duration::from_millis(1));
+    }
 }
 
 /// Whether who started this wants a signal to be ignored (nohup).

@@ -103,3 +103,34 @@ fn a_pipe_without_a_writer_is_left_when_told() {
     assert_eq!(code, Some(1));
     assert_eq!(complaint, "fullcount: told to stop before there was anything to read\n");
 }
+
+/// Whoever should read is stuck: the first signal waits for that, the second one does not.
+#[test]
+fn a_second_signal_ends_it_though_nobody_reads() {
+    let path = format!("{}/fixtures/corpus/captures/ipfixprobe-tls.pcap", env!("CARGO_MANIFEST_DIR"));
+    let program = env!("CARGO_BIN_EXE_fullcount");
+    let mut command = Command::new("sh");
+    let line = format!("exec {program} -r {path} -o json --connections --interval 0.1 2>&1");
+    let mut child = command.args(["-c", &line]).stdout(Stdio::piped()).spawn().expect("it starts");
+    let out = child.stdout.take().expect("piped");
+    let end = Instant::now() + PATIENCE;
+    let wait = |what: &str, is_done: &mut dyn FnMut() -> bool| {
+        while !is_done() {
+            assert!(Instant::now() < end, "{what}");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    };
+    // It holds 64 KiB, less what its pages have no use for.
+    wait("a full pipe", &mut || rustix::io::ioctl_fionread(&out).expect("a pipe") > 40_000);
+    interrupt(&child);
+    // Within half a second it is the same one.
+    std::thread::sleep(Duration::from_millis(600));
+    assert_eq!(child.try_wait().expect("a child"), None);
+    interrupt(&child);
+    let mut status = None;
+    wait("its end", &mut || {
+        status = child.try_wait().expect("a child");
+        status.is_some()
+    });
+    assert_eq!(status.and_then(|status| status.code()), Some(1));
+}

@@ -202,8 +202,9 @@ fn ctrl_z_gives_the_terminal_back_until_it_is_told_to_go_on() {
     let path = format!("{}/fixtures/http_v4.pcap", env!("CARGO_MANIFEST_DIR"));
     let program = env!("CARGO_BIN_EXE_fullcount");
     let mut command = Command::new("bash");
-    let line =
-        format!("{program} -r {path} -o tui; echo stopped $?; read line; fg; echo ended $?; read line");
+    // Within a script, which has to be stopped as well.
+    let script = format!("sh -c '{program} -r {path} -o tui; exit $?'");
+    let line = format!("{script}; echo stopped $?; read line; fg; echo ended $?; read line");
     command.args(["-mc", &line]);
     let mut screen = OnTerminal::start(command, 80, 24);
     screen.wait("connections", |text| text.contains(" Connections by rate"));

@@ -63,7 +63,13 @@ impl Deliver {
         if has_json(config) {
             let writer: Box<dyn Write> = match &config.log_file {
                 Some(path) => Box::new(
-                    LogFile::open(path, signals.reopen.clone(), trouble.clone()).map_err(|error| {
+                    LogFile::open(
+                        path,
+                        signals.reopen.clone(),
+                        trouble.clone(),
+                        config.output == OutputMode::Tui,
+                    )
+                    .map_err(|error| {
                         let sentence = format!("cannot open the log file {}: {error}", path.display());
                         RunError::Failed(vec![sentence])
                     })?,

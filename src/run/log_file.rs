@@ -16,19 +16,25 @@ pub(super) struct LogFile {
     file: BufWriter<File>,
     again: Arc<AtomicBool>,
     trouble: Trouble,
+    beside_screen: bool,
     /// Nothing was written since the last flush: a line begins here.
     between_lines: bool,
 }
 
 impl LogFile {
     /// Opened to append. `again`: set when it has to be opened anew; `trouble`:
-    /// where is said that this failed.
+    /// where is said that this failed, on standard error as well but beside a screen.
     ///
     /// # Errors
     /// Of the file system.
-    pub fn open(path: &Path, again: Arc<AtomicBool>, trouble: Trouble) -> io::Result<LogFile> {
+    pub fn open(
+        path: &Path,
+        again: Arc<AtomicBool>,
+        trouble: Trouble,
+        beside_screen: bool,
+    ) -> io::Result<LogFile> {
         let file = BufWriter::new(append_to(path)?);
-        Ok(LogFile { path: path.to_owned(), file, again, trouble, between_lines: true })
+        Ok(LogFile { path: path.to_owned(), file, again, trouble, beside_screen, between_lines: true })
     }
 
     fn open_again(&mut self) {
@@ -40,8 +46,11 @@ impl LogFile {
                     "cannot open the log file {} again: {error}; lines go on into the old one",
                     self.path.display()
                 );
-                // Who reads the lines may never come upon a file that was moved away.
-                let _ = writeln!(io::stderr(), "fullcount: {message}");
+                // Who reads the lines may never come upon a file that was moved away;
+                // a screen has it as a note.
+                if !self.beside_screen {
+                    let _ = writeln!(io::stderr(), "fullcount: {message}");
+                }
                 *self.trouble.lock().unwrap_or_else(PoisonError::into_inner) = Some(message);
             }
         }

@@ -17,7 +17,7 @@ const FAILURES_MAX: usize = 512;
 const SECOND_NS: u64 = 1_000_000_000;
 
 /// The highest whole second of all interfaces together: received, sent, both. Where
-/// intervals are longer than a second nothing tells it.
+/// seconds are not made of whole intervals nothing tells it.
 #[derive(Clone, Copy, Default)]
 pub struct Peaks {
     /// Bits; None before the first whole second.
@@ -44,7 +44,7 @@ impl Peaks {
             let of_interval = snapshot.interfaces.iter().map(|one| one.interval[side].count.bytes);
             *sum = of_interval.fold(*sum, u64::saturating_add);
         }
-        if self.covered_ns >= SECOND_NS {
+        if self.covered_ns == SECOND_NS {
             let [received, sent] = self.bytes.map(|bytes| bytes.saturating_mul(8));
             let now = [received, sent, received.saturating_add(sent)];
             let highest = self.highest.unwrap_or_default();

@@ -1,7 +1,7 @@
 //! The process's own terminal: taken, read, put back as it was.
 
 use crate::output::tui::keys::Key;
-use crate::run::{Again, is_set};
+use crate::run::{Again, is_set, wait_a_moment};
 use crossbeam_channel::{SendTimeoutError, Sender};
 use ratatui::crossterm::event::{
     self, DisableMouseCapture, EnableMouseCapture, Event, KeyCode, KeyEventKind, KeyModifiers, MouseButton,
@@ -11,9 +11,10 @@ use ratatui::crossterm::terminal::{
     Clear, ClearType, EnterAlternateScreen, LeaveAlternateScreen, disable_raw_mode, enable_raw_mode,
 };
 use ratatui::crossterm::{cursor, execute};
+use rustix::process::{Signal, kill_current_process_group};
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, Once, PoisonError};
+use std::sync::{Arc, Mutex, Once};
 use std::time::Duration;
 
 /// How often the input looks whether it is still wanted.
@@ -130,14 +131,27 @@ pub(in crate::run) fn reopen() -> io::Result<()> {
     execute!(io::stdout(), EnterAlternateScreen, EnableMouseCapture, cursor::Hide, Clear(ClearType::All))
 }
 
-/// Ctrl-Z: stopped, the terminal as it was, until somebody says to go on. What comes
-/// meanwhile waits in the rings as long as they have room. Where no shell could say
-/// so the kernel lets it go on at once.
+/// Ctrl-Z: stopped with all of its group, as a terminal does it, with the terminal as it
+/// was, until somebody says to go on. What comes meanwhile waits in the rings of a live
+/// run, as long as they have room. Where no shell could say so the kernel lets it go on
+/// at once, and where the terminal is stuck the key does nothing.
 fn suspend() {
-    let _writing = WRITING.lock().unwrap_or_else(PoisonError::into_inner);
-    let _ = disable_raw_mode();
-    let _ = execute!(io::stdout(), DisableMouseCapture, LeaveAlternateScreen, cursor::Show);
-    let _ = signal_hook::low_level::raise(signal_hook::consts::SIGTSTP);
+    let mut writing = WRITING.try_lock();
+    for _ in 0..PATIENCE_MS {
+        if writing.is_ok() {
+            break;
+        }
+        std::thread::sleep(Duration::from_millis(1));
+        writing = WRITING.try_lock();
+    }
+    if let Ok(_writing) = writing {
+        let _ = disable_raw_mode();
+        let _ = execute!(io::stdout(), DisableMouseCapture, LeaveAlternateScreen, cursor::Show);
+        let _ = kill_current_process_group(Signal::TSTP);
+        // It may come a little later, to any thread.
+        std::thread::sleep(LOOK);
+        let _ = reopen();
+    }
 }
 
 /// Puts the terminal back as it was, once.
@@ -193,13 +207,7 @@ pub(in crate::run) fn watch_signals(
             if again.is_second() {
                 // A terminal that is stuck holds up what is written to it, but not the end.
                 let restoring = std::thread::spawn(restore);
-                for _ in 0..2 * PATIENCE_MS {
-                    if restoring.is_finished() {
-                        break;
-                    }
-                    std::thread::sleep(Duration::from_millis(1));
-                }
-                // What signal-hook's conditional shutdown does where there is no screen.
+                wait_a_moment(|| restoring.is_finished());
                 signal_hook::low_level::exit(1);
             }
         }
