@@ -120,7 +120,11 @@ fn the_log_file_is_opened_again_and_no_line_is_lost_or_split() {
     child.stdout.take().expect("piped").read_to_string(&mut said[0]).expect("text");
     child.stderr.take().expect("piped").read_to_string(&mut said[1]).expect("text");
     assert!(child.wait().expect("a child").success(), "{said:?}");
-    assert_eq!(said, ["", ""], "the lines go to the file");
+    let [lines_out, complaint] = &said;
+    assert_eq!(lines_out, "", "the lines go to the file");
+    // Who looks for them in the new file is told there is none.
+    assert!(complaint.starts_with("fullcount: cannot open the log file "), "{complaint}");
+    assert_eq!(complaint.lines().count(), 1, "{complaint}");
     assert!(!moved.exists());
 
     let all: Vec<(String, u64)> = [&old, &older, &now].into_iter().flat_map(|path| log(path)).collect();

@@ -8,7 +8,7 @@
 
 use super::columns::{Column, Measure, Sight, always, no_figure, nothing, table};
 use super::names::Names;
-use super::units::{duration, grouped, number_of, plain, short_moment};
+use super::units::{duration, grouped, number_of, plain, tcpeeks_moment};
 use crate::aggregate::watch::{Handshakes, Latency, Tally, WatchFigures};
 use crate::flow::record::{Outcome, Session};
 use std::fmt::Write as _;
@@ -266,7 +266,7 @@ fn line(text: &mut String, session: &Session, result: &str, names: &Names) {
         let end = names.before_port(session.key.ip(side));
         format!("{end:>15}:{:<5}", session.key.end(side).port)
     });
-    let (seconds, rest, start) = (ms / 1000, ms % 1000, short_moment(session.start_ns));
+    let (seconds, rest, start) = (ms / 1000, ms % 1000, tcpeeks_moment(session.start_ns));
     let (syn, synack) = (session.syn_retransmitted, session.synack_retransmitted);
     let _ =
         writeln!(text, "{seconds:>4}.{rest:03} | {start} | {from} {to} | {result} | {syn:>7}  {synack:>7}");

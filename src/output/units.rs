@@ -130,6 +130,11 @@ pub fn clock(time_ns: u64) -> String {
     time_of_day(time_ns, if is_whole(time_ns) { "" } else { "%.3f" })
 }
 
+/// A moment in UTC as tcpeek has it: `26-11-21 09:00:01.000`.
+pub fn tcpeeks_moment(time_ns: u64) -> String {
+    formatted(time_ns, "%y-%m-%d %H:%M:%S%.3f")
+}
+
 /// A moment in UTC for lists, below a header that tells the year: `11-21 09:00:01.000`.
 pub fn short_moment(time_ns: u64) -> String {
     formatted(time_ns, "%m-%d %H:%M:%S%.3f")
@@ -269,6 +274,7 @@ mod tests {
         assert_eq!(moment(1_795_251_601_000_000_000), "2026-11-21 09:00:01 UTC");
         assert_eq!(moment(1_795_251_601_500_000_000), "2026-11-21 09:00:01.500 UTC");
         assert_eq!(short_moment(1_795_251_601_005_999_999), "11-21 09:00:01.005");
+        assert_eq!(tcpeeks_moment(1_795_251_601_005_999_999), "26-11-21 09:00:01.005");
         assert_eq!(exact_time(1_795_251_601_005_999_999), "09:00:01.005999");
         assert_eq!(moment(u64::MAX), "2554-07-21 23:34:33.709 UTC");
         let begin = 1_795_251_601_000_000_000;
