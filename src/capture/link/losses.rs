@@ -104,10 +104,18 @@ impl Qdisc {
 
     /// Whether `inner` is a qdisc inside this one.
     pub fn holds(&self, inner: &Qdisc) -> bool {
+        self.number().is_some() && self.number() == inner.around()
+    }
+
+    /// By which others stand in it: the upper half of its handle; `None` where none can.
+    pub fn number(&self) -> Option<u32> {
         // What the kernel made by itself all has the number 0; of it only the root holds others.
-        let holder = self.handle != 0 || self.parent == ROOT;
-        let inside = inner.parent != ROOT && inner.parent != INGRESS;
-        holder && inside && inner.parent >> 16 == self.handle >> 16
+        (self.handle != 0 || self.parent == ROOT).then_some(self.handle >> 16)
+    }
+
+    /// The number of the one that it stands in.
+    pub fn around(&self) -> Option<u32> {
+        (self.parent != ROOT && self.parent != INGRESS).then_some(self.parent >> 16)
     }
 }
 

@@ -15,7 +15,7 @@ use crate::capture::link::losses::{
 };
 use crate::capture::link::{Counters, Root};
 use crate::output::lost::{self, Lost, Meanwhile, Nic, QdiscDrops, Qdiscs, Reading, RingLost, Softnet, Span};
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 
 /// Readings that are kept; the first of all stays, so that every burst has one before it.
 const KEPT: usize = 128;
@@ -63,6 +63,7 @@ struct LinkSums {
     /// The latest that could be read: what the next one is compared with.
     nic: Option<Counters>,
     qdiscs: Option<Vec<Qdisc>>,
+    ahead: Ahead,
     sums: Lost,
     settings: lost::LinkSettings,
 }
@@ -254,7 +255,9 @@ impl LinkSums {
     fn lose(&mut self, gone: &Qdisc) -> bool {
         // Before the first reading it is nobody's.
         let Some(before) = &mut self.qdiscs else { return false };
-        let dropped = add_qdisc(self.sums.qdisc.get_or_insert_default(), gone, before, &[]);
+        let sums = self.sums.qdisc.get_or_insert_default();
+        let dropped = self.ahead.add(sums, gone, before, &[]);
+        self.ahead.lose(gone, before);
         before.retain(|one| !one.is(gone));
         dropped
     }
@@ -276,9 +279,12 @@ impl LinkSums {
             let sums = self.sums.qdisc.get_or_insert_default();
             (sums.backlog_packets, sums.backlog_bytes) = (0, 0);
             // The first reading is the begin.
-            let before = self.qdiscs.as_ref().unwrap_or(now);
+            let before = self.qdiscs.as_ref().unwrap_or_else(|| {
+                self.ahead = Ahead::at(now);
+                now
+            });
             for qdisc in now {
-                dropped |= add_qdisc(sums, qdisc, before, now);
+                dropped |= self.ahead.add(sums, qdisc, before, now);
             }
         }
         // What could not be read is compared with the latest that could be.
@@ -288,41 +294,79 @@ impl LinkSums {
     }
 }
 
-/// Adds what one did since; whether it dropped.
-fn add_qdisc(sums: &mut Qdiscs, qdisc: &Qdisc, before: &[Qdisc], all: &[Qdisc]) -> bool {
-    let grown = qdisc.since(before);
-    if qdisc.parent == ROOT {
-        sums.drops = sums.drops.saturating_add(grown.drops);
-        sums.overlimits = sums.overlimits.saturating_add(grown.overlimits);
-        sums.requeues = sums.requeues.saturating_add(grown.requeues);
-        sums.backlog_packets = u64::from(qdisc.backlog_packets);
-        sums.backlog_bytes = u64::from(qdisc.backlog_bytes);
+/// Drops of inner qdiscs that are not yet in the reading of the one around them, by that
+/// one's number. A reading is not of one moment: the kernel writes the root first
+/// (net/sched/sch_api.c, `tc_dump_qdisc_root`), and what an inner one drops after that is
+/// in the root's next reading, where it is no drop of the root's own.
+#[derive(Default)]
+struct Ahead(BTreeMap<u32, u64>);
+
+impl Ahead {
+    /// By a first reading.
+    fn at(now: &[Qdisc]) -> Ahead {
+        let ahead = now.iter().filter_map(|outer| {
+            let inner = now.iter().filter(|inner| outer.holds(inner)).map(|inner| u64::from(inner.drops));
+            let ahead = inner.sum::<u64>().saturating_sub(outer.drops.into());
+            (ahead > 0).then_some((outer.number()?, ahead))
+        });
+        Ahead(ahead.collect())
     }
-    let inner = all.iter().filter(|inner| qdisc.holds(inner)).map(|inner| inner.since(before).drops);
-    // What those inside it dropped is theirs.
-    let own = grown.drops.saturating_sub(inner.sum());
-    if own > 0 {
-        let parent = match qdisc.parent {
-            ROOT => "root".to_owned(),
-            INGRESS => "ingress".to_owned(),
-            parent => format!("{:x}:{:x}", parent >> 16, parent & 0xffff),
-        };
-        let mut one = QdiscDrops {
-            kind: qdisc.kind.clone(),
-            handle: format!("{:x}:", qdisc.handle >> 16),
-            parent,
-            drops: own,
-            limit: qdisc.limit,
-        };
-        match sums.dropped_by.iter_mut().find(|other| other.is(&one)) {
-            Some(sum) => {
-                one.drops = one.drops.saturating_add(sum.drops);
-                *sum = one;
-            }
-            None => sums.dropped_by.push(one),
+
+    /// A qdisc was removed and told; the one that it stood in goes on counting.
+    fn lose(&mut self, gone: &Qdisc, before: &[Qdisc]) {
+        if let Some(number) = gone.number() {
+            self.0.remove(&number);
+        }
+        if let Some(around) = gone.around() {
+            let ahead = self.0.entry(around).or_default();
+            *ahead = ahead.saturating_add(gone.since(before).drops);
         }
     }
-    grown.drops > 0
+
+    /// Adds what one of `all` did since; whether it dropped.
+    fn add(&mut self, sums: &mut Qdiscs, qdisc: &Qdisc, before: &[Qdisc], all: &[Qdisc]) -> bool {
+        let grown = qdisc.since(before);
+        if qdisc.parent == ROOT {
+            sums.drops = sums.drops.saturating_add(grown.drops);
+            sums.overlimits = sums.overlimits.saturating_add(grown.overlimits);
+            sums.requeues = sums.requeues.saturating_add(grown.requeues);
+            sums.backlog_packets = u64::from(qdisc.backlog_packets);
+            sums.backlog_bytes = u64::from(qdisc.backlog_bytes);
+        }
+        // What those inside it dropped is theirs.
+        let inner = all.iter().filter(|inner| qdisc.holds(inner)).map(|inner| inner.since(before).drops);
+        let mut theirs: u64 = inner.sum();
+        if let Some(number) = qdisc.number() {
+            theirs = theirs.saturating_add(self.0.remove(&number).unwrap_or(0));
+            if theirs > grown.drops {
+                self.0.insert(number, theirs - grown.drops);
+            }
+        }
+        let own = grown.drops.saturating_sub(theirs);
+        if own > 0 {
+            tell(sums, qdisc, own);
+        }
+        grown.drops > 0
+    }
+}
+
+/// Adds what a qdisc dropped itself to its sum.
+fn tell(sums: &mut Qdiscs, qdisc: &Qdisc, drops: u64) {
+    let parent = match qdisc.parent {
+        ROOT => "root".to_owned(),
+        INGRESS => "ingress".to_owned(),
+        parent => format!("{:x}:{:x}", parent >> 16, parent & 0xffff),
+    };
+    let kind = qdisc.kind.clone();
+    let handle = format!("{:x}:", qdisc.handle >> 16);
+    let mut one = QdiscDrops { kind, handle, parent, drops, limit: qdisc.limit };
+    match sums.dropped_by.iter_mut().find(|other| other.is(&one)) {
+        Some(sum) => {
+            one.drops = one.drops.saturating_add(sum.drops);
+            *sum = one;
+        }
+        None => sums.dropped_by.push(one),
+    }
 }
 
 fn nic_of(counters: &Counters) -> Nic {
@@ -406,6 +450,42 @@ mod tests {
         assert_eq!(back.map(|one| one.and_then(|(_, missed)| missed)), [Some(2), Some(22)]);
         read(&mut ledger, [2600, 2601], Some(missed(5)));
         assert_eq!(told(&ledger.losses(2600 * MS, &[]))[0], Some((span(2500, 2601), Some(3))));
+    }
+
+    /// mq and a tbf for each of two queues, with so many drops each.
+    fn queues(drops: [u32; 3]) -> Vec<Qdisc> {
+        let places = [("mq", ROOT, 0x1_0000), ("tbf", 0x1_0001, 0x11_0000), ("tbf", 0x1_0002, 0x12_0000)];
+        let all = places.iter().zip(drops).map(|(&(kind, parent, handle), drops)| Qdisc {
+            parent,
+            handle,
+            kind: kind.into(),
+            drops,
+            ..Qdisc::default()
+        });
+        all.collect()
+    }
+
+    fn dropped_by(link: &LinkSums) -> Vec<(&str, u64)> {
+        let told = link.sums.qdisc.iter().flat_map(|sums| &sums.dropped_by);
+        told.map(|one| (one.handle.as_str(), one.drops)).collect()
+    }
+
+    #[test]
+    fn what_inner_qdiscs_dropped_while_they_were_read_is_not_the_roots_own() {
+        let mut link = LinkSums::default();
+        // The root was read some drops before the others, each time.
+        for drops in [[10, 6, 5], [30, 20, 11], [31, 20, 14], [40, 25, 15]] {
+            link.take(None, Some(queues(drops)));
+        }
+        assert_eq!(dropped_by(&link), [("11:", 19), ("12:", 10)]);
+        // One goes with what it had dropped; the root has that in its next reading.
+        link.lose(&queues([0, 27, 0])[1]);
+        link.take(None, Some(queues([42, 0, 15]).into_iter().filter(|one| one.drops > 0).collect()));
+        assert_eq!(dropped_by(&link), [("11:", 21), ("12:", 10)]);
+        // What nobody inside dropped is the root's.
+        link.take(None, Some(queues([45, 0, 16]).into_iter().filter(|one| one.drops > 0).collect()));
+        assert_eq!(dropped_by(&link), [("11:", 21), ("12:", 11), ("1:", 2)]);
+        assert_eq!(link.sums.qdisc.as_ref().map(|sums| sums.drops), Some(35));
     }
 
     #[test]
