@@ -158,6 +158,13 @@ pub struct Bursts {
     pub gap_ms: u64,
 }
 
+impl Bursts {
+    /// A burst is a share of its link's speed: without one there is none.
+    pub fn by_share(&self) -> bool {
+        matches!(self.threshold, BurstThreshold::Thousandths(_))
+    }
+}
+
 impl Default for Bursts {
     fn default() -> Bursts {
         Bursts { threshold: BurstThreshold::Thousandths(800), least_ms: 1, gap_ms: 3 }

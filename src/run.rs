@@ -200,27 +200,27 @@ fn end_by_the_second(signals: &[i32]) -> io::Result<()> {
         let mut again = Again::default();
         for _ in signals.forever() {
             if again.is_second() {
-                // A reader that is stuck holds up what it is told, but not the end.
-                let told = std::thread::spawn(|| {
+                end_at_once(|| {
                     let sentence = "fullcount: ended at once by a second signal, what was left is not told";
                     let _ = writeln!(io::stderr(), "{sentence}");
                 });
-                wait_a_moment(|| told.is_finished());
-                signal_hook::low_level::exit(1);
             }
         }
     })?;
     Ok(())
 }
 
-/// A fifth of a second at most, for what may never be.
-fn wait_a_moment(is_done: impl Fn() -> bool) {
+/// Ends the process. Who is stuck, a terminal or a reader, holds up what is written to
+/// it at the last, for a fifth of a second at most, but not the end.
+fn end_at_once(last: impl FnOnce() + Send + 'static) -> ! {
+    let writing = std::thread::spawn(last);
     for _ in 0..200 {
-        if is_done() {
+        if writing.is_finished() {
             break;
         }
         std::thread::sleep(Duration::from_millis(1));
     }
+    signal_hook::low_level::exit(1)
 }
 
 /// Whether who started this wants a signal to be ignored (nohup).
@@ -422,7 +422,7 @@ fn context(config: &Config) -> Result<Context, RunError> {
     let highlights = Highlights::new(&config.highlights, config.unit).map_err(RunError::Usage)?;
     let names = names::read(config.names.as_deref())?;
     let (names, highlights) = (names.into(), highlights.into());
-    let bursts_by_share = matches!(config.bursts.threshold, config::BurstThreshold::Thousandths(_));
+    let bursts_by_share = config.bursts.by_share();
     Ok(Context { host: host_name(), names, highlights, bursts_by_share, ..Context::default() })
 }
 

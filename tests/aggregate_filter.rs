@@ -1,6 +1,9 @@
 //! A filter of rows over very many flows: answered by parts, left for another
 //! one, looked at again where it narrows, and never in the way of what counts.
 
+#[path = "common/cut.rs"]
+mod cut;
+
 use fullcount::aggregate::ask::Answer;
 use fullcount::aggregate::snapshot::{RowName, Snapshot};
 use fullcount::aggregate::view::{Grouping, Only, Order, View, Views};
@@ -93,13 +96,8 @@ impl Run {
     /// A second in which these flows have a packet each.
     fn interval(&mut self, flows: std::ops::Range<u32>) -> Arc<Snapshot> {
         let mut packets: Vec<Packet> = flows.map(|number| packet(number, self.time_ns)).collect();
-        self.worker.take(&mut packets);
         self.time_ns += S;
-        self.worker.begin_cut(self.time_ns);
-        while self.worker.between_batches(self.time_ns) {}
-        let snapshot = self.aggregator.next_snapshot().expect("the run goes on");
-        assert_eq!(snapshot.faults, [], "sums that must be equal are");
-        snapshot
+        cut::interval(&mut self.worker, &mut self.aggregator, &mut packets, self.time_ns)
     }
 
     fn ask(&self, only: &Only, number: u64) {

@@ -2,6 +2,9 @@
 //! over all interfaces and of each; views that change while the run goes on;
 //! averages over the last seconds.
 
+#[path = "common/cut.rs"]
+mod cut;
+
 use fullcount::aggregate::classes::NO_CLASS;
 use fullcount::aggregate::snapshot::{Row, RowName};
 use fullcount::aggregate::view::{Grouping, Only, Order, View, Views, Window};
@@ -206,13 +209,8 @@ impl Run {
         let made = packets.iter().enumerate();
         let mut made: Vec<Packet> =
             made.map(|(at, sent)| sent.packet(self.time_ns + at as u64, &mut self.decoder)).collect();
-        self.worker.take(&mut made);
         self.time_ns += S;
-        self.worker.begin_cut(self.time_ns);
-        while self.worker.between_batches(self.time_ns) {}
-        let snapshot = self.aggregator.next_snapshot().expect("the run goes on");
-        assert_eq!(snapshot.faults, [], "sums that must be equal are");
-        snapshot
+        cut::interval(&mut self.worker, &mut self.aggregator, &mut made, self.time_ns)
     }
 }
 

@@ -21,12 +21,22 @@ const YEAR: u64 = 365 * 86_400 * S;
 /// Empty intervals in a row that have lines.
 const EMPTY_MOST: u64 = 60;
 
-/// A file in nanoseconds with packets of six flows, two of them TCP.
-fn write(times: &[u64]) -> tempfile::NamedTempFile {
+/// A file in nanoseconds with these frames.
+fn file_of(frames: impl Iterator<Item = (u64, Vec<u8>)>) -> tempfile::NamedTempFile {
     let resolution = Resolution::Power10(9);
     let mut file = Pcapng::new(false);
     file.section().interface(1, 0, resolution, &[]);
-    for (number, &time_ns) in times.iter().enumerate() {
+    for (time_ns, data) in frames {
+        file.enhanced(0, resolution, &Packet { time_ns, len: data.len() as u32, data }, None);
+    }
+    let named = tempfile::NamedTempFile::new().expect("a temporary file");
+    std::fs::write(named.path(), file.blocks.concat()).expect("written");
+    named
+}
+
+/// The same with packets of six flows, two of them TCP.
+fn write(times: &[u64]) -> tempfile::NamedTempFile {
+    file_of(times.iter().enumerate().map(|(number, &time_ns)| {
         let flow = number as u8 % 6;
         let ends = Ends::v4(([198, 18, 0, 1 + flow], 4000), ([198, 18, 0, 100], 80));
         let packet = match flow {
@@ -36,12 +46,8 @@ fn write(times: &[u64]) -> tempfile::NamedTempFile {
             }
             _ => frames::ip(ends, frames::UDP, &frames::udp(ends, number % 100)),
         };
-        let data = frames::ethernet(&[], 0x0800, &packet);
-        file.enhanced(0, resolution, &Packet { time_ns, len: data.len() as u32, data }, None);
-    }
-    let named = tempfile::NamedTempFile::new().expect("a temporary file");
-    std::fs::write(named.path(), file.blocks.concat()).expect("written");
-    named
+        (time_ns, frames::ethernet(&[], 0x0800, &packet))
+    }))
 }
 
 /// Intervals that have lines, those left out, and packets that came after theirs.
@@ -177,20 +183,6 @@ fn a_replay_takes_its_time_and_says_the_same() {
     assert_eq!(replayed, lines(&["--replay", "1000", "--workers", "2"]));
 }
 
-/// A file with these frames.
-fn with_frames(frames: &[Vec<u8>]) -> tempfile::NamedTempFile {
-    let resolution = Resolution::Power10(9);
-    let mut file = Pcapng::new(false);
-    file.section().interface(1, 0, resolution, &[]);
-    for (number, data) in frames.iter().enumerate() {
-        let time_ns = 1_700_000_000 * S + number as u64 * 1_000_000;
-        file.enhanced(0, resolution, &Packet { time_ns, len: data.len() as u32, data: data.clone() }, None);
-    }
-    let named = tempfile::NamedTempFile::new().expect("a temporary file");
-    std::fs::write(named.path(), file.blocks.concat()).expect("written");
-    named
-}
-
 #[test]
 fn where_nothing_matches_no_time_is_told() {
     let file = write(&[100 * S, 101 * S]);
@@ -210,12 +202,13 @@ fn payload_that_was_acknowledged_and_never_seen_is_told() {
     };
     let (there, back) = (Ends::v4(client, server), Ends::v4(server, client));
     // The server has 5,000 bytes of which none came by here.
-    let file = with_frames(&[
+    let segments = [
         segment(there, 0, 0, 0x02),
         segment(back, 0, 1, 0x12),
         segment(there, 1, 1, 0x10),
         segment(back, 1, 5001, 0x10),
-    ]);
+    ];
+    let file = file_of((1_700_000_000 * S..).step_by(1_000_000).zip(segments));
     let path = file.path().to_str().expect("UTF-8");
     let (_, lines) = lines_of(&["-r", path]);
     assert_eq!(stop(&lines)["interfaces"][0]["capture"]["missing_bytes"], 5000);

@@ -104,9 +104,8 @@ impl View {
     /// average that it orders by come last.
     pub fn of_kept(&self, rows: &[Row]) -> (Vec<Row>, u64) {
         let mut best = Best::behind(self, Vec::new(), 0);
-        let of_run = matches!(self.order, Order::Bytes | Order::Packets);
         for row in rows {
-            let sums = if of_run { &row.total } else { &row.interval };
+            let sums = if self.shows_rates() { &row.interval } else { &row.total };
             best.offer(sums, row.name, row.client_second, None, || row.clone());
         }
         best.finish()

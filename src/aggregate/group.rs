@@ -347,7 +347,7 @@ impl Groups {
 
     /// Since when groups of its kind are kept.
     fn since(&self, group: &Group) -> Since {
-        let is = |kept: &Kept| (kept.0, Some(kept.1)) == (group.scope.is_some(), kind_of(group.name));
+        let is = |kept: &Kept| *kept == (group.scope.is_some(), group.name.grouping());
         let since = self.kept.iter().zip(&self.since).find(|(kept, _)| is(kept));
         since.map_or_else(Since::default, |(_, since)| *since)
     }
@@ -453,12 +453,12 @@ pub(super) fn select_behind(
     if view.limit == 0 {
         return (Vec::new(), 0);
     }
-    let all = shows_silent(view);
+    let all = view.shows_silent();
     match view.grouping {
         Grouping::Connection => {
             for rows in &stock.rows {
                 best.found +=
-                    if scope.is_none() { rows.pruned[usize::from(shows_rates(view) && !all)] } else { 0 };
+                    if scope.is_none() { rows.pruned[usize::from(view.shows_rates() && !all)] } else { 0 };
                 let judged = scope.is_none() && rows.judges(view.only.as_ref());
                 let take = |sight: RowSight| {
                     if scope.is_some() || !stock.has_gone(sight.row) {
@@ -479,7 +479,7 @@ pub(super) fn select_behind(
                 let (now, total) = (figures.interval, figures.total);
                 let counts = |lanes: [LaneTotals; 2]| lanes.map(|lane| lane.count);
                 let row = plain(RowName::Interface(figures.link), counts(now), counts(total));
-                let shown = if shows_rates(view) { row.interval } else { row.total };
+                let shown = if view.shows_rates() { row.interval } else { row.total };
                 best.offer(&shown, row.name, false, None, || Row { averages: Some(figures.averages), ..row });
             }
         }
@@ -487,11 +487,11 @@ pub(super) fn select_behind(
             let groups = stock.groups;
             let mut take = |number: u32| {
                 let group = &groups.groups[number as usize];
-                if kind_of(group.name) != Some(view.grouping) || group.scope != scope {
+                if group.name.grouping() != view.grouping || group.scope != scope {
                     return;
                 }
                 // A grouping that is new has what was there before.
-                let shown = if shows_rates(view) { groups.recent(number) } else { group.total };
+                let shown = if view.shows_rates() { groups.recent(number) } else { group.total };
                 let had = if all { group.total } else { shown };
                 if had[0].packets + had[1].packets > 0 {
                     best.offer(&shown, group.name, false, None, || groups.row(number, stock.calendar));
@@ -505,29 +505,6 @@ pub(super) fn select_behind(
         }
     }
     best.finish()
-}
-
-/// Whether a view is ordered by what happened in the interval, not by sums since the start.
-fn shows_rates(view: &View) -> bool {
-    matches!(view.order, Order::Rate | Order::Activity | Order::None | Order::Name | Order::Destination)
-}
-
-/// Whether it has rows that had nothing in the interval.
-fn shows_silent(view: &View) -> bool {
-    use Order::{Activity, Bytes, Destination, Name, Packets};
-    matches!(view.order, Bytes | Packets | Activity | Name | Destination)
-}
-
-fn kind_of(name: RowName) -> Option<Grouping> {
-    match name {
-        RowName::Pair(..) => Some(Grouping::Pair),
-        RowName::Host(_) => Some(Grouping::Host),
-        RowName::Destination(_) => Some(Grouping::Destination),
-        RowName::Source(_) => Some(Grouping::Source),
-        RowName::Port(..) => Some(Grouping::Port),
-        RowName::Class(_) => Some(Grouping::Class),
-        RowName::Connection(_) | RowName::Interface(_) => None,
-    }
 }
 
 fn plain(name: RowName, interval: [Count; 2], total: [Count; 2]) -> Row {
@@ -549,8 +526,8 @@ pub(super) fn offer_flow(best: &mut Best, scope: Scope, sight: &RowSight, calend
     let (now, total) = sight.within(scope);
     let now = if scope.is_none() { sight.recent } else { now };
     // A flow that has ended or was handed over again without a packet.
-    let shown = if shows_rates(best.view) { &now } else { &total };
-    let had = if shows_silent(best.view) { &total } else { shown };
+    let shown = if best.view.shows_rates() { &now } else { &total };
+    let had = if best.view.shows_silent() { &total } else { shown };
     if had[0].packets + had[1].packets == 0 {
         return;
     }
@@ -633,14 +610,14 @@ mod tests {
             now.iter().for_each(|(name, more)| *truth.entry(*name).or_default() += more);
             let sum = |counts: [Count; 2]| counts[0].packets + counts[1].packets;
             for group in groups.groups.iter().filter(|group| sum(group.total) > 0) {
-                if rest_of(group.name) != group.name && kind_of(group.name) != Some(Grouping::Port) {
+                if rest_of(group.name) != group.name && group.name.grouping() != Grouping::Port {
                     assert!(sum(group.total) <= truth[&group.name], "{:?}", group.name);
                     let gained = now.get(&group.name).copied().unwrap_or(0);
                     assert!(sum(groups.gained(group)) <= gained, "{:?} in interval {interval}", group.name);
                 }
             }
             for (grouping, times) in [(Grouping::Port, 1), (Grouping::Host, 2), (Grouping::Pair, 1)] {
-                let of_kind = groups.groups.iter().filter(|group| kind_of(group.name) == Some(grouping));
+                let of_kind = groups.groups.iter().filter(|group| group.name.grouping() == grouping);
                 assert_eq!(
                     of_kind.map(|group| sum(group.total)).sum::<u64>(),
                     times * packets,

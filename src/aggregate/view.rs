@@ -137,6 +137,20 @@ pub struct View {
     pub only: Option<Only>,
 }
 
+impl View {
+    /// Whether it is ordered by what happened in the interval, not by sums since the start.
+    pub(super) fn shows_rates(&self) -> bool {
+        use Order::{Activity, Destination, Name, None, Rate};
+        matches!(self.order, Rate | Activity | None | Name | Destination)
+    }
+
+    /// Whether it has rows that had nothing in the interval.
+    pub(super) fn shows_silent(&self) -> bool {
+        use Order::{Activity, Bytes, Destination, Name, Packets};
+        matches!(self.order, Bytes | Packets | Activity | Name | Destination)
+    }
+}
+
 /// What outputs want in every snapshot from now on.
 #[derive(Clone, Debug, Default)]
 pub struct Views {

@@ -79,9 +79,8 @@ impl Sharing {
 /// Whether files with these interfaces may have bursts: without a speed there are
 /// none by a share of it, and nobody asks who filled them.
 pub(super) fn may_burst(config: &Config, links: &[LinkFacts]) -> bool {
-    let by_rate = matches!(config.bursts.threshold, BurstThreshold::Rate(_));
     let told = links.iter().any(|link| link.speed_bits_per_second.is_some());
-    by_rate || told || !config.link_speeds.is_empty()
+    !config.bursts.by_share() || told || !config.link_speeds.is_empty()
 }
 
 /// The notice that no burst can be found on some interfaces, one for all of them.

@@ -28,7 +28,9 @@ pub(super) struct Choice {
 pub(super) struct Kept {
     /// How many were kept, and what of them, where not all or where more is asked of them
     /// than they were chosen by; in words.
-    told: Option<String>,
+    told: String,
+    /// More is asked of them.
+    chosen: bool,
     /// They are what the view has rows of.
     fits: bool,
     /// An order that they do not tell.
@@ -84,8 +86,8 @@ impl State {
         let some = count < moment.found();
         let unanswered = !rows.is_empty() && self.frozen.is_none() && !tells(rows, wanted.order);
         if by.as_ref() == Some(&wanted) || !fits || rows.is_empty() || unanswered {
-            let told = some.then(|| format!(", {} kept", grouped(count)));
-            return Some((moment.clone(), Kept { told, fits, unanswered }));
+            let told = if some { format!(", {} kept", grouped(count)) } else { String::new() };
+            return Some((moment.clone(), Kept { told, chosen: false, fits, unanswered }));
         }
         let mut told = format!(", of {} kept", grouped(count));
         if let Some(by) = &by {
@@ -102,8 +104,8 @@ impl State {
         let (rows, found) = view.of_kept(rows);
         let (time_ns, whole) = (moment.snapshot.time_ns, moment.whole());
         let answer = Answer { number: u64::MAX, rows, found, time_ns, whole };
-        let chosen = Moment { answer: Some(Arc::new(answer)), ..moment.clone() };
-        Some((chosen, Kept { told: Some(told), fits, unanswered }))
+        let of_those = Moment { answer: Some(Arc::new(answer)), ..moment.clone() };
+        Some((of_those, Kept { told, chosen: true, fits, unanswered }))
     }
 }
 
@@ -127,11 +129,10 @@ impl Kept {
 
     /// What they are, behind a title.
     pub fn told(&self, state: &State) -> String {
-        let told = self.told.as_deref().unwrap_or_default();
-        let of_choice = told.starts_with(", of ");
+        let told = &self.told;
         match state.past {
             Some(_) => format!("{told}, as they were"),
-            None if of_choice => format!("{told} when paused"),
+            None if self.chosen => format!("{told} when paused"),
             None => format!("{told}, as they were when paused"),
         }
     }

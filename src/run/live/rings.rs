@@ -113,27 +113,14 @@ impl<'a> Opener<'a> {
     pub fn prepare(&self, watch: &Watch, link: u8) -> Result<Gated, RunError> {
         let name = &watch.link.name;
         let ring = self.ring_config(watch, link);
-        let everything = filter::compose(None, self.config.snaplen);
-        // Whether rings may be opened at all is told before what is wrong with a filter.
         let program = match self.program(name, self.filter().as_deref()) {
-            Ok(program) => program,
             Err(RunError::Usage(sentence)) => return Err(RunError::Usage(sentence)),
-            Err(other) => {
-                let probe: Vec<SockFilter> = everything
-                    .instructions()
-                    .iter()
-                    .map(|i| SockFilter { code: i.code, jt: i.jt, jf: i.jf, k: i.k })
-                    .collect();
-                return match fanout::open_interface(name, link, 1, &ring, &self.deal, &probe) {
-                    Ok(_) => Err(other),
-                    Err(error) => Err(capture_error(&error, name)),
-                };
-            }
+            // Whether rings may be opened at all is told before what else is wrong with a filter.
+            other => other,
         };
-        match fanout::open_gated(name, link, self.workers, &ring, &self.deal) {
-            Ok(opened) => Ok(Gated { opened, program, interface: name.clone() }),
-            Err(error) => Err(capture_error(&error, name)),
-        }
+        let opened = fanout::open_gated(name, link, self.workers, &ring, &self.deal)
+            .map_err(|error| capture_error(&error, name))?;
+        Ok(Gated { opened, program: program?, interface: name.clone() })
     }
 
     /// What a reader has to know of how it went.

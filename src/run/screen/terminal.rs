@@ -1,7 +1,7 @@
 //! The process's own terminal: taken, read, put back as it was.
 
 use crate::output::tui::keys::Key;
-use crate::run::{Again, is_set, wait_a_moment};
+use crate::run::{Again, end_at_once, is_set};
 use crossbeam_channel::{SendTimeoutError, Sender};
 use ratatui::crossterm::event::{
     self, DisableMouseCapture, EnableMouseCapture, Event, KeyCode, KeyEventKind, KeyModifiers, MouseButton,
@@ -14,7 +14,7 @@ use ratatui::crossterm::{cursor, execute};
 use rustix::process::{Signal, kill_current_process_group};
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, Once};
+use std::sync::{Arc, Mutex, MutexGuard, Once};
 use std::time::Duration;
 
 /// How often the input looks whether it is still wanted.
@@ -136,17 +136,8 @@ pub(in crate::run) fn reopen() -> io::Result<()> {
 /// run, as long as they have room. Where no shell could say so the kernel lets it go on
 /// at once, and where the terminal is stuck the key does nothing.
 fn suspend() {
-    let mut writing = WRITING.try_lock();
-    for _ in 0..PATIENCE_MS {
-        if writing.is_ok() {
-            break;
-        }
-        std::thread::sleep(Duration::from_millis(1));
-        writing = WRITING.try_lock();
-    }
-    if let Ok(_writing) = writing {
-        let _ = disable_raw_mode();
-        let _ = execute!(io::stdout(), DisableMouseCapture, LeaveAlternateScreen, cursor::Show);
+    if let Some(_writing) = between_frames() {
+        give_back();
         let _ = kill_current_process_group(Signal::TSTP);
         // It may come a little later, to any thread.
         std::thread::sleep(LOOK);
@@ -156,18 +147,25 @@ fn suspend() {
 
 /// Puts the terminal back as it was, once.
 pub(in crate::run) fn restore() {
-    if !OPEN.swap(false, Ordering::SeqCst) {
-        return;
+    if OPEN.swap(false, Ordering::SeqCst) {
+        let _writing = between_frames();
+        give_back();
     }
-    // A frame under way is waited for; not for ever, as its thread may be the one that panics.
-    let mut writing = WRITING.try_lock();
+}
+
+/// A frame under way is waited for; not for ever, as its thread may be the one that
+/// panics, or the terminal stuck.
+fn between_frames() -> Option<MutexGuard<'static, ()>> {
     for _ in 0..PATIENCE_MS {
-        if writing.is_ok() {
-            break;
+        if let Ok(writing) = WRITING.try_lock() {
+            return Some(writing);
         }
         std::thread::sleep(Duration::from_millis(1));
-        writing = WRITING.try_lock();
     }
+    WRITING.try_lock().ok()
+}
+
+fn give_back() {
     // Modes first: what is written may wait for a terminal that is stuck.
     let _ = disable_raw_mode();
     let _ = execute!(io::stdout(), DisableMouseCapture, LeaveAlternateScreen, cursor::Show);
@@ -205,10 +203,7 @@ pub(in crate::run) fn watch_signals(
             }
             stop.store(true, Ordering::Relaxed);
             if again.is_second() {
-                // A terminal that is stuck holds up what is written to it, but not the end.
-                let restoring = std::thread::spawn(restore);
-                wait_a_moment(|| restoring.is_finished());
-                signal_hook::low_level::exit(1);
+                end_at_once(restore);
             }
         }
     })?;
