@@ -12,6 +12,7 @@ use frames::*;
 use live::netns::Netns;
 use live::{PROGRAM, pair};
 use rustix::process::Signal;
+use serde_json::Value;
 use terminal::OnTerminal;
 
 /// Frames of so many UDP flows, each with `port` on one end.
@@ -221,6 +222,7 @@ fn the_capture_filter_is_changed_while_it_runs() {
     screen.wait("none", |text| !text.contains("only port") && !text.contains("capture filter:"));
     send(&near, 2, 20, 6000);
     screen.wait("ten flows", |text| flows(text, 10));
+    screen.wait("compared again", |text| text.contains("100.00 %"));
     screen.keys("q");
     assert_eq!(screen.end().0.code(), Some(0));
     assert_eq!(logged(&path), (30 + 50 + 20, "stop".to_owned()));
@@ -229,6 +231,17 @@ fn the_capture_filter_is_changed_while_it_runs() {
     let changes: Vec<&str> = changes.collect();
     assert_eq!(changes.len(), 2, "{changes:?}");
     assert!(changes[0].contains("from 'port 4000' to 'port 5000'") && changes[1].contains("to none"));
+    // Coverage is known of intervals without a filter, not of a run that had one.
+    let (of_filter, of_none) = log.split_at(log.find(changes[1]).expect("its line"));
+    let known = |part: &str| {
+        let lines = part.lines().map(|line| serde_json::from_str::<Value>(line).expect("JSON"));
+        let lines = lines.filter(|line| line["type"] == "interface");
+        lines.filter(|line| !line["capture"]["coverage_ratio"].is_null()).count()
+    };
+    assert_eq!(known(of_filter), 0);
+    assert!(known(of_none) > 0, "{of_none}");
+    let stop: Value = serde_json::from_str(log.lines().last().expect("a line")).expect("JSON");
+    assert!(stop["interfaces"][0]["capture"]["coverage_ratio"].is_null(), "{stop}");
 }
 
 #[test]

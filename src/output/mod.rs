@@ -189,6 +189,8 @@ pub struct Coverage {
     pub ratio: Option<f64>,
     /// The interface's own rates, for filtered runs: received, sent; bits per second.
     pub nic_bits_per_second: Option<[u64; 2]>,
+    /// The ratio is of the time since a filter was taken away, of what was before nobody knows.
+    pub part: bool,
 }
 
 /// Coverage of each link: of the interval, and since the start.

@@ -258,7 +258,10 @@ fn interfaces(
             lanes.push(LaneSight { link, direction, now, total, windows, peak });
         }
         let name = plain(sight.context.link_name(link));
-        let mut said = said_of(&figures, &coverage_of(coverage, link, 1), sight);
+        let [interval, run] = [0, 1].map(|which| coverage_of(coverage, link, which));
+        // Rates are of what the table's are, what is missing is told since the start.
+        let rates = if sight.going_on { interval } else { run }.nic_bits_per_second;
+        let mut said = said_of(&figures, &Coverage { nic_bits_per_second: rates, ..run }, sight);
         said.extend(sight.context.losses.told(link, sight.context.link(link)));
         let apart = if links.len() > 1 { format!("{name}: ") } else { String::new() };
         let opened = Some(figures.handshakes[1]).filter(|_| compared && !sight.going_on);
@@ -275,7 +278,8 @@ fn said_of(figures: &InterfaceFigures, coverage: &Coverage, sight: &Sight) -> Ve
     let facts = sight.context.link(figures.link);
     let mut said = Vec::new();
     if !facts.from_file {
-        let known = coverage.ratio.map(|ratio| format!("coverage {}", percent_floor(ratio)));
+        let since = if coverage.part { " since no filter is in force" } else { "" };
+        let known = coverage.ratio.map(|ratio| format!("coverage {}{since}", percent_floor(ratio)));
         let known = known.unwrap_or_else(|| String::from("coverage not known"));
         said.push(match figures.capture.kernel_drops {
             0 => format!("0 dropped by the kernel, {known}"),

@@ -290,8 +290,9 @@ pub fn busy() -> (Snapshot, Vec<[Coverage; 2]>) {
     ];
     snapshot.rows_found = 3;
     snapshot.link_rows = vec![snapshot.rows.clone(), Vec::new()];
-    let full = Coverage { ratio: Some(1.0), nic_bits_per_second: Some([944_000_000, 25_000_000]) };
-    let short = Coverage { ratio: Some(0.997_000_4), nic_bits_per_second: None };
+    let full =
+        Coverage { ratio: Some(1.0), nic_bits_per_second: Some([944_000_000, 25_000_000]), part: false };
+    let short = Coverage { ratio: Some(0.997_000_4), nic_bits_per_second: None, part: false };
     (snapshot, vec![[full, full], [short, short]])
 }
 

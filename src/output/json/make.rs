@@ -104,6 +104,11 @@ pub fn interface<'a>(
     }
 }
 
+/// Without a ratio that is not of the whole run.
+fn of_all(coverage: Coverage) -> Coverage {
+    Coverage { ratio: coverage.ratio.filter(|_| !coverage.part), ..coverage }
+}
+
 pub fn stop<'a>(
     head: Head<'a>,
     reason: &StopReason,
@@ -121,7 +126,7 @@ pub fn stop<'a>(
             averages: Averages { windows: [None; 3], peak: peak_of_run(&figures, span_ns) },
             missing_bytes: figures.missing_bytes[1],
             capture: figures.capture,
-            coverage: coverage_of(coverage, link, 1),
+            coverage: of_all(coverage_of(coverage, link, 1)),
             lost: context.losses.of(link, 1).map(super::lost::of),
             table: &snapshot.table,
             hidden: hidden(snapshot, link, 1),

@@ -20,7 +20,9 @@ type Mark = (u64, Vec<LaneTotals>);
 pub(super) struct Meter {
     links: Vec<Option<Watched>>,
     readings: Vec<Reading>,
-    filtered: bool,
+    /// Since when no filter is in force, ns since the epoch: from the beginning 0,
+    /// `u64::MAX` while one is. No counter of an interface knows what one took.
+    unfiltered_ns: u64,
     latest: Coverages,
     /// What was lost, read together with the counters.
     pub ledger: Ledger,
@@ -34,6 +36,8 @@ struct Watched {
     /// Counters and totals of the first and the previous comparison.
     first: Option<(u64, Counters, [LaneTotals; 2])>,
     previous: Option<(u64, Counters, [LaneTotals; 2])>,
+    /// Of the first one since a filter was taken away.
+    unfiltered: Option<(u64, Counters, [LaneTotals; 2])>,
 }
 
 impl Watched {
@@ -55,12 +59,18 @@ struct Reading {
 impl Meter {
     pub fn new(filtered: bool, root: &Root) -> Meter {
         let ledger = Ledger::new(root);
-        Meter { links: Vec::new(), readings: Vec::new(), filtered, latest: Vec::new(), ledger }
+        let unfiltered_ns = if filtered { u64::MAX } else { 0 };
+        Meter { links: Vec::new(), readings: Vec::new(), unfiltered_ns, latest: Vec::new(), ledger }
     }
 
-    /// A filter is in force, or was: no counter of an interface knows what it took.
+    /// A filter is in force from now on.
     pub fn filter(&mut self) {
-        self.filtered = true;
+        self.unfiltered_ns = u64::MAX;
+    }
+
+    /// No filter is in force since a moment: spans that begin after it can be compared.
+    pub fn unfilter(&mut self, since_ns: u64) {
+        self.unfiltered_ns = since_ns;
     }
 
     /// An interface's counters; in the place of those of a device that is gone.
@@ -76,7 +86,8 @@ impl Meter {
         }
         self.ledger.add(number, link.index);
         let (physical, loopback, name) = (link.physical, link.is_loopback(), link.name.clone());
-        self.links[number] = Some(Watched { reader, name, physical, loopback, first: None, previous: None });
+        let [first, previous, unfiltered] = [None; 3];
+        self.links[number] = Some(Watched { reader, name, physical, loopback, first, previous, unfiltered });
     }
 
     /// The device is called otherwise now.
@@ -140,13 +151,15 @@ impl Meter {
     /// `last`: what comes next is compared with this reading.
     fn compare(&mut self, link: usize, reading: &Reading, lanes: &[LaneTotals], last: bool) -> [Coverage; 2] {
         let none = [Coverage::default(); 2];
-        let filtered = self.filtered;
+        let unfiltered_ns = self.unfiltered_ns;
         let Some(watched) = self.links[link].as_mut() else { return none };
         let Some(counters) = reading.counters.get(link).copied().flatten() else { return none };
         let lane = |at: usize| lanes.get(at).copied().unwrap_or_default();
         let now = (reading.at_ns, counters, [lane(2 * link), lane(2 * link + 1)]);
-        let spans = [watched.previous, watched.first].map(|then| {
+        let unfiltered = watched.unfiltered.filter(|then| then.0 >= unfiltered_ns);
+        let spans = [watched.previous, watched.first, unfiltered].map(|then| {
             let Some((then_ns, then_counters, then_lanes)) = then else { return Coverage::default() };
+            let filtered = then_ns < unfiltered_ns;
             // A driver that was reset begins anew with the next reading.
             let Some(counted) = counters.since(&then_counters) else { return Coverage::default() };
             // Nothing is known of a span in which the clock was set back.
@@ -170,13 +183,21 @@ impl Meter {
                 ratio: ratio.or((!filtered && own == 0 && sum == 0).then_some(1.0)),
                 nic_bits_per_second: filtered
                     .then(|| [rate(counted.rx_bytes + missing[0]), rate(counted.tx_bytes + missing[1])]),
+                part: false,
             }
         });
         if last || watched.previous.is_none() {
             watched.previous = Some(now);
         }
-        watched.first.get_or_insert(now);
-        spans
+        let first_ns = watched.first.get_or_insert(now).0;
+        if unfiltered.is_none() && (first_ns + 1..=now.0).contains(&unfiltered_ns) {
+            watched.unfiltered = Some(now);
+        }
+        let [interval, run, since] = spans;
+        match (run.ratio, since.ratio) {
+            (None, Some(_)) => [interval, Coverage { ratio: since.ratio, part: true, ..run }],
+            _ => [interval, run],
+        }
     }
 }
 
@@ -245,6 +266,33 @@ mod tests {
         let two = [(2 * SECOND, lanes(40, 40)), (3 * SECOND, lanes(40, 40))];
         let rate = Some([40 * 800 / 2; 2]);
         assert_eq!(meter.coverage(&two, 1)[0].map(|one| one.nic_bits_per_second), [rate, rate]);
+    }
+
+    #[test]
+    fn spans_without_a_filter_are_compared_whatever_was_before() {
+        let tree = tempfile::tempdir().expect("a directory");
+        let link = device(tree.path(), 1, 0);
+        let mut meter = meter(tree.path(), &link, true);
+        let mut counted = 0;
+        let mut at = |meter: &mut Meter, second: u64, taken: u64| {
+            counted += taken;
+            read(meter, tree.path(), second * SECOND, 10 * second);
+            let [interval, run] = meter.coverage(&[(second * SECOND, lanes(counted, counted))], 1)[0];
+            assert!(!interval.part && run.nic_bits_per_second.is_some() == (second > 1));
+            (interval.ratio, run.ratio, run.part)
+        };
+        let unknown = (None, None, false);
+        assert_eq!(at(&mut meter, 1, 3), unknown);
+        assert_eq!(at(&mut meter, 2, 3), unknown);
+        meter.unfilter(2 * SECOND + 1);
+        assert_eq!(at(&mut meter, 3, 10), unknown, "the span began with a filter, and the run");
+        assert_eq!(at(&mut meter, 4, 10), (Some(1.0), Some(1.0), true));
+        assert_eq!(at(&mut meter, 5, 5), (Some(0.5), Some(0.75), true));
+        meter.filter();
+        assert_eq!(at(&mut meter, 6, 10), unknown);
+        meter.unfilter(6 * SECOND);
+        assert_eq!(at(&mut meter, 7, 5), (Some(0.5), None, false));
+        assert_eq!(at(&mut meter, 8, 10), (Some(1.0), Some(1.0), true));
     }
 
     #[test]

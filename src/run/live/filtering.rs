@@ -57,14 +57,22 @@ impl Controller<'_> {
         let old = self.programs(states, before.as_deref());
         // Coverage compares with counters that know no filter.
         super::lock(&self.meter).filter();
-        if let Err(why) = self.swap(states, &new) {
-            if let Ok(old) = old {
-                let _ = self.swap(states, &old);
+        let swapped = self.swap(states, &new);
+        let in_force = match &swapped {
+            Ok(()) => {
+                self.opener.set_filter(expression);
+                expression
             }
-            return Err(why);
+            // Which ring has which is not known before all have the old one again.
+            Err(_) => match old.and_then(|old| self.swap(states, &old)) {
+                Ok(()) => before.as_deref(),
+                Err(_) => return swapped,
+            },
+        };
+        if in_force.is_none() {
+            super::lock(&self.meter).unfilter(now_ns());
         }
-        self.opener.set_filter(expression);
-        Ok(())
+        swapped
     }
 
     fn programs(&self, states: &[State], expression: Option<&str>) -> Result<Programs, String> {
