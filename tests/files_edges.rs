@@ -54,6 +54,23 @@ fn what_the_last_interface_sent_is_in_its_flows() {
 }
 
 #[test]
+fn the_speed_of_an_interface_that_no_file_has_is_told() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path().join("eth.pcap");
+    let packets = [datagram(1, 1_000_000_000), datagram(2, 1_000_500_000)];
+    std::fs::write(&path, Classic::MICRO.write(&packets).concat()).expect("written");
+    let path = path.to_string_lossy();
+    let (run, lines) = lines_of(&["-r", &path, "--link-speed", "eth.pcpa=1G", "--link-speed", "eth.pcap=1G"]);
+    assert_eq!(run.code, Some(0), "{}", run.complaint);
+    let told: Vec<_> =
+        of_type(&lines, "notice").map(|notice| (&notice["event"], &notice["message"])).collect();
+    let sentence = "--link-speed eth.pcpa: nothing of that name was read, only eth.pcap";
+    assert_eq!(told, [(&"speed_of_none".into(), &sentence.into())]);
+    let speed = &of_type(&lines, "start").next().expect("a line")["interfaces"][0]["speed_bits_per_second"];
+    assert_eq!(number(speed), 1_000_000_000, "what was told of it is what it begins with");
+}
+
+#[test]
 fn a_walk_ends_when_told_though_its_filter_selects_nothing() {
     let directory = tempfile::tempdir().expect("a directory");
     let path = directory.path().join("long.pcap");

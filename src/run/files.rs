@@ -13,7 +13,8 @@ use crate::capture::{LinkId, LinkType, host_mac};
 use crate::config::{Config, OutputMode};
 use crate::decode::{Decoder, DirectionRule, LinkContext, VlanStacks};
 use crate::flow::table::TableConfig;
-use crate::output::{Context, Coverages, LinkFacts, Start, StopReason};
+use crate::output::units::plain;
+use crate::output::{Context, Coverages, LinkFacts, Notice, Start, StopReason};
 use crate::worker::files::{Job, Walked};
 use crate::worker::outbox::{BUFFERS_FILE, Outbox, outbox};
 use crate::worker::{Intervals, files};
@@ -45,7 +46,7 @@ pub(super) fn run(config: &Config, groups: &[Vec<PathBuf>], signals: &Signals) -
 
     let mut deliver = Deliver::new(config, whole, signals)?;
     let stacks = VlanStacks::default();
-    let announced = set.announced().iter().map(|link| facts_of(link, 0)).collect();
+    let announced = set.announced().iter().map(|link| facts_of(link, 0, config)).collect();
     let (classes, class_names) = super::classes(config)?;
     let mut context =
         Context { links: announced, stacks: stacks.clone(), classes: class_names, ..super::context(config)? };
@@ -55,9 +56,7 @@ pub(super) fn run(config: &Config, groups: &[Vec<PathBuf>], signals: &Signals) -
         ..Start::default()
     };
     deliver.start(&start, &context)?;
-    let mut announced = context.clone();
-    announced.links.iter_mut().for_each(|facts| take_told_speed(facts, config));
-    speed_unknown(&announced).map_or(Ok(()), |notice| deliver.notice_early(&notice, &context))?;
+    speed_unknown(&context).map_or(Ok(()), |notice| deliver.notice_early(&notice, &context))?;
 
     let how = How { interval_ns, workers, stacks, classes };
     let (reading, mut aggregator) = Reading::new(config, groups, set, &how);
@@ -116,6 +115,11 @@ pub(super) fn run(config: &Config, groups: &[Vec<PathBuf>], signals: &Signals) -
     }
     let reason = reason_of(walked, faults.is_empty());
     if let Some((snapshot, coverage)) = &last {
+        if let Some(notice) =
+            speeds_of_none(config, &context.links, snapshot.time_ns).filter(|_| ended.is_ok())
+        {
+            ended = deliver.notice(&notice, &context);
+        }
         ended = deliver.stop(ended, &reason, snapshot, coverage, &context);
     }
     super::both(ended, super::failed(faults))
@@ -161,7 +165,8 @@ impl<'a> Reading<'a> {
         let (mut aggregator, here) =
             super::aggregator(config, interval_ns, &tables, None, classes.clone(), inboxes);
         // Told before the first frame, so that no answer depends on who was how far.
-        let announced: Vec<LinkFacts> = set.announced().iter().map(|link| facts_of(link, 0)).collect();
+        let announced: Vec<LinkFacts> =
+            set.announced().iter().map(|link| facts_of(link, 0, config)).collect();
         let sets = super::sets::files(groups.len(), announced.len());
         let shares_load = !sets.is_empty();
         let bursts = may_burst(config, &announced);
@@ -259,28 +264,42 @@ fn faults(set: &mut FileSet) -> Vec<String> {
 
 /// What is known of an interface as its first frame is met.
 fn introduced(link: &FileLink, rule: &DirectionRule, config: &Config) -> LinkFacts {
-    let mut facts = facts_of(&link.interface, link.group);
-    take_told_speed(&mut facts, config);
+    let mut facts = facts_of(&link.interface, link.group, config);
     facts.direction_unknown = !link.directed && matches!(rule, DirectionRule::AsTold);
     facts
 }
 
-/// What the user tells goes before what a file does.
-fn take_told_speed(facts: &mut LinkFacts, config: &Config) {
-    let told = config.link_speeds.iter().rev().find(|(name, _)| *name == facts.name);
-    facts.speed_bits_per_second = told.map(|(_, speed)| *speed).or(facts.speed_bits_per_second);
-}
-
-fn facts_of(link: &crate::capture::file::FileInterface, group: u8) -> LinkFacts {
+fn facts_of(link: &crate::capture::file::FileInterface, group: u8, config: &Config) -> LinkFacts {
+    // What the user tells goes before what the file does.
+    let told = config.link_speeds.iter().rev().find(|(name, _)| *name == link.name);
     LinkFacts {
         name: link.name.clone(),
         group,
-        speed_bits_per_second: link.speed,
+        speed_bits_per_second: told.map(|(_, speed)| *speed).or(link.speed),
         link_type: Some(link.link_type),
         from_file: true,
         direction_unknown: !matches!(link.link_type, LinkType::LinuxSll | LinkType::LinuxSll2),
         ..LinkFacts::default()
     }
+}
+
+/// Speeds that were told of interfaces that no file has: most likely a name is misspelt.
+fn speeds_of_none(config: &Config, links: &[LinkFacts], time_ns: u64) -> Option<Notice> {
+    // A configuration file speaks of interfaces that need not be here.
+    let told = config.link_speeds.iter().filter(|_| !config.speeds_of_file);
+    let of_none = told.filter(|(name, _)| links.iter().all(|link| link.name != *name));
+    let names: Vec<_> = of_none.map(|(name, _)| plain(name)).collect();
+    let there: Vec<_> = links.iter().map(|link| plain(&link.name)).collect();
+    let message = || {
+        format!("--link-speed {}: nothing of that name was read, only {}", names.join(", "), there.join(", "))
+    };
+    (!names.is_empty() && !there.is_empty()).then(|| Notice {
+        time_ns,
+        event: "speed_of_none",
+        count: u64::try_from(names.len()).ok(),
+        message: message(),
+        ..Notice::default()
+    })
 }
 
 /// How the direction of each file's frames is found.

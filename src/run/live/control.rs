@@ -14,7 +14,8 @@ use crate::aggregate::watch::Here;
 use crate::capture::LINKS_MAX;
 use crate::capture::link::{self, Bond, CounterReader, EventSource, Link, LinkEvent, Root, Selection, Watch};
 use crate::config::{Config, OutputMode};
-use crate::output::{LinkFacts, Notice, StopReason};
+use crate::output::units::plain;
+use crate::output::{LinkFacts, Notice, StopReason, bursts};
 use crate::worker::clock::{Steps, now_ns};
 use crate::worker::live::{Control, Told};
 use crossbeam_channel::{Receiver, Sender};
@@ -289,7 +290,13 @@ impl Controller<'_> {
         match opened {
             Ok(()) => {
                 let message = format!("{} is a slave of {bond} now and is watched", link.name);
-                self.tell("slave_joined", name, None, message);
+                self.tell("slave_joined", name.clone(), None, message);
+                let speed = states.get(number).and_then(|state| state.watch.line_speed());
+                if let (None, true) = (speed, self.config.bursts.by_share())
+                    && let Some(message) = bursts::speed_unknown(&[plain(&link.name).into_owned()])
+                {
+                    self.tell(bursts::SPEED_UNKNOWN, name, None, message);
+                }
             }
             Err(why) if follower.refuse(link.index) => {
                 let message = format!("{} is a slave of {bond} now but cannot be watched: {why}", link.name);
