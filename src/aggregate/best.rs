@@ -130,14 +130,14 @@ fn average_of(row: &Row, order: Order) -> u64 {
     rates.map_or(0, |[there, back]| there.saturating_add(back))
 }
 
-/// The end that rows are ordered by, where they are: the server, or the second
-/// of two addresses.
+/// The end that rows are ordered by, where they are: the client or the server of a
+/// connection, the second of two addresses (by the first their names are in order).
 #[inline]
 fn end_of(name: &RowName, client_second: bool, order: Order) -> Option<(IpAddr, u16)> {
     match (order, name) {
-        (Order::Destination, RowName::Connection(key)) => {
-            let server = usize::from(!client_second);
-            Some((key.ip(server), key.end(server).port))
+        (Order::Name | Order::Destination, RowName::Connection(key)) => {
+            let end = usize::from(client_second != (order == Order::Destination));
+            Some((key.ip(end), key.end(end).port))
         }
         (Order::Destination, RowName::Pair(_, second)) => Some((*second, 0)),
         _ => None,
@@ -149,6 +149,7 @@ mod tests {
     use super::super::view::{Grouping, Only, Window};
     use super::super::window::Averages;
     use super::*;
+    use crate::flow::key::{End, FlowKey};
 
     /// Every order of rows that were made before, and a filter, which the number is of.
     #[test]
@@ -194,5 +195,23 @@ mod tests {
         }
         let only = Only::new(move |name| *name != RowName::Pair(ip(2), ip(8)));
         assert_eq!(firsts(Order::Rate, 1, Some(only)), (vec![3], 2));
+    }
+
+    /// Whichever end of the key is which.
+    #[test]
+    fn connections_are_ordered_by_client_or_server() {
+        let ends = [[9, 1], [2, 8], [5, 3]];
+        let named = ends.map(|[client, server]| {
+            let end = |last: u32, port| End::v4(0xc000_0200 | last, port);
+            let (key, reversed) = FlowKey::new(end(client, 40_000), end(server, 80), 6, false, 0, 0);
+            (RowName::Connection(key), reversed)
+        });
+        let by = |order| {
+            let mut rows = named.map(|(name, second)| (end_of(&name, second, order).map(|(ip, _)| ip), name));
+            rows.sort();
+            rows.map(|(end, _)| end.map(|ip| ip.to_string().replace("192.0.2.", "")).unwrap_or_default())
+        };
+        assert_eq!(by(Order::Name), ["2", "5", "9"]);
+        assert_eq!(by(Order::Destination), ["1", "3", "8"]);
     }
 }

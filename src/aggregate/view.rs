@@ -55,7 +55,8 @@ pub enum Order {
     Packets,
     /// By name alone; rows that had nothing in the interval are left out.
     None,
-    /// By name, and those that are silent too: costs as [`Order::Activity`].
+    /// By the client's end, of others by name, and those that are silent too: costs as
+    /// [`Order::Activity`].
     Name,
     /// By the server's end, of pairs by the second address; the same rows.
     Destination,

@@ -110,7 +110,7 @@ pub enum Does {
     Sort,
     /// Order by an average.
     SortBy(usize),
-    /// Order by name.
+    /// Order by the client, of pairs by the first address.
     ByName,
     /// Order by the second end.
     ByDestination,
@@ -237,7 +237,7 @@ pub static KEYS: &[Binding] = &[
     of(ROWS, &[Key::Char('1')], "1", Does::SortBy(0), "order by 2 s average"),
     of(ROWS, &[Key::Char('2')], "2", Does::SortBy(1), "order by 10 s average"),
     of(ROWS, &[Key::Char('3')], "3", Does::SortBy(2), "order by 40 s average"),
-    of(ROWS, &[Key::Char('<')], "<", Does::ByName, "order by name"),
+    of(ROWS, &[Key::Char('<')], "<", Does::ByName, "order by source"),
     of(ROWS, &[Key::Char('>')], ">", Does::ByDestination, "order by destination"),
     of(CLICKED, &[Key::Click(0, 0)], "click", Does::Click, "order, or moment"),
     of(LINKS, &[Key::Char('+'), Key::Char('-')], "+ -", Does::Zoom, "shorter columns, longer"),
