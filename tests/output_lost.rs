@@ -221,21 +221,9 @@ fn burst() -> Burst {
         lane: Lane::new(0, Direction::Tx),
         from_ms: NINE / 1_000_000 + 100,
         until_ms: NINE / 1_000_000 + 120,
-        sums: Default::default(),
-        speed: None,
-        open: false,
-        others: Vec::new(),
         connections: 1,
-        began: 0,
         senders: 1,
-        culprits: Vec::new(),
-        hosts: Vec::new(),
-        ports: Vec::new(),
-        classes: Vec::new(),
-        untracked: Default::default(),
-        unnamed: Default::default(),
-        journal_bytes: 0,
-        before_ms: 0,
+        ..Burst::default()
     }
 }
 

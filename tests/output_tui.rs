@@ -58,19 +58,14 @@ fn burst() -> Burst {
             queue_bits: 0,
         },
         speed: Some(1_000_000_000),
-        open: false,
         others: vec![(1, 2_300_000)],
         connections: 4,
         began: 1,
         senders: 2,
         culprits: vec![culprit],
-        hosts: Vec::new(),
-        ports: Vec::new(),
-        classes: Vec::new(),
-        untracked: count(0, 0),
-        unnamed: count(0, 0),
         journal_bytes: 2_600_000,
         before_ms: 1000,
+        ..Burst::default()
     }
 }
 

@@ -7,7 +7,6 @@ mod snapshots;
 
 use fullcount::aggregate::ask::Answer;
 use fullcount::aggregate::balance::{ClassSpread, LinkSet, Placing, SetFigures, Spread};
-use fullcount::aggregate::burst::Sums;
 use fullcount::aggregate::culprit::{Burst, Culprit};
 use fullcount::aggregate::snapshot::{Row, Snapshot};
 use fullcount::capture::Direction;
@@ -67,21 +66,11 @@ fn burst(from_ms: u64) -> Burst {
         lane: lane(0, Direction::Rx),
         from_ms,
         until_ms: from_ms + 20,
-        sums: Sums::default(),
-        speed: None,
-        open: false,
         others: vec![(1, 1); 7],
         connections: 20,
-        began: 0,
         senders: 20,
         culprits: vec![culprit; 20],
-        hosts: Vec::new(),
-        ports: Vec::new(),
-        classes: Vec::new(),
-        untracked: count(0, 0),
-        unnamed: count(0, 0),
-        journal_bytes: 0,
-        before_ms: 0,
+        ..Burst::default()
     }
 }
 

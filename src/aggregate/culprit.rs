@@ -25,7 +25,7 @@ use std::net::IpAddr;
 pub const BEFORE_MS: u64 = 1000;
 
 /// A burst that is over, or that the run's end cut off.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Burst {
     /// Where.
     pub lane: Lane,

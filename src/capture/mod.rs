@@ -36,7 +36,7 @@ pub enum Direction {
 }
 
 /// One direction of one interface: where packets and bytes are counted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Lane(pub u8);
 
 impl Lane {

@@ -285,21 +285,9 @@ mod tests {
             lane: TX1,
             from_ms,
             until_ms,
-            sums: Default::default(),
-            speed: None,
-            open: false,
-            others: Vec::new(),
             connections: 1,
-            began: 0,
             senders: 1,
-            culprits: Vec::new(),
-            hosts: Vec::new(),
-            ports: Vec::new(),
-            classes: Vec::new(),
-            untracked: Default::default(),
-            unnamed: Default::default(),
-            journal_bytes: 0,
-            before_ms: 0,
+            ..Burst::default()
         };
         for (from_ms, until_ms, marked) in
             [(900, 1000, false), (900, 1001, true), (1999, 2400, true), (2000, 2001, false)]
