@@ -176,6 +176,24 @@ fn any_size_is_drawn_and_a_small_one_says_so() {
     assert_eq!(screen.end().0.code(), Some(0));
 }
 
+/// A key that comes with another size is no later than any: the input is busy with keys
+/// when both come, so it hears of both at once.
+#[test]
+fn a_key_beside_a_resize_is_heard() {
+    let mut screen = on("http_v4.pcap", &[], 120, 24);
+    screen.wait("connections", |text| text.contains(" Connections by rate"));
+    for turn in 0..40u16 {
+        let unit = if turn % 2 == 0 { "→byte/s" } else { "→bit/s" };
+        screen.keys(&"j".repeat(900));
+        screen.resize(110 - turn % 2, 24);
+        std::thread::sleep(std::time::Duration::from_micros(100 * u64::from(turn)));
+        screen.keys("B");
+        screen.wait(unit, |text| text.contains(unit));
+    }
+    screen.keys("q");
+    assert_eq!(screen.end().0.code(), Some(0));
+}
+
 #[test]
 fn signals_end_it_with_the_terminal_as_it_was() {
     for signal in [Signal::TERM, Signal::INT, Signal::HUP] {

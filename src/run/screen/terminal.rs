@@ -11,8 +11,11 @@ use ratatui::crossterm::terminal::{
     Clear, ClearType, EnterAlternateScreen, LeaveAlternateScreen, disable_raw_mode, enable_raw_mode,
 };
 use ratatui::crossterm::{cursor, execute};
-use rustix::process::{Signal, kill_current_process_group};
-use std::io;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::process::{Signal, getpgrp, kill_current_process_group};
+use rustix::termios::{OptionalActions, tcgetattr, tcgetpgrp, tcsetattr};
+use std::io::{self, IsTerminal};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, Once};
 use std::time::Duration;
@@ -41,11 +44,17 @@ pub(in crate::run) enum Heard {
 
 /// Keys to the loop, until the screen is closed.
 pub(in crate::run) fn listen(closing: &AtomicBool, heard: &Sender<Heard>) -> io::Result<()> {
+    let mut resized = false;
     while !is_set(closing) {
-        if !event::poll(LOOK)? {
+        if !event::poll(if resized { Duration::ZERO } else { LOOK })? {
+            if std::mem::take(&mut resized) {
+                wake_input();
+            }
             continue;
         }
-        let one = match event::read()? {
+        let event = event::read()?;
+        resized |= matches!(event, Event::Resize(..));
+        let one = match event {
             Event::Key(key) if key.kind != KeyEventKind::Release => {
                 key_of(key.code, key.modifiers).map(Heard::Key)
             }
@@ -69,6 +78,29 @@ pub(in crate::run) fn listen(closing: &AtomicBool, heard: &Sender<Heard>) -> io:
         }
     }
     Ok(())
+}
+
+/// Keys that came with another size are left where they are until the next key: crossterm
+/// hears of input once (mio waits for edges), and returns with the size before it has read
+/// any. Setting the modes that there are wakes who waits for input (drivers/tty/n_tty.c,
+/// `n_tty_set_termios`), and what is there is heard of anew.
+fn wake_input() {
+    let wake = |terminal: BorrowedFd| {
+        let waiting = &mut [PollFd::new(&terminal, PollFlags::IN)];
+        let is_waiting = poll(waiting, Some(&Timespec::default())).is_ok_and(|ready| ready > 0);
+        // In the background the kernel would stop the process for that.
+        if is_waiting
+            && tcgetpgrp(terminal).is_ok_and(|group| group == getpgrp())
+            && let Ok(modes) = tcgetattr(terminal)
+        {
+            let _ = tcsetattr(terminal, OptionalActions::Now, &modes);
+        }
+    };
+    // Where standard input is a file keys come from the terminal itself.
+    match io::stdin() {
+        stdin if stdin.is_terminal() => wake(stdin.as_fd()),
+        _ => std::fs::File::open("/dev/tty").iter().for_each(|terminal| wake(terminal.as_fd())),
+    }
 }
 
 fn key_of_mouse(mouse: MouseEvent) -> Option<Key> {
