@@ -83,11 +83,11 @@ fn one_connection_that_bursts_every_second() {
     }
     let told = story.why(&SPEEDS);
     for words in [
-        "eth0 rx was full (80% of its speed and more) for ",
-        " in 6 bursts of ",
-        " at 2025-06-15 15:06:40.300 UTC",
+        "eth0 rx was in bursts (from 80% of its speed on) for ",
+        ": 6 bursts of ",
+        " at 2025-06-15 15:06:40.300 UTC; in them it carried on average 9",
         "They came every 1 s.",
-        "udp 198.18.0.7:40007 → 198.18.1.1:6800 had 8",
+        "udp 198.18.0.7:40007 → 198.18.1.1:6800 had 90 % of the bytes, 99",
         "% of what came on top",
         "Meanwhile eth1 was at 10 %.",
         "One connection cannot be split",
@@ -106,8 +106,9 @@ fn many_connections_that_the_switch_put_on_one_link() {
     }
     let told = story.why(&SPEEDS);
     for words in [
-        "eth0 rx was full",
-        "in one burst at 2025-06-15 15:06:40.500 UTC",
+        "eth0 rx was in bursts",
+        ": one burst at 2025-06-15 15:06:40.500 UTC; in it it carried",
+        "Port 6800/udp had 100 % of the bytes, 100 % of what came on top (up to 20 connections of 20 senders at once)",
         "What is received is placed by the switch",
         "Meanwhile eth1 was at ",
     ] {
@@ -132,12 +133,63 @@ fn what_is_sent_over_one_link_by_its_addresses_alone() {
     }
     let told = story.why(&SPEEDS);
     for words in [
-        "eth0 tx was full",
-        "198.18.1.1 with up to 40 connections at once",
-        "layer2+3 explains 100 % of what was sent; the hash policy layer3+4 would have spread it more evenly (eth0 4",
+        "eth0 tx was in bursts",
+        "198.18.0.9 had ",
+        "layer2+3 explains 100 % of what was sent; the hash policy layer3+4 would have spread the whole run more evenly (eth0 50 %, eth1 50 %)",
     ] {
         assert!(told.contains(words), "{words}\n{told}");
     }
+}
+
+/// Two that meet on one link, neither of which fills it: another hash could part them,
+/// though one of them has more than half.
+#[test]
+fn two_that_meet_could_be_parted() {
+    let mut story = Story::new();
+    story.flow(1, 0, 2 * S, ends(1, 40_001, 2), 1);
+    story.flow(0, 500 * MS, 200 * MS, ends(7, 40_007, 1), 55);
+    story.flow(0, 500 * MS, 200 * MS, ends(8, 40_008, 1), 42);
+    let told = story.why(&SPEEDS);
+    assert!(told.contains("udp 198.18.0.7:40007 → 198.18.1.1:6800 had 57 % of the bytes"), "{told}");
+    assert!(told.contains("What is received is placed by the switch"), "{told}");
+    assert!(!told.contains("cannot be split"), "{told}");
+}
+
+/// Who was there all the time is nobody's answer to many that came on top.
+#[test]
+fn many_on_top_of_one_that_was_there_are_told_as_many() {
+    let mut story = Story::new();
+    story.flow(0, 0, 3 * S, ends(1, 40_001, 1), 60);
+    for sender in 0..40 {
+        story.flow(0, 2 * S, 20 * MS, ends(100 + sender, 41_000, 1), 1);
+    }
+    let told = story.why(&SPEEDS);
+    for words in [
+        "Port 6800/udp had 100 % of the bytes, 100 % of what came on top (up to 41 connections of 41 senders at once).",
+        "Many senders answer at once",
+    ] {
+        assert!(told.contains(words), "{words}\n{told}");
+    }
+    assert!(!told.contains("One connection") && !told.contains("198.18.1.1"), "{told}");
+}
+
+/// Milliseconds between full ones are in a burst, and are not called full.
+#[test]
+fn a_comb_is_one_burst_and_not_full_all_the_time() {
+    let mut story = Story::new();
+    for tooth in 0..100 {
+        story.flow(0, tooth * 3 * MS, MS, ends(1, 40_001, 1), 100);
+    }
+    let told = story.why(&SPEEDS);
+    assert!(told.contains("was in bursts (from 80% of its speed on) for all of the 297.8 ms from"), "{told}");
+    assert!(told.contains("in it it carried on average 3"), "{told}");
+}
+
+#[test]
+fn nothing_that_was_selected_is_told_without_a_time() {
+    let mut story = Story::new();
+    story.flow(0, 0, 100 * MS, ends(1, 40_001, 1), 50);
+    assert_eq!(story.why(&["tcp"]), "No packet to count.\n");
 }
 
 /// layer2+3 over two slaves; both MAC addresses are the frames' own.

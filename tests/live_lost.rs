@@ -285,6 +285,43 @@ fn each_queue_of_a_device_has_its_own_qdisc_and_all_count() {
 }
 
 #[test]
+fn why_says_where_it_was_lost_and_what_mends_it() {
+    let test = "why_says_where_it_was_lost_and_what_mends_it";
+    let Some((near, _far)) = link(test) else { return };
+    if !shape(test, &near, "root handle 1: tbf rate 8mbit burst 3000 limit 6000") {
+        return;
+    }
+    let folder = tempfile::tempdir().expect("a folder");
+    let log = folder.path().join("lines.jsonl");
+    let words = format!(
+        "exec {} why -i a0 --duration 60 --interval 0.3 --link-speed a0=8M --log-file {}",
+        live::PROGRAM,
+        log.display()
+    );
+    let mut command = near.command(&words);
+    let mut running = command.stdout(std::process::Stdio::piped()).spawn().expect("it starts");
+    let lines = |kind: &str| {
+        let text = std::fs::read_to_string(&log).unwrap_or_default();
+        text.lines().filter(|line| line.contains(&format!("\"type\":\"{kind}\""))).count()
+    };
+    wait("the start", || lines("start") == 1);
+    send(&near, 300, 1000);
+    wait("an empty queue", || tc(&near)[0]["backlog"] == 0);
+    let drops = number(&tc(&near)[0]["drops"]);
+    let told = lines("interface");
+    wait("another interval", || lines("interface") > told);
+    let process = rustix::process::Pid::from_child(&running);
+    rustix::process::kill_process(process, rustix::process::Signal::INT).expect("it runs");
+    let mut paragraph = String::new();
+    let mut out = running.stdout.take().expect("piped");
+    std::io::Read::read_to_string(&mut out, &mut paragraph).expect("a paragraph");
+    assert!(running.wait().expect("it ends").success());
+    let sentence = format!("a0: {drops} frames dropped on the way out by qdisc tbf");
+    assert!(drops > 100 && paragraph.contains(&sentence), "{drops}: {paragraph}");
+    assert!(paragraph.contains("tc qdisc change"), "with what mends it: {paragraph}");
+}
+
+#[test]
 fn a_qdisc_made_anew_takes_nothing_back() {
     let test = "a_qdisc_made_anew_takes_nothing_back";
     let Some((near, _far)) = link(test) else { return };

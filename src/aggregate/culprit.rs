@@ -75,7 +75,7 @@ pub struct Culprit<T> {
     pub sent: [Count; 2],
     /// Bytes beyond what its rate before would have made, rounded down.
     pub excess_bytes: u64,
-    /// Sum of all excesses of its kind.
+    /// Sum of the excesses of all connections of the burst: never less than its own.
     pub excess_of_all: u64,
     /// It began in the burst (connections).
     pub began: bool,
@@ -168,11 +168,11 @@ impl Shares {
         }
         let connections: Vec<_> = in_it().map(|sum| (sum.flow, sum.sent, sum.before)).collect();
         let began = connections.iter().filter(|(flow, ..)| flow.start_ns >= from_ns).count() as u64;
-        let mut culprits = excess.rank(connections.iter().copied(), most, |flow: &FlowName| flow.key);
+        // Who has several connections may have more of one and less of another, so a sum
+        // over hosts or ports is not what came on top.
+        let all = connections.iter().map(|(_, sent, before)| excess.of(bytes_of(sent), *before)).sum();
+        let mut culprits = excess.rank(connections.iter().copied(), all, most, |flow: &FlowName| flow.key);
         culprits.iter_mut().for_each(|culprit| culprit.began = culprit.who.start_ns >= from_ns);
-        let mut hosts = excess.rank(each(hosts), most, |host: &IpAddr| *host);
-        // Each connection counts at both of its ends.
-        hosts.iter_mut().for_each(|host| host.excess_of_all /= 2);
         Burst {
             lane,
             from_ms: span.from_ms,
@@ -185,9 +185,9 @@ impl Shares {
             began,
             senders: senders.len() as u64,
             culprits,
-            hosts,
-            ports: excess.rank(each(ports), most, |port| *port),
-            classes: excess.rank(each(classes), usize::MAX, |class| *class),
+            hosts: excess.rank(each(hosts), all, most, |host: &IpAddr| *host),
+            ports: excess.rank(each(ports), all, most, |port| *port),
+            classes: excess.rank(each(classes), all, usize::MAX, |class| *class),
             untracked: self.untracked,
             unnamed: self.unnamed,
             journal_bytes: journal.bytes,
@@ -211,6 +211,10 @@ fn add_to<T: Eq + Hash>(all: &mut Of<T>, who: T, sent: [Count; 2], before: u64) 
     *sum_before += before;
 }
 
+fn bytes_of(sent: &[Count; 2]) -> u64 {
+    sent[0].bytes + sent[1].bytes
+}
+
 /// How much is beyond what was usual.
 struct Excess {
     length_ms: u64,
@@ -227,25 +231,24 @@ impl Excess {
         u128::from(bytes).saturating_sub(usual) as u64
     }
 
-    /// The first by excess, then by share, then by name.
+    /// The first by excess, then by share, then by name; `excess_of_all`: of all connections.
     fn rank<T: Copy, N: Ord>(
         &self,
         all: impl Iterator<Item = (T, [Count; 2], u64)>,
+        excess_of_all: u64,
         most: usize,
         name: impl Fn(&T) -> N,
     ) -> Vec<Culprit<T>> {
         let mut culprits: Vec<Culprit<T>> = all
             .map(|(who, sent, before)| {
-                let excess_bytes = self.of(sent[0].bytes + sent[1].bytes, before);
-                Culprit { who, sent, excess_bytes, excess_of_all: 0, began: false }
+                let excess_bytes = self.of(bytes_of(&sent), before);
+                Culprit { who, sent, excess_bytes, excess_of_all, began: false }
             })
             .collect();
-        let excess_of_all = culprits.iter().map(|culprit| culprit.excess_bytes).sum();
         culprits.sort_unstable_by_key(|culprit| {
             (Reverse(culprit.excess_bytes), Reverse(culprit.count().bytes), name(&culprit.who))
         });
         culprits.truncate(most);
-        culprits.iter_mut().for_each(|culprit| culprit.excess_of_all = excess_of_all);
         culprits
     }
 }
@@ -299,6 +302,23 @@ mod tests {
         assert_eq!(told, [(sudden, 600_000, 600_000, true), (steady, 1_000_000, 0, false)]);
         assert_eq!((burst.ports.len(), burst.ports[0].who), (1, (6, 443)));
         assert_eq!(burst.hosts.len(), 3);
+    }
+
+    /// One of a server's connections gives way to another: what the server has more is
+    /// less than what came on top, and no part of that is more than all of it.
+    #[test]
+    fn who_gives_way_to_itself_has_less_on_top() {
+        let mut shares = Shares::default();
+        // 20 ms of what had 50,000 bytes a millisecond, and has a fifth of that.
+        let flows = vec![share(flow(1, 0), 200_000, 50_000_000), share(flow(2, 5_000), 1_000_000, 0)];
+        shares.add(&Seen { flows, before_whole: true, ..Seen::default() }, true);
+        let span =
+            Span { from_ms: 5_000, until_ms: 5_020, sums: Sums { bytes: 1_200_000, ..Sums::default() } };
+        let burst = shares.tell(Lane(0), &span, BEFORE_MS, 10, &Classes::default());
+        let told = |excess, all| (excess, all);
+        let hosts: Vec<_> = burst.hosts.iter().map(|one| told(one.excess_bytes, one.excess_of_all)).collect();
+        assert_eq!(hosts, [told(1_000_000, 1_000_000), told(200_000, 1_000_000), told(0, 1_000_000)]);
+        assert_eq!(told(burst.ports[0].excess_bytes, burst.ports[0].excess_of_all), (200_000, 1_000_000));
     }
 
     #[test]

@@ -32,6 +32,10 @@ const NAMES_MAX: usize = 1 << 16;
 const BEGINNINGS_MAX: usize = 4096;
 /// Who has this part of what came on top is named alone.
 const MOST: f64 = 0.5;
+/// An end of so much of the traffic is where the link leads to: no news.
+const NEARLY_ALL: f64 = 0.995;
+/// What a burst has to stay above: its milliseconds in between are lower.
+const STAYS_ABOVE: f64 = 7.0 / 8.0;
 /// So many senders at once are an incast.
 const INCAST: u64 = 10;
 
@@ -39,6 +43,8 @@ const INCAST: u64 = 10;
 #[derive(Clone, Copy, Debug, Default)]
 struct Share {
     bytes: u64,
+    /// Of them, sent by it (hosts).
+    sent: u64,
     excess: u64,
 }
 
@@ -72,8 +78,7 @@ struct Lanes {
 pub struct Why<W: Write> {
     writer: W,
     style: Style,
-    /// From what on a link is full, in words.
-    full: String,
+    threshold: BurstThreshold,
     lanes: BTreeMap<Lane, Lanes>,
 }
 
@@ -117,6 +122,7 @@ impl Lanes {
 impl Share {
     fn add<T>(&mut self, culprit: &Culprit<T>) {
         self.bytes += culprit.count().bytes;
+        self.sent += culprit.sent[1].bytes;
         self.excess += culprit.excess_bytes;
     }
 }
@@ -130,19 +136,45 @@ fn add_all<T: Eq + Hash + Copy>(sums: &mut Shares<T>, culprits: &[Culprit<T>]) {
 }
 
 /// Who has most of what came on top, then of the bytes, then by name.
-fn first<T: Copy + Ord>(sums: &Shares<T>) -> Option<(T, Share)> {
-    let rank = |(who, share): &(&T, &Share)| (share.excess, share.bytes, std::cmp::Reverse(**who));
-    sums.iter().max_by_key(rank).map(|(who, share)| (*who, *share))
+fn first<T: Copy + Ord>(sums: impl Iterator<Item = (T, Share)>) -> Option<(T, Share)> {
+    sums.max_by_key(|(who, share)| (share.excess, share.bytes, std::cmp::Reverse(*who)))
+}
+
+fn each<T: Copy>(sums: &Shares<T>) -> impl Iterator<Item = (T, Share)> + '_ {
+    sums.iter().map(|(who, share)| (*who, *share))
+}
+
+/// Who filled a direction, where somebody stands out.
+enum Filler {
+    Connection(FlowName, Share),
+    Host(IpAddr, Share),
+    Port((u8, u16), Share),
 }
 
 impl<W: Write> Why<W> {
     /// The paragraph goes to `writer`; `bursts` are what a link is full in.
     pub fn new(writer: W, style: Style, bursts: &Bursts) -> Why<W> {
-        let full = match bursts.threshold {
+        Why { writer, style, threshold: bursts.threshold, lanes: BTreeMap::new() }
+    }
+
+    /// From what on a link is full, in words.
+    fn threshold(&self) -> String {
+        match self.threshold {
             BurstThreshold::Thousandths(share) => format!("{}% of its speed", f64::from(share) / 10.0),
-            BurstThreshold::Rate(bits_per_second) => rate(bits_per_second, style.unit),
+            BurstThreshold::Rate(bits_per_second) => rate(bits_per_second, self.style.unit),
+        }
+    }
+
+    /// Whether this much of the bytes fills the link by itself.
+    fn fills(&self, share: &Share, sums: &Lanes) -> bool {
+        let per_second = match self.threshold {
+            BurstThreshold::Thousandths(part) => {
+                sums.speed.unwrap_or(u64::MAX) as f64 * f64::from(part) / 1000.0
+            }
+            BurstThreshold::Rate(bits_per_second) => bits_per_second as f64,
         };
-        Why { writer, style, full, lanes: BTreeMap::new() }
+        let bits = sums.line_bits as f64 * share.bytes as f64 / sums.bytes.max(1) as f64;
+        bits * 1000.0 >= STAYS_ABOVE * per_second * sums.length_ms as f64
     }
 
     fn paragraph(&self, snapshot: &Snapshot, coverage: &Coverages, context: &Context) -> String {
@@ -150,13 +182,22 @@ impl<W: Write> Why<W> {
         // The one that was full for longest; of equals the first.
         let fullest =
             self.lanes.iter().max_by_key(|(lane, sums)| (sums.length_ms, std::cmp::Reverse(**lane)));
-        let Some((&lane, sums)) = fullest else { return sight.nothing_full() };
-        let mut sentences = vec![sight.when(lane, sums, &self.full)];
+        let Some((&lane, sums)) = fullest else {
+            let lost = sight.lost_elsewhere();
+            return std::iter::once(sight.nothing_full()).chain(lost).collect::<Vec<_>>().join(" ");
+        };
+        let filler = sight.filler(lane, sums);
+        let fills_alone = match &filler {
+            Some(Filler::Connection(_, share)) => self.fills(share, sums),
+            _ => false,
+        };
+        let mut sentences = vec![sight.when(lane, sums, &self.threshold())];
         sentences.extend(steady(sums));
-        sentences.extend(sight.who(sums));
+        sentences.push(sight.who(sums, filler.as_ref()));
         sentences.extend(sight.meanwhile(lane, sums));
         sentences.extend(sight.lost(lane));
-        sentences.extend(sight.remedy(lane, sums));
+        sentences.extend(sight.lost_elsewhere());
+        sentences.extend(sight.remedy(lane, sums, filler.as_ref(), fills_alone));
         sentences.extend(sight.besides(lane, &self.lanes));
         sentences.join(" ")
     }
@@ -191,9 +232,11 @@ impl<W: Write> Output for Why<W> {
     }
 }
 
-/// `30 %`, whole, cut off.
+/// `30 %`, whole; 100 only of all of it.
 fn percent(part: f64, whole: f64) -> String {
-    format!("{:.0} %", (part / whole * 100.0 + 1e-9).floor())
+    let rounded = (part / whole * 100.0).round();
+    let rounded = if part < whole { rounded.min(99.0) } else { rounded };
+    format!("{rounded:.0} %")
 }
 
 /// Whether bursts come at a steady pace.
@@ -241,6 +284,9 @@ impl Seen<'_> {
 
     /// No burst: how near it came, and what is missing to say so.
     fn nothing_full(&self) -> String {
+        if self.snapshot.packets() == 0 {
+            return String::from("No packet to count.");
+        }
         let speed = |link: LinkId| self.context.link(link).speed_bits_per_second;
         let lanes = self.snapshot.spreads.iter().enumerate().flat_map(|(link, [_, run])| {
             [Direction::Rx, Direction::Tx].map(|way| (Lane::new(link as LinkId, way), run[way as usize]))
@@ -291,81 +337,104 @@ impl Seen<'_> {
     fn when(&self, lane: Lane, sums: &Lanes, threshold: &str) -> String {
         let length = |ms: u64| duration(ms * BIN_NS);
         let full = utilisation(sums.line_bits, sums.length_ms, sums.speed);
-        let of = match (full, sums.speed) {
+        let carried = match (full, sums.speed) {
             (Some(full), Some(speed)) => {
-                format!(", with {} of its {}", percent(full, 1.0), self.rate(speed))
+                format!("on average {} of its {}, and ", percent(full, 1.0), self.rate(speed))
             }
             _ => String::new(),
         };
         let at = moment(sums.longest.1.saturating_mul(BIN_NS));
-        let bursts = match (sums.bursts, sums.shortest_ms == sums.longest.0) {
-            (1, _) => format!("in one burst at {at}"),
-            (bursts, true) => format!(
-                "in {} of {} each, the first at {at}",
-                number_of(bursts, "burst"),
-                length(sums.longest.0)
+        let (bursts, them) = match (sums.bursts, sums.shortest_ms == sums.longest.0) {
+            (1, _) => (format!("one burst at {at}"), "it"),
+            (bursts, true) => (
+                format!(
+                    "{} of {} each, the first at {at}",
+                    number_of(bursts, "burst"),
+                    length(sums.longest.0)
+                ),
+                "them",
             ),
-            (bursts, false) => format!(
-                "in {} of {} to {}, the longest at {at}",
-                number_of(bursts, "burst"),
-                length(sums.shortest_ms),
-                length(sums.longest.0)
+            (bursts, false) => (
+                format!(
+                    "{} of {} to {}, the longest at {at}",
+                    number_of(bursts, "burst"),
+                    length(sums.shortest_ms),
+                    length(sums.longest.0)
+                ),
+                "them",
             ),
         };
+        // Milliseconds at both ends of the run are whole ones.
+        let of = match sums.length_ms * BIN_NS < run_span(self.snapshot) {
+            true => length(sums.length_ms),
+            false => String::from("all"),
+        };
         format!(
-            "{} was full ({threshold} and more) for {} of {}, {bursts}{of}; the highest millisecond had {}.",
+            "{} was in bursts (from {threshold} on) for {of} of {}: {bursts}; in {them} it carried {carried}{} in the highest millisecond.",
             self.lane(lane),
-            length(sums.length_ms),
             self.times(),
             self.rate(sums.peak_bits.saturating_mul(1000))
         )
     }
 
-    /// Who: a connection, else a host, else a port, else many.
-    fn who(&self, sums: &Lanes) -> Option<String> {
-        let (all, excess) = (sums.bytes as f64, sums.excess as f64);
-        let told = |name: String, share: Share| {
-            let on_top = percent(share.excess as f64, excess);
-            format!(
-                "{name} had {} of the bytes, {on_top} of what came on top",
-                percent(share.bytes as f64, all)
-            )
+    /// A connection, else a host at the far end, else a port, that has most of what came on top.
+    fn filler(&self, lane: Lane, sums: &Lanes) -> Option<Filler> {
+        let mostly = |share: &Share| sums.excess > 0 && share.excess as f64 >= MOST * sums.excess as f64;
+        let connections = sums.connections.values().map(|&(flow, share)| (flow.key, share));
+        if let Some((key, share)) = first(connections).filter(|(_, share)| mostly(share)) {
+            return sums.connections.get(&key).map(|(flow, _)| Filler::Connection(*flow, share));
+        }
+        // Each end of a connection has all of it: the one that the link leads to is no news.
+        let known = !self.context.link(lane.link()).direction_unknown;
+        let far = |share: &Share| match lane.direction() {
+            Direction::Rx if known => share.sent * 2 >= share.bytes,
+            Direction::Tx if known => share.sent * 2 < share.bytes,
+            _ => (share.bytes as f64) < NEARLY_ALL * sums.bytes as f64,
         };
-        let mostly = |share: &Share| excess > 0.0 && share.excess as f64 >= MOST * excess;
-        let connection = sums
-            .connections
-            .iter()
-            .max_by_key(|(key, (_, share))| (share.excess, share.bytes, std::cmp::Reverse(**key)))
-            .map(|(_, &(flow, share))| (flow, share));
-        let class = first(&sums.classes).filter(|(class, share)| *class != NO_CLASS && mostly(share));
+        let hosts = each(&sums.hosts).filter(|(_, share)| far(share) && mostly(share));
+        let ports = each(&sums.ports).filter(|(_, share)| mostly(share));
+        let host = first(hosts).map(|(host, share)| Filler::Host(host, share));
+        host.or_else(|| first(ports).map(|(port, share)| Filler::Port(port, share)))
+    }
+
+    /// Who filled it, or how many did.
+    fn who(&self, sums: &Lanes, filler: Option<&Filler>) -> String {
+        let told = |name: String, share: &Share| {
+            let bytes = percent(share.bytes as f64, sums.bytes as f64);
+            let on_top = percent(share.excess as f64, sums.excess as f64);
+            format!("{name} had {bytes} of the bytes, {on_top} of what came on top")
+        };
+        let class = first(each(&sums.classes)).filter(|(class, share)| {
+            *class != NO_CLASS && sums.excess > 0 && share.excess as f64 >= MOST * sums.excess as f64
+        });
         let class = class.map(|(class, _)| format!(", class {}", plain(self.context.class_name(class))));
         let class = class.unwrap_or_default();
-        if let Some((flow, share)) = connection.filter(|(_, share)| mostly(share)) {
-            return Some(format!("{}{class}.", told(self.connection(&flow), share)));
-        }
-        // Each end of a connection has all of it: here the one that fills the link.
-        if let Some((host, share)) = first(&sums.hosts).filter(|(_, share)| mostly(share)) {
-            let many = number_of(sums.connections_most, "connection");
-            let host = format!("{} with up to {many} at once", self.context.names.shown(host));
-            return Some(format!("{}{class}.", told(host, share)));
-        }
-        if let Some(((protocol, port), share)) = first(&sums.ports).filter(|(_, share)| mostly(share)) {
-            let port = format!("Port {port}/{}", protocol_name(protocol));
-            return Some(format!("{}{class}.", told(port, share)));
-        }
-        let most = connection.map(|(flow, share)| {
-            format!(
-                "; most had {}, {}",
-                self.connection(&flow),
-                percent(share.excess as f64, excess.max(1.0))
-            )
-        });
-        Some(format!(
-            "Nobody alone filled it: up to {} of {} at once{}.",
+        let many = format!(
+            "up to {} of {} at once",
             number_of(sums.connections_most, "connection"),
-            number_of(sums.senders_most, "sender"),
-            most.unwrap_or_default()
-        ))
+            number_of(sums.senders_most, "sender")
+        );
+        match filler {
+            Some(Filler::Connection(flow, share)) => {
+                format!("{}{class}.", told(self.connection(flow), share))
+            }
+            Some(Filler::Host(host, share)) => {
+                format!("{}{class} ({many}).", told(self.context.names.shown(*host).to_string(), share))
+            }
+            Some(Filler::Port((protocol, port), share)) => {
+                let port = format!("Port {port}/{}", protocol_name(*protocol));
+                format!("{}{class} ({many}).", told(port, share))
+            }
+            None => {
+                let most = first(sums.connections.values().map(|&(flow, share)| (flow.key, share)));
+                let most = most.and_then(|(key, share)| Some((sums.connections.get(&key)?.0, share)));
+                let most = most.map(|(flow, share)| {
+                    let on_top = percent(share.excess as f64, sums.excess.max(1) as f64);
+                    format!("; {} had most of what came on top, {on_top}", self.connection(&flow))
+                });
+                format!("Nobody alone filled it: {many}{}{class}.", most.unwrap_or_default())
+            }
+        }
     }
 
     fn connection(&self, flow: &FlowName) -> String {
@@ -416,15 +485,24 @@ impl Seen<'_> {
         std::iter::once(dropped).chain(missing).collect()
     }
 
+    /// What was lost beside the rings, and the line that mends it: of all that is watched.
+    fn lost_elsewhere(&self) -> Vec<String> {
+        let losses = &self.context.losses;
+        let links = (0..).zip(&self.context.links);
+        let told = links.flat_map(|(link, facts)| {
+            let name = plain(&facts.name).into_owned();
+            losses.told(link, facts).into_iter().map(move |told| format!("{name}: {told}."))
+        });
+        told.chain(losses.told_of_machine().into_iter().map(|told| format!("This machine: {told}.")))
+            .collect()
+    }
+
     /// What would help, as far as the figures carry it.
-    fn remedy(&self, lane: Lane, sums: &Lanes) -> Option<String> {
-        let most = sums.connections.values().map(|(_, share)| share.bytes).max().unwrap_or(0);
-        if most as f64 >= MOST * sums.bytes as f64 {
-            return Some(
-                "One connection cannot be split over several links by any hash: slow its sender (tc qdisc … fq maxrate, or \
-                 the program's own limit), or give it a faster link."
-                    .to_owned(),
-            );
+    fn remedy(&self, lane: Lane, sums: &Lanes, filler: Option<&Filler>, fills_alone: bool) -> Option<String> {
+        const SLOWER: &str =
+            "slow its sender (tc qdisc … fq maxrate, or the program's own limit), or give it a faster link.";
+        if fills_alone {
+            return Some(format!("One connection cannot be split over several links by any hash: {SLOWER}"));
         }
         let shared = self.set_of(lane).filter(|figures| figures.set.placing != Placing::Apart);
         if let Some(figures) = shared {
@@ -436,10 +514,15 @@ impl Seen<'_> {
                 (Direction::Tx, None) => {
                     match figures.verdict.as_ref().and_then(|verdict| verdict.withheld.as_ref()) {
                         Some(why) => format!("Whether another hash policy would help cannot be said: {why}."),
-                        None => String::from("No other hash policy would have been more even."),
+                        None => String::from(
+                            "Over the whole run no other hash policy would have been more even; of these bursts alone that is not known.",
+                        ),
                     }
                 }
             });
+        }
+        if matches!(filler, Some(Filler::Connection(..))) {
+            return Some(format!("What would help: {SLOWER}"));
         }
         (sums.senders_most >= INCAST && lane.direction() == Direction::Rx).then(|| {
             String::from("Many senders answer at once: have them answer one after the other, or give this link a faster port.")
@@ -468,7 +551,7 @@ impl Seen<'_> {
             |(name, accuracy)| format!("{name} explains {} of what was sent; the", percent(accuracy, 1.0)),
         );
         format!(
-            "{in_force} hash policy {policy} would have spread it more evenly{}{}.",
+            "{in_force} hash policy {policy} would have spread the whole run more evenly{}{}.",
             shares.unwrap_or_default(),
             line.filter(|_| of_bond).unwrap_or_default()
         )

@@ -236,15 +236,14 @@ def ends_of(flow):
     return (one, two) if two[1] < one[1] else (two, one)
 
 
-def culprits(kind, within, before, length_ms, before_ms, total, top):
-    """Who filled it: by excess, then by bytes, then by name."""
-    excess_of = {}
-    for who, count in within.items():
-        usual = before.get(who, 0) * length_ms // before_ms if before_ms else 0
-        excess_of[who] = max(0, count - usual)
-    all_excess = sum(excess_of.values())
-    if kind == "host":
-        all_excess //= 2
+def excesses(within, before, length_ms, before_ms):
+    """Bytes beyond those of before."""
+    usual = lambda who: before.get(who, 0) * length_ms // before_ms if before_ms else 0
+    return {who: max(0, count - usual(who)) for who, count in within.items()}
+
+
+def culprits(within, excess_of, all_excess, total, top):
+    """Who filled it: by excess, then by bytes, then by name. `all_excess`: of all connections."""
     order = sorted(within, key=lambda who: (-excess_of[who], -within[who], who))
     return [
         {
@@ -312,7 +311,10 @@ def told(lane, burst, lanes, begun_ms, arguments):
             for packet in counted:
                 for who in whos(packet.flow) if packet.flow else []:
                     sum_of[who] += packet.bytes
-        best = culprits(kind, *sums, length_ms, before_ms, total, arguments.top)
+        excess_of = excesses(*sums, length_ms, before_ms)
+        if kind == "connection":
+            all_excess = sum(excess_of.values())
+        best = culprits(sums[0], excess_of, all_excess, total, arguments.top)
         answer[f"{kind}s" if kind != "connection" else "culprits"] = [{**one, "who": named(one["who"], kind)} for one in best]
     return answer
 

@@ -100,8 +100,8 @@ struct Sent {
 struct Share {
     /// Of all bytes of the burst.
     share_ratio: Option<f64>,
-    /// Its bytes beyond what its mean rate before the burst would have made ÷ the sum of all such bytes;
-    /// null where nobody had any.
+    /// Its bytes beyond what its mean rate before the burst would have made ÷ the sum of
+    /// all connections' such bytes; null where nobody had any.
     excess_share_ratio: Option<f64>,
 }
 
