@@ -21,11 +21,13 @@ pub struct Beside {
     pub rst: [u8; 2],
     /// Segments in a row whose numbers no window reaches.
     pub implausible: [u8; 2],
+    /// Where the stream stood at the latest of them.
+    pub stood_at: [u32; 2],
     /// Link-layer addresses of what a sender sent first, [`crate::decode::pairs`].
     pub pairs: [u16; 2],
 }
 
-const _: () = assert!(size_of::<Beside>() == 24);
+const _: () = assert!(size_of::<Beside>() == 32);
 
 impl Default for Beside {
     /// Of a flow that has just begun.
@@ -39,6 +41,7 @@ impl Default for Beside {
             fin: by_flag,
             rst: by_flag,
             implausible: by_flag,
+            stood_at: [0; 2],
             pairs: by_size,
         }
     }

@@ -45,7 +45,9 @@ pub struct Warm {
     /// Wire number of stream offset 0.
     pub base: [u32; 2],
     /// High bits of the packet counters.
-    pub packets_carry: [u16; 2],
+    pub packets_carry: [u8; 2],
+    /// High bits of `request_us`.
+    pub request_epoch: u16,
     /// How often `wire_end` has passed 2^32.
     pub end_epoch: [u16; 2],
     /// Halves of the handshake's latency, to the server and to the client, µs, or [`UNKNOWN_US`].
@@ -55,7 +57,7 @@ pub struct Warm {
     pub rtt_min_us: [u32; 2],
     /// Smoothed round trip, eighths of a µs; means something where `rtt_min_us` does.
     pub rtt_smoothed: [u32; 2],
-    /// When the request in progress began, µs since `start`.
+    /// When the request in progress began, µs since `start`, low 32 bits.
     pub request_us: u32,
     /// First byte of the response in progress, µs.
     pub first_byte_us: u32,

@@ -9,9 +9,22 @@
 //! Knows an entry's turn; does not know why payload is new.
 
 use super::detail::Details;
-use super::entry::{Entry, UNKNOWN_US, mark, state};
+use super::entry::{Entry, UNKNOWN_US, mark, shake, state};
 use super::record::{EndReason, Ended, Exchange};
 use super::sequence;
+
+/// Content type of a TLS handshake record (RFC 8446 §5.1).
+const TLS_HANDSHAKE: u8 = 22;
+
+/// Whether the client's stream, of which this payload is the latest, begins as TLS does.
+#[cold]
+#[inline(never)]
+pub(super) fn note_tls(entry: &mut Entry, sender: usize, payload: u32, first_byte: u8) {
+    let first = entry.end(sender) == u64::from(payload);
+    if first && sender == entry.client() && first_byte == TLS_HANDSHAKE {
+        entry.handshake[0] |= shake::TLS;
+    }
+}
 
 /// Whose turn it is.
 #[inline]
@@ -84,26 +97,45 @@ pub(super) fn take_turn(
         pass(entry, state::REQUEST);
         entry.state &= !state::LOSSY;
         entry.warm.request_us = now_us;
+        entry.warm.request_epoch = since_start_us(entry).wrapping_shr(32) as u16;
     } else if floor(entry) == state::REQUEST {
         pass(entry, state::RESPONSE);
         entry.exchanges = entry.exchanges.saturating_add(1);
         let asked = entry.sent[entry.client()].last_payload_us;
-        entry.warm.first_byte_us = between(asked, now_us).unwrap_or(UNKNOWN_US);
+        let us = between(asked, now_us).filter(|_| !lasts_long(entry));
+        entry.warm.first_byte_us = us.unwrap_or(UNKNOWN_US);
     }
     // Else the server speaks first: a greeting.
 }
 
-/// From one moment to a later one; None where stamps ran backwards. Times are
-/// kept in 32 bits: more than 71 minutes come out short.
+/// Stamps that ran backwards by so much are still in order.
+const BACKWARDS: u32 = 60_000_000;
+
+/// From one moment to a later one; None where stamps ran backwards.
 fn between(from_us: u32, to_us: u32) -> Option<u32> {
-    const BACKWARDS: u32 = 60_000_000;
     let us = to_us.wrapping_sub(from_us);
     (us < u32::MAX - BACKWARDS).then_some(us)
 }
 
+/// The entry's last packet.
+fn since_start_us(entry: &Entry) -> u64 {
+    entry.last.saturating_sub(entry.start) / 1000
+}
+
+/// Whether the exchange under way began longer ago than 32 bits of µs tell, so that a
+/// time within it is not known.
+fn lasts_long(entry: &Entry) -> bool {
+    let now_us = since_start_us(entry);
+    let epochs = ((now_us >> 32) as u16).wrapping_sub(entry.warm.request_epoch);
+    let low = i64::from(now_us as u32) - i64::from(entry.warm.request_us);
+    (i64::from(epochs) << 32) + low >= i64::from(u32::MAX - BACKWARDS)
+        // Stamps ran backwards over such a bound.
+        && epochs != u16::MAX
+}
+
 /// The exchange under way is over: the server has answered.
 fn complete(entry: &mut Entry) -> Exchange {
-    let lossy = entry.state & state::LOSSY != 0;
+    let lossy = entry.state & state::LOSSY != 0 || lasts_long(entry);
     let server = 1 - entry.client();
     pass(entry, 0);
     Exchange {

@@ -129,8 +129,35 @@ impl Holes {
         &self.list[..self.count]
     }
 
+    /// What lies 2 GiB behind the end is settled: positions are kept in 32 bits, where it
+    /// could not be told from what comes 4 GiB later. True if that makes estimates of it.
+    fn settle_far(&mut self, end: u64, acked: u64) -> bool {
+        let near = end.saturating_sub(1 << 31);
+        let (mut at, mut estimates) = (0, false);
+        while let Some(span) = self.list[..self.count].get_mut(at) {
+            if span.end <= near {
+                estimates |= span.end > acked;
+                self.settled += span.unseen;
+                self.remove(at);
+                continue;
+            }
+            // Of a merged one the number is what counts, and 32 bits of it are kept as well.
+            if !span.is_exact() {
+                span.start = span.start.max(near);
+                let over = span.unseen.saturating_sub(u32::MAX.into());
+                span.unseen -= over;
+                self.settled += over;
+            }
+            at += 1;
+        }
+        estimates
+    }
+
     /// Writes them back; without room for any, what is unseen is settled.
     fn store(&mut self, entry: &mut Entry, details: &mut Details, side: usize) {
+        if self.settle_far(entry.end(side), acked(entry, side)) {
+            entry.marks |= mark::HOLES_MERGED;
+        }
         let low = |span: &Span| Hole {
             start: span.start as u32,
             end: span.end as u32,
@@ -373,8 +400,13 @@ pub(super) fn acknowledge(
     if first {
         if !entry.has(state::FIRM[side]) && to > 0 && !finished {
             // Sent before the capture began, or a keep-alive's number was the first seen.
-            rebase(entry, details, side, wire);
-            to = 0;
+            if entry.marks & mark::DISCONTINUOUS == 0 {
+                rebase(entry, details, side, wire);
+                to = 0;
+            } else if to > end as i64 {
+                restart(entry, details, side, wire);
+                to = end as i64;
+            }
         }
         entry.state |= state::ACKED[side];
         entry.sent[side].wire_acked = entry.warm.base[side];
@@ -443,6 +475,25 @@ pub(super) fn finish(entry: &mut Entry, details: &mut Details, side: usize, at: 
         holes.store(entry, details, side);
     }
     true
+}
+
+/// Of a stream whose FIN alone was seen so far the first payload comes by: it begins at
+/// `wire`, ends where the FIN is, and the rest of it is yet to come.
+pub(super) fn begin_before_fin(
+    entry: &mut Entry,
+    details: &mut Details,
+    side: usize,
+    wire: u32,
+    now_ns: u64,
+) {
+    let end = entry.sent[side].wire_end;
+    let length = i64::from(end.wrapping_sub(wire));
+    rebase(entry, details, side, wire);
+    finish(entry, details, side, length, born(now_ns));
+    if entry.side(side, state::FIN_ACKED) {
+        entry.state |= state::ACKED[side];
+        entry.sent[side].wire_acked = end;
+    }
 }
 
 /// Numbers jumped: the stream goes on at `wire`, and what was open is given up.

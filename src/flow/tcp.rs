@@ -9,7 +9,7 @@
 use super::entry::{Entry, mark, state};
 use super::listen::Listeners;
 use super::record::Outcome;
-use super::{handshake, rtt};
+use super::{handshake, rtt, sequence};
 use crate::decode::Packet;
 use crate::decode::tcp_flag::{ACK, RST, SYN};
 
@@ -98,7 +98,32 @@ pub enum Fate {
 /// Whether a segment begins a connection or belongs to the one at hand.
 #[inline]
 pub fn fate(entry: &Entry, packet: &Packet) -> Fate {
-    if packet.tcp_flags & SYN == 0 { Fate::Here } else { fate_of_syn(entry, packet) }
+    if packet.tcp_flags & SYN != 0 {
+        return fate_of_syn(entry, packet);
+    }
+    match entry.state & FINS_ACKED {
+        0 => Fate::Here,
+        _ => fate_of_late(entry, packet),
+    }
+}
+
+const FINS_ACKED: u32 = state::FIN_ACKED << state::SIDE[0] | state::FIN_ACKED << state::SIDE[1];
+
+/// What a resend may lie behind the end of a stream: more than most windows.
+const RESENT_MOST: i64 = 1 << 24;
+
+/// Nothing lies behind a FIN (RFC 9293 §3.4): payload that does, or that is no resend
+/// after both, is of a connection whose SYN was lost by the capture.
+#[cold]
+#[inline(never)]
+fn fate_of_late(entry: &Entry, packet: &Packet) -> Fate {
+    let sender = packet.reversed as usize;
+    if !entry.side(sender, state::FIN_ACKED) || packet.tcp_flags & RST != 0 || packet.payload == 0 {
+        return Fate::Here;
+    }
+    let beyond = i64::from(sequence::ahead(packet.sequence, entry.sent[sender].wire_end));
+    let over = entry.side(1 - sender, state::FIN_ACKED);
+    if beyond > 0 || over && beyond < -RESENT_MOST { Fate::Reused } else { Fate::Here }
 }
 
 #[cold]
@@ -123,6 +148,9 @@ fn fate_of_syn(entry: &Entry, packet: &Packet) -> Fate {
     if !proven {
         return Fate::Here;
     }
+    // Of one that was picked up both numbers have to fit what is known.
+    let fits = entry.warm.base[sender] == own && entry.warm.base[other] == packet.acknowledgement;
+    let repeats = repeats || fits && entry.has(state::SEEN[0] | state::SEEN[1]);
     let answers = entry.side(other, state::SYN) && entry.warm.base[other] == packet.acknowledgement;
     if repeats || answers { Fate::Here } else { Fate::Reused }
 }

@@ -25,8 +25,8 @@ use crate::meter::totals::{LaneTotals, TcpTotals};
 /// What a RST's sequence number may lie beyond what was seen of its sender:
 /// the capture may have lost the segments in between.
 const RESET_AHEAD: i64 = 1 << 20;
-/// Content type of a TLS handshake record (RFC 8446 §5.1).
-const TLS_HANDSHAKE: u8 = 22;
+/// What the capture may have lost of a client before the first that is seen of a server.
+const LOST_MOST: i64 = RESET_AHEAD;
 
 /// What a segment led to, for the table to hand on.
 #[derive(Default)]
@@ -109,6 +109,7 @@ pub(super) fn advance_plainly(
     sequence::extend(entry, sender, packet.payload);
     let heard = packet.acknowledgement == its_end;
     if speaks && exchange::turns(entry, sender, heard) {
+        exchange::note_tls(entry, sender, packet.payload, packet.first_byte);
         exchange::take_turn(entry, track.details, sender, now_us, done);
     }
     // In a greeting nobody reads it.
@@ -214,11 +215,21 @@ impl Track<'_> {
         if !entry.has(state::SEEN[sender]) {
             sequence::rebase(entry, details, sender, packet.sequence);
         }
-        if flags & RST != 0 || entry.has(state::FIRM[sender]) || entry.side(sender, state::FIN) {
+        if flags & RST != 0 || entry.has(state::FIRM[sender]) {
             return;
         }
-        if packet.payload > 0 {
-            sequence::rebase(entry, details, sender, packet.sequence);
+        if entry.side(sender, state::FIN) {
+            // The FIN came first: where the stream ends is known, and now where it begins.
+            let length = ahead(entry.sent[sender].wire_end, packet.sequence);
+            if packet.payload > 0 && length > 0 && packet.payload <= length.unsigned_abs() {
+                sequence::begin_before_fin(entry, details, sender, packet.sequence, packet.time_ns);
+                entry.state |= state::FIRM[sender];
+            }
+        } else if packet.payload > 0 {
+            match entry.marks & mark::DISCONTINUOUS {
+                0 => sequence::rebase(entry, details, sender, packet.sequence),
+                _ => sequence::restart(entry, details, sender, packet.sequence),
+            }
             entry.state |= state::FIRM[sender];
         } else if flags & FIN != 0 {
             sequence::rebase(entry, details, sender, packet.sequence);
@@ -313,10 +324,17 @@ impl Track<'_> {
 
     fn count_heard(&mut self, packet: &Packet, other: usize, heard: &sequence::Heard) {
         let firm = self.entry.has(state::FIRM[other]);
+        // What of it came as fragments, or before its numbers jumped, cannot be told.
+        let marked = self.entry.marks & (mark::FRAGMENTED | mark::DISCONTINUOUS) != 0;
+        let one_way = self.entry.packets(other) == 0;
         let tally = self.tally(other, packet);
         tally.implausible += heard.implausible as u64;
         tally.merged_holes += heard.merged as u64;
-        if !firm {
+        if !firm || marked {
+            return;
+        }
+        if one_way {
+            tally.one_way += heard.unseen;
             return;
         }
         tally.acked_unseen += heard.unseen;
@@ -412,15 +430,18 @@ impl Track<'_> {
         }
         let from_start = sequence::offset(entry, sender, packet.sequence) >= 0;
         if sender == client {
-            let answers = sequence::offset(entry, other, packet.acknowledgement) >= 0;
+            // Where its stream begins nobody knows while its FIN alone was seen.
+            let answers = sequence::offset(entry, other, packet.acknowledgement) >= 0
+                || !entry.has(state::FIRM[other]) && entry.side(other, state::FIN);
             return answers && (from_start || !entry.side(sender, state::SYN));
         }
         let fast_open = entry.handshake[0] & (shake::TFO_ACCEPTED | shake::TFO_REFUSED) != 0;
         let beyond = sequence::offset(entry, other, packet.acknowledgement);
-        // Without its SYN a segment may be of an older connection: what it
-        // acknowledges has to be what the client is known to have sent.
+        // Without its SYN a segment may be of an older connection: what it acknowledges
+        // has to be near what the client is known to have sent.
         let known = entry.side(sender, state::SYN);
-        let most = if known { sequence::WINDOW_MAX } else { entry.end(other) as i64 };
+        let unseen = if known { sequence::WINDOW_MAX } else { LOST_MOST };
+        let most = entry.end(other) as i64 + unseen;
         let says_so = packet.payload > 0 && (0..=most).contains(&beyond) || sequence::acked(entry, other) > 0;
         (from_start || !known) && says_so && !fast_open
     }
@@ -445,7 +466,6 @@ impl Track<'_> {
         let entry = &mut *self.entry;
         let from = sequence::offset(entry, sender, wire);
         let now_us = rtt::now_us(entry, packet.time_ns);
-        let first_of_stream = entry.end(sender) == 0;
         let taken = if from == entry.end(sender) as i64 && entry.marks & mark::HOLES[sender] == 0 {
             sequence::extend(entry, sender, packet.payload);
             sequence::Taken { new: packet.payload as u64, ..sequence::Taken::default() }
@@ -456,8 +476,9 @@ impl Track<'_> {
             let now = sequence::born(packet.time_ns);
             let span = (from, packet.payload, size);
             let taken = sequence::payload(entry, self.details, sender, span, now, threshold);
+            let marked = self.entry.marks & (mark::FRAGMENTED | mark::DISCONTINUOUS) != 0;
             let tally = self.tally(sender, packet);
-            tally.late += taken.late;
+            tally.late += if marked { 0 } else { taken.late };
             tally.merged_holes += taken.merged as u64;
             taken
         };
@@ -470,9 +491,7 @@ impl Track<'_> {
             entry.state &= !(state::RST << state::SIDE[sender]);
         }
         if taken.new > 0 {
-            if first_of_stream && sender == entry.client() && packet.first_byte == TLS_HANDSHAKE {
-                entry.handshake[0] |= shake::TLS;
-            }
+            exchange::note_tls(entry, sender, packet.payload, packet.first_byte);
             let other = 1 - sender;
             let heard = sequence::acked(entry, other) >= entry.end(other);
             exchange::speak(entry, self.details, sender, heard, now_us, &mut events.exchange);
@@ -487,6 +506,11 @@ impl Track<'_> {
             return true;
         }
         self.tally(sender, packet).implausible += 1;
+        // In a row: the stream has not gone on in between.
+        let (stood_at, stands_at) = (&mut self.beside.stood_at[sender], self.entry.sent[sender].wire_end);
+        if std::mem::replace(stood_at, stands_at) != stands_at {
+            self.beside.implausible[sender] = 0;
+        }
         handshake::more(&mut self.beside.implausible[sender]);
         if self.beside.implausible[sender] < 3 {
             return false;
@@ -495,6 +519,8 @@ impl Track<'_> {
         self.tally(sender, packet).discontinuities += 1;
         sequence::restart(self.entry, self.details, sender, wire);
         sequence::restart(self.entry, self.details, 1 - sender, packet.acknowledgement);
+        // Its payload is what the stream goes on with.
+        self.entry.state |= state::FIRM[sender];
         true
     }
 

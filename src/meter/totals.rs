@@ -42,6 +42,8 @@ pub struct TcpTotals {
     pub acked_unseen: u64,
     /// Of them, bytes that came by later; only grows.
     pub late: u64,
+    /// Bytes that were acknowledged of a direction that nothing was seen of.
+    pub one_way: u64,
     /// Holes that had to be merged.
     pub merged_holes: u64,
     /// Segments whose numbers no window reaches.
@@ -59,6 +61,7 @@ impl TcpTotals {
             (&mut self.acks_over_gap, other.acks_over_gap),
             (&mut self.acked_unseen, other.acked_unseen),
             (&mut self.late, other.late),
+            (&mut self.one_way, other.one_way),
             (&mut self.merged_holes, other.merged_holes),
             (&mut self.implausible, other.implausible),
             (&mut self.discontinuities, other.discontinuities),

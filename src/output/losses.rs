@@ -114,7 +114,7 @@ pub static PLACES: [Place; 11] = [
 ];
 
 /// See the module's description.
-pub static LOSSES: [Loss; 11] = [
+pub static LOSSES: [Loss; 13] = [
     Loss {
         name: "dropped by the kernel",
         lines: &["interface", "stop"],
@@ -137,6 +137,22 @@ pub static LOSSES: [Loss; 11] = [
         unit: "ratio",
         meaning: "Packets counted ÷ packets that the interface counted itself over the same time. Below 1, \
                   something was missed before or in the ring. `null` where the two cannot be compared.",
+    },
+    Loss {
+        name: "missing",
+        lines: &["interface", "stop"],
+        json: "capture.missing_bytes",
+        unit: "bytes",
+        meaning: "TCP payload that was acknowledged and never came by: lost by the capture, whatever the counters say. \
+                  A connection's own is `c2s.missing_bytes`, `s2c.missing_bytes`.",
+    },
+    Loss {
+        name: "one way",
+        lines: &["interface", "stop"],
+        json: "capture.one_way_bytes",
+        unit: "bytes",
+        meaning: "The same of connections of which one direction alone was seen (`one_way`): it passes elsewhere, or was \
+                  lost whole.",
     },
     Loss {
         name: "truncated",

@@ -287,6 +287,11 @@ fn said_of(figures: &InterfaceFigures, coverage: &Coverage, sight: &Sight) -> Ve
         });
     }
     said.extend(missing_told(figures));
+    let one_way = both(&figures.total, |lane| lane.tcp.one_way);
+    if one_way > 0 {
+        let bytes = number_of(one_way, "byte");
+        said.push(format!("{bytes} acknowledged of connections of which one direction alone passes here"));
+    }
     if let Some([received, sent]) = coverage.nic_bits_per_second {
         let [received, sent] = [received, sent].map(|bits| rate(bits, sight.style.unit));
         said.push(format!("without the filter: rx {received}, tx {sent}"));

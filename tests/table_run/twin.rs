@@ -155,8 +155,11 @@ impl Flow {
             self.count(packet);
             return None;
         };
-        assert!(packet.kind == Kind::Tcp && packet.tcp_flags & SYN != 0, "a SYN begins the next one");
-        // An attempt that a RST answered had ended by that; all else is ended by this SYN.
+        let fin_acked = state::FIN_ACKED << state::SIDE[packet.reversed as usize];
+        let behind_fin = packet.payload > 0 && account.entry.has(fin_acked);
+        let begins = packet.tcp_flags & SYN != 0 || behind_fin;
+        assert!(packet.kind == Kind::Tcp && begins, "a SYN begins the next one, or payload behind a FIN");
+        // An attempt that a RST answered had ended by that; all else is ended by this segment.
         let answered = self.state == Some(TcpState::Reset) && !account.entry.has(state::PROVEN);
         assert_eq!(account.reason != EndReason::Reused, answered, "{:?}", account.reason);
         // In a new table: in this one the slot is not fresh.

@@ -8,7 +8,7 @@
 //! trip's sample is cut at these.
 
 #[path = "../file_writer/mod.rs"]
-mod file_writer;
+pub mod file_writer;
 #[path = "../files_run/mod.rs"]
 pub mod files_run;
 

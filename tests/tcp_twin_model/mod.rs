@@ -897,7 +897,10 @@ impl Connection {
         let [client, server] = &self.streams;
         let plain = segment.flags & ACK != 0 && segment.flags & SYN == 0;
         let acknowledges = |stream: &Stream| {
-            segment.flags & ACK != 0 && stream.base.is_some() && stream.offset(segment.acknowledgement) >= 0
+            // Where a stream begins nobody knows while its FIN alone was seen.
+            let unknown = !stream.firm && stream.fin.is_some();
+            let reaches = stream.base.is_some() && stream.offset(segment.acknowledgement) >= 0;
+            segment.flags & ACK != 0 && (reaches || unknown)
         };
         if self.simultaneous {
             // Both SYNs acknowledged: an acknowledgement was taken in for each.
@@ -907,10 +910,10 @@ impl Connection {
             0 => plain && acknowledges(server) && (client.isn.is_none() || at >= 0),
             _ => {
                 // Without its SYN it may be of an older connection: what it acknowledges
-                // has to be what the client is known to have sent.
+                // has to be near what the client is known to have sent.
                 let over = if client.base.is_some() { client.offset(segment.acknowledgement) } else { -1 };
                 let known = server.isn.is_some();
-                let speaks = segment.length > 0 && over >= 0 && (known || over <= client.edge);
+                let speaks = segment.length > 0 && over >= 0 && (known || over <= client.edge + (1 << 20));
                 plain && (at >= 0 || !known) && self.tfo.is_none() && (client.acked > 0 || speaks)
             }
         }

@@ -73,6 +73,10 @@ pub struct Connection<'a> {
     /// True where the client's first byte is that of a TLS handshake.
     #[serde(skip_serializing_if = "is_false")]
     pub tls: bool,
+    /// `client` or `server` where one of them alone was seen of a TCP connection: the other direction
+    /// passes elsewhere, and what is missing of it is no loss of the capture's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub one_way: Option<&'static str>,
     /// True where there were more gaps than could be kept apart: its missing, retransmitted and
     /// order figures are estimates.
     #[serde(skip_serializing_if = "is_false")]

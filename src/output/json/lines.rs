@@ -301,6 +301,10 @@ pub struct Capture<'a> {
     /// what the capture lost, whatever the kernel says. In an interval what had been missing and came
     /// by after all is taken off.
     pub missing_bytes: u64,
+    /// The same of connections of which one direction alone was seen by then, where there are any: it
+    /// passes elsewhere, or was lost whole. No part of `missing_bytes`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub one_way_bytes: Option<u64>,
     /// Packets of super-frames in files whose number rests on an assumed segment size, where there are any.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub estimated_packets: Option<u64>,

@@ -254,6 +254,7 @@ impl<'a> Measured<'_, 'a> {
             coverage_ratio: self.coverage.ratio.map(|ratio| crate::output::figures::share(ratio, 1.0)),
             late_workers: self.late_workers,
             missing_bytes: self.missing_bytes,
+            one_way_bytes: some(both(self.lanes, |lane| lane.tcp.one_way)),
             estimated_packets: some(estimated),
             corrupt_frames: some(self.capture.corrupt),
             second_sight_frames: some(self.capture.second_sight),
@@ -343,6 +344,7 @@ pub fn connection<'a>(head: Head<'a>, account: &Account, context: &'a Context) -
         evicted_possible: entry.handshake[0] & shake::EVICTED_POSSIBLE == shake::EVICTED_POSSIBLE,
         after_unreach: entry.handshake[0] & shake::AFTER_UNREACH != 0,
         tls: entry.handshake[0] & shake::TLS != 0,
+        one_way: one_way(entry),
         holes_merged: entry.marks & mark::HOLES_MERGED != 0,
         discontinuous: entry.marks & mark::DISCONTINUOUS != 0,
         exchanges_lossy: entry.marks & mark::EXCHANGES_LOSSY != 0,
@@ -458,6 +460,13 @@ fn reset_by(entry: &Entry) -> Option<&'static str> {
         .into_iter()
         .find(|&(side, _)| entry.side(side, state::RST))
         .map(|(_, name)| name)
+}
+
+/// Whose packets alone were seen of a TCP connection that both ends have.
+fn one_way(entry: &Entry) -> Option<&'static str> {
+    let seen = [0, 1].map(|side| entry.packets(side) > 0);
+    let tells = entry.key.protocol() == protocol::TCP && entry.has(state::PROVEN) && seen[0] != seen[1];
+    tells.then(|| if seen[entry.client()] { "client" } else { "server" })
 }
 
 /// Zeek's word for a connection (scripts/base/protocols/conn/main.zeek, `conn_state`).
