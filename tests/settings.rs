@@ -123,3 +123,31 @@ fn the_screen_begins_as_the_file_says() {
     assert_eq!(status.code(), Some(2), "{text}");
     assert!(text.contains("--keys: T does nothing among Links"), "{text}");
 }
+
+#[test]
+fn a_byte_order_mark_is_no_part_of_a_file() {
+    let home = tempfile::tempdir().expect("a directory");
+    let path = |name: &str| home.path().join(name).to_string_lossy().into_owned();
+    let [own, iftops, classes, names] = ["own.toml", "my.iftoprc", "classes", "names"].map(path);
+    write(Path::new(&own), "\u{feff}bytes = true\n");
+    write(Path::new(&iftops), "\u{feff}use-bytes: yes\n");
+    write(Path::new(&classes), "\u{feff}web :80\n");
+    write(Path::new(&names), "\u{feff}198.18.0.1 one\n");
+    let run = |arguments: &[&str]| {
+        let output =
+            program(home.path(), &[&["-r", CAPTURE, "-c", "/dev/null"], arguments].concat()).output();
+        let (code, text, errors) = told(&output.expect("it runs"));
+        assert_eq!((code, errors.as_str()), (Some(0), ""), "{arguments:?}");
+        text
+    };
+    assert!(run(&["-c", &own]).contains("byte/s"));
+    let text = run(&["--iftoprc", &iftops]);
+    assert!(text.contains("byte/s") && !text.contains("without effect"), "{text}");
+    let text = run(&["--classes", &classes, "--by", "class"]);
+    assert!(text.contains("web") && !text.contains('\u{feff}'), "{text}");
+    // As another line of the same class: one class, not two that look alike.
+    write(Path::new(&classes), "\u{feff}web :81\nweb :80\n");
+    let json = run(&["--classes", &classes, "--by", "class", "-o", "json"]);
+    assert!(!json.contains('\u{feff}'), "{json}");
+    assert!(run(&["--names", &names]).contains("one:43258"));
+}
