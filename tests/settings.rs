@@ -151,3 +151,21 @@ fn a_byte_order_mark_is_no_part_of_a_file() {
     assert!(!json.contains('\u{feff}'), "{json}");
     assert!(run(&["--names", &names]).contains("one:43258"));
 }
+
+#[test]
+fn a_threshold_without_its_percent_sign_is_refused() {
+    let home = tempfile::tempdir().expect("a directory");
+    let own = home.path().join("own.toml");
+    write(&own, "top = 1\nburst-threshold = 80\n");
+    let run = |arguments: &[&str]| {
+        told(&program(home.path(), &[&["-r", CAPTURE], arguments].concat()).output().expect("it runs"))
+    };
+    let what = "--burst-threshold cannot be \"80\": it takes";
+    let (code, text, errors) = run(&["-c", "/dev/null", "--burst-threshold", "80"]);
+    assert_eq!((code, text.as_str()), (Some(2), ""));
+    assert!(errors.starts_with(&format!("fullcount: {what}")), "{errors}");
+    assert!(errors.contains("80%") && errors.contains("80M") && errors.lines().count() == 1, "{errors}");
+    let (code, text, errors) = run(&["-c", &own.to_string_lossy()]);
+    assert_eq!((code, text.as_str()), (Some(2), ""));
+    assert!(errors.starts_with(&format!("fullcount: {}, line 2: {what}", own.display())), "{errors}");
+}

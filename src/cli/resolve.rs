@@ -187,6 +187,12 @@ fn bars(typed: &Arguments) -> Result<Bars, UsageError> {
     Ok(Bars { shown: !typed.no_bars, full: full.transpose()? })
 }
 
+/// Both ways to write a threshold that is a bare number.
+fn unit_missing(number: u64) -> String {
+    let percent = if number <= 100 { number } else { 80 };
+    format!("a percent sign or a unit, as in {percent}% of the link's speed or {number}M bits per second")
+}
+
 /// What a burst is.
 fn bursts(typed: &Arguments, default: Bursts) -> Result<Bursts, UsageError> {
     const MS: &str = "milliseconds from 1 to 60000";
@@ -195,8 +201,13 @@ fn bursts(typed: &Arguments, default: Bursts) -> Result<Bursts, UsageError> {
         Some(text) => values::burst_threshold(text).ok_or_else(|| UsageError::BadValue {
             option: "--burst-threshold".into(),
             value: text.into(),
-            wants: "a share of the link's speed above 0% up to 100%, or bits per second, such as 80% or 900M"
-                .into(),
+            wants: match values::lacks_its_unit(text) {
+                Some(number) => unit_missing(number).into(),
+                None => {
+                    "a share of the link's speed above 0% up to 100%, or bits per second, such as 80% or 900M"
+                        .into()
+                }
+            },
         })?,
     };
     Ok(Bursts {
