@@ -12,6 +12,7 @@
 mod attach;
 mod error;
 mod habits;
+mod help;
 mod iftoprc;
 mod later;
 mod resolve;
@@ -52,10 +53,11 @@ pub enum Request {
 #[command(override_usage = "fullcount [OPTIONS] [FILTER EXPRESSION…]")]
 #[command(after_help = "\
 Commands:
-  fullcount stat [OPTIONS]    asks one that runs with --socket: fullcount stat --help
+  fullcount stat [OPTIONS]    asks one that runs with --socket
   fullcount why [OPTIONS]     one paragraph on what filled a link, after 30 s or of a file
-  fullcount attach [OPTIONS]  the screen of one that runs with --socket: fullcount attach --help
+  fullcount attach [OPTIONS]  the screen of one that runs with --socket
   fullcount demo [OPTIONS]    shows all of this on a pretended bond with traffic, no root needed
+  Each has a help of its own: fullcount why --help
 
 Examples:
   fullcount                                  every physical interface that is up
@@ -435,7 +437,7 @@ pub fn parse_with(
     if asked != Asked::Run {
         args.remove(1);
     }
-    let mut command = Arguments::command();
+    let mut command = help::of(Arguments::command(), asked);
     command.build();
     habits::check(&command, args.get(1..).unwrap_or(&[]), file_exists)?;
     let matches = match command.try_get_matches_from_mut(&args) {
