@@ -30,6 +30,7 @@ use clap::{CommandFactory, FromArgMatches, Parser};
 use crate::config::{Attach, By, Config, OutputMode, Sort, Stat};
 pub use error::UsageError;
 pub use settings::Reader;
+use settings::Setting;
 
 /// What a command line asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -450,18 +451,18 @@ pub fn parse_with(
         resolve::resolve(arguments, asked, file_exists)
     };
     let (first, rest) = args.split_at(args.len().min(1));
-    let from_files = settings.iter().flat_map(|setting| &setting.words);
-    let all: Vec<OsString> = first.iter().chain(from_files).chain(rest).cloned().collect();
-    let together = command.try_get_matches_from_mut(all).map_err(|error| sentence(&error)).and_then(&alone);
-    let mut config = match together {
+    let together = |settings: &[&Setting]| {
+        let from_files = settings.iter().flat_map(|setting| &setting.words);
+        let all: Vec<OsString> = first.iter().chain(from_files).chain(rest).cloned().collect();
+        command.clone().try_get_matches_from(all).map_err(|error| sentence(&error)).and_then(&alone)
+    };
+    let mut config = match together(&settings.iter().collect::<Vec<_>>()) {
         Ok(config) => config,
-        // What is wrong by itself is told without a word of files.
-        Err(error) if settings.is_empty() => return Err(error),
         Err(error) => {
+            // What is wrong by itself is told without a word of files.
             alone(matches)?;
-            let mut places: Vec<&str> = settings.iter().map(|setting| setting.place.as_str()).collect();
-            places.dedup();
-            let place = format!("together with {}", places.join("; "));
+            let place =
+                format!("together with {}", settings::culprits(&settings, &error, &together).join("; "));
             return Err(UsageError::InFile { place, what: error.to_string() });
         }
     };

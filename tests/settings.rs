@@ -125,6 +125,22 @@ fn the_screen_begins_as_the_file_says() {
 }
 
 #[test]
+fn a_conflict_names_the_lines_that_it_is_between() {
+    let home = tempfile::tempdir().expect("a directory");
+    let own = home.path().join("own.toml");
+    write(
+        &own,
+        "top = 5\nports = true\ninterval = 2\nbytes = true\nby = \"pair\"\n\n[screen]\nsums = true\n",
+    );
+    let (code, _, errors) = told(
+        &program(home.path(), &["-r", CAPTURE, "-c", &own.to_string_lossy()]).output().expect("it runs"),
+    );
+    let own = own.display();
+    let beginning = format!("fullcount: together with {own}, line 2; {own}, line 5: -P and --by pair cannot");
+    assert!(code == Some(2) && errors.starts_with(&beginning), "{errors}");
+}
+
+#[test]
 fn a_byte_order_mark_is_no_part_of_a_file() {
     let home = tempfile::tempdir().expect("a directory");
     let path = |name: &str| home.path().join(name).to_string_lossy().into_owned();

@@ -9,7 +9,7 @@
 //! Sources: toml.io/en/v1.0.0, freedesktop.org's base directories for where they are.
 
 use super::{Arguments, Asked, UsageError, iftoprc, later, resolve, sentence};
-use crate::config::{Text, Which};
+use crate::config::{Config, Text, Which};
 use clap::parser::ValueSource;
 use clap::{ArgAction, ArgMatches, Command, FromArgMatches};
 use std::ffi::OsString;
@@ -92,6 +92,26 @@ pub(super) fn words(
         notes.push(note);
     }
     Ok((settings, notes))
+}
+
+/// Where those settings stand without which there would not be this fault of all of
+/// them together, each place once.
+pub(super) fn culprits<'a>(
+    settings: &'a [Setting],
+    fault: &UsageError,
+    together: &dyn Fn(&[&Setting]) -> Result<Config, UsageError>,
+) -> Vec<&'a str> {
+    let mut left: Vec<&Setting> = settings.iter().collect();
+    for one in settings {
+        let without: Vec<&Setting> =
+            left.iter().copied().filter(|other| !std::ptr::eq(*other, one)).collect();
+        if together(&without).is_err_and(|other| other == *fault) {
+            left = without;
+        }
+    }
+    let mut places: Vec<&str> = left.into_iter().map(|setting| setting.place.as_str()).collect();
+    places.dedup();
+    places
 }
 
 /// Options that stand on the command line.
@@ -276,7 +296,7 @@ fn keys_of(toggles: &DeTable<'_>) -> Result<String, (usize, String)> {
 mod tests {
     use super::super::{Request, parse_with};
     use super::*;
-    use crate::config::{Config, OutputMode, Sort, Unit};
+    use crate::config::{OutputMode, Sort, Unit};
     use clap::CommandFactory;
 
     /// A command line where the user's, the system's and iftop's files say this.
@@ -423,6 +443,15 @@ mod tests {
             let told = ask("", [file, "", ""]).expect_err(file);
             assert!(told.starts_with(sentence), "{file}: {told}");
         }
+        // Of many lines, in two files, those are named that a conflict is between.
+        let many =
+            "top = 1\nports = true\nsort = \"bytes\"\nby = \"pair\"\nbytes = true\n[screen]\nsums = true";
+        let told = |line, files| ask(line, files).expect_err(line);
+        assert!(told("", [many, "count = 5", ""]).starts_with(
+            "together with /u.toml, line 2; /u.toml, line 4: -P and --by pair cannot go together: "
+        ));
+        let told = told("--report x", ["top = 1\nbytes = true", "count = 5\nlog-file = \"x\"", ""]);
+        assert!(told.starts_with("together with /etc/s.toml, line 2: --report and --log-file"), "{told}");
         // A fault that is typed is told as ever.
         assert_eq!(
             ask("--top x", ["top = 1", "", ""]).map_err(|told| told.starts_with("--top cannot")),
