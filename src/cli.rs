@@ -10,6 +10,7 @@
 //! Sources: tcpdump(1), iftop(8), tcptrack(1), tcpeek's README for the habits.
 
 mod attach;
+mod begins;
 mod error;
 mod habits;
 mod help;
@@ -360,6 +361,7 @@ pub(crate) struct Arguments {
     /// Keys that the screen begins with, such as F2TL
     ///
     /// F and a figure is a function key; a filter of rows is /PATTERN and the end of a line.
+    /// They are pressed on the screen as a configuration file begins it.
     #[arg(long, value_name = "KEYS", help_heading = "Output")]
     keys: Option<String>,
 
@@ -467,6 +469,7 @@ pub fn parse_with(
         }
     };
     config.notes = notes;
+    config.begins = settings.iter().filter_map(|setting| setting.begins.clone()).collect();
     config.speeds_of_file = settings.iter().any(|setting| setting.id == "link_speed");
     Ok(Request::Run(Box::new(config)))
 }
@@ -548,6 +551,7 @@ mod tests {
             classes: None,
             why: false,
             demo: false,
+            begins: vec![],
             keys: String::new(),
             notes: vec![],
             speeds_of_file: false,

@@ -124,6 +124,51 @@ fn the_screen_begins_as_the_file_says() {
     assert!(text.contains("--keys: T does nothing among Links"), "{text}");
 }
 
+/// What is typed and what files say are states: they do not take each other back.
+#[test]
+fn a_switch_that_is_typed_and_in_a_file_is_on_once() {
+    let home = tempfile::tempdir().expect("a directory");
+    let (own, iftops) = (home.path().join("own.toml"), home.path().join("my.iftoprc"));
+    write(&iftops, "port-display: on\nport-display: on\nshow-bars: no\n");
+    let iftops = iftops.to_string_lossy().into_owned();
+    // Bars, bytes, ports of the first side and of the second.
+    for (file, typed, shown) in [
+        ("", &[][..], [true, false, false, false]),
+        ("bars = false", &["-b"], [false, false, false, false]),
+        ("bars = true", &["-b"], [false, false, false, false]),
+        ("bars = true", &[], [true, false, false, false]),
+        ("bytes = true", &["-B"], [true, true, false, false]),
+        ("source-ports = true", &["-P"], [true, false, true, true]),
+        ("destination-ports = false", &["-P"], [true, false, true, true]),
+        ("source-ports = true", &["--iftoprc", &iftops], [false, false, true, true]),
+        ("", &["-b", "-P", "--iftoprc", &iftops], [false, false, true, true]),
+        // A key is a key.
+        ("bars = false", &["--keys", "b"], [true, false, false, false]),
+        ("source-ports = true", &["--keys", "SDB"], [true, true, false, true]),
+    ] {
+        for before in ["", "no-bars = true\n"] {
+            write(&own, &format!("{before}[screen]\nview = \"hosts\"\n{file}\n"));
+            let own = own.to_string_lossy();
+            let mut arguments = vec!["-r", CAPTURE, "-o", "tui", "-c", &own];
+            arguments.extend(typed);
+            let mut screen = OnTerminal::start(program(home.path(), &arguments), 120, 30);
+            let text = screen.wait("hosts", |text| text.contains(" Hosts by rate") && text.contains("=>"));
+            screen.keys("q");
+            screen.end();
+            let seen = ["█", "byte/s", "198.18.0.1:43258", "198.18.0.2:"].map(|what| text.contains(what));
+            let [bars, others @ ..] = shown;
+            // The table is the file's last word on what it begins with; a key toggles what that made.
+            let bars = match before {
+                "" => bars,
+                _ if file.starts_with("bars") => bars,
+                _ => false,
+            };
+            let [bytes, first, second] = others;
+            assert_eq!(seen, [bars, bytes, first, second], "{before}{file} {typed:?}\n{text}");
+        }
+    }
+}
+
 #[test]
 fn a_conflict_names_the_lines_that_it_is_between() {
     let home = tempfile::tempdir().expect("a directory");

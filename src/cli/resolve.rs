@@ -88,10 +88,8 @@ pub(super) fn resolve(
         interval_ns: interval(&typed, usual.interval_ns)?,
         fast: typed.fast,
         replay_thousandths: typed.replay.as_deref().map(replay).transpose()?,
-        duration_ns: match seconds("--duration", &typed.duration)? {
-            None if why && typed.read.is_empty() => Some(WHY_NS),
-            asked => asked,
-        },
+        duration_ns: seconds("--duration", &typed.duration)?
+            .or((why && typed.read.is_empty()).then_some(WHY_NS)),
         count: optional("--count", &typed.count, 1, u64::MAX, "a number of packets from 1")?,
         top: top.and_then(|n| usize::try_from(n).ok()).unwrap_or(DEFAULT_TOP),
         by: typed.by.unwrap_or(By::Connection),
@@ -117,6 +115,7 @@ pub(super) fn resolve(
         why,
         host_names: !typed.no_host_names,
         demo: asked == Asked::Demo,
+        begins: Vec::new(),
         keys: typed.keys.unwrap_or_default(),
         notes: Vec::new(),
         speeds_of_file: false,
