@@ -10,8 +10,10 @@
 //! Sources: tcpdump(1), iftop(8), tcptrack(1), tcpeek's README for the habits.
 
 mod attach;
+mod begins;
 mod error;
 mod habits;
+mod help;
 mod iftoprc;
 mod later;
 mod resolve;
@@ -29,6 +31,7 @@ use clap::{CommandFactory, FromArgMatches, Parser};
 use crate::config::{Attach, By, Config, OutputMode, Sort, Stat};
 pub use error::UsageError;
 pub use settings::Reader;
+use settings::Setting;
 
 /// What a command line asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -52,10 +55,11 @@ pub enum Request {
 #[command(override_usage = "fullcount [OPTIONS] [FILTER EXPRESSION…]")]
 #[command(after_help = "\
 Commands:
-  fullcount stat [OPTIONS]    asks one that runs with --socket: fullcount stat --help
+  fullcount stat [OPTIONS]    asks one that runs with --socket
   fullcount why [OPTIONS]     one paragraph on what filled a link, after 30 s or of a file
-  fullcount attach [OPTIONS]  the screen of one that runs with --socket: fullcount attach --help
+  fullcount attach [OPTIONS]  the screen of one that runs with --socket
   fullcount demo [OPTIONS]    shows all of this on a pretended bond with traffic, no root needed
+  Each has a help of its own: fullcount why --help
 
 Examples:
   fullcount                                  every physical interface that is up
@@ -357,6 +361,7 @@ pub(crate) struct Arguments {
     /// Keys that the screen begins with, such as F2TL
     ///
     /// F and a figure is a function key; a filter of rows is /PATTERN and the end of a line.
+    /// They are pressed on the screen as a configuration file begins it.
     #[arg(long, value_name = "KEYS", help_heading = "Output")]
     keys: Option<String>,
 
@@ -435,7 +440,7 @@ pub fn parse_with(
     if asked != Asked::Run {
         args.remove(1);
     }
-    let mut command = Arguments::command();
+    let mut command = help::of(Arguments::command(), asked);
     command.build();
     habits::check(&command, args.get(1..).unwrap_or(&[]), file_exists)?;
     let matches = match command.try_get_matches_from_mut(&args) {
@@ -448,22 +453,23 @@ pub fn parse_with(
         resolve::resolve(arguments, asked, file_exists)
     };
     let (first, rest) = args.split_at(args.len().min(1));
-    let from_files = settings.iter().flat_map(|setting| &setting.words);
-    let all: Vec<OsString> = first.iter().chain(from_files).chain(rest).cloned().collect();
-    let together = command.try_get_matches_from_mut(all).map_err(|error| sentence(&error)).and_then(&alone);
-    let mut config = match together {
+    let together = |settings: &[&Setting]| {
+        let from_files = settings.iter().flat_map(|setting| &setting.words);
+        let all: Vec<OsString> = first.iter().chain(from_files).chain(rest).cloned().collect();
+        command.clone().try_get_matches_from(all).map_err(|error| sentence(&error)).and_then(&alone)
+    };
+    let mut config = match together(&settings.iter().collect::<Vec<_>>()) {
         Ok(config) => config,
-        // What is wrong by itself is told without a word of files.
-        Err(error) if settings.is_empty() => return Err(error),
         Err(error) => {
+            // What is wrong by itself is told without a word of files.
             alone(matches)?;
-            let mut places: Vec<&str> = settings.iter().map(|setting| setting.place.as_str()).collect();
-            places.dedup();
-            let place = format!("together with {}", places.join("; "));
+            let place =
+                format!("together with {}", settings::culprits(&settings, &error, &together).join("; "));
             return Err(UsageError::InFile { place, what: error.to_string() });
         }
     };
     config.notes = notes;
+    config.begins = settings.iter().filter_map(|setting| setting.begins.clone()).collect();
     config.speeds_of_file = settings.iter().any(|setting| setting.id == "link_speed");
     Ok(Request::Run(Box::new(config)))
 }
@@ -545,6 +551,7 @@ mod tests {
             classes: None,
             why: false,
             demo: false,
+            begins: vec![],
             keys: String::new(),
             notes: vec![],
             speeds_of_file: false,
@@ -752,6 +759,9 @@ mod tests {
             ("--snaplen 63", "--snaplen cannot be \"63\": it takes bytes from 64 to 262144".to_owned()),
             ("--max-flows 0", "--max-flows cannot be \"0\": it takes a number from 1 to 4294967294".to_owned()),
             ("--link-speed 1G", "--link-speed cannot be \"1G\": it takes IF=RATE in bits per second, such as eth0=2.5G, eth0=100M or eth0=1000000000".to_owned()),
+            ("--burst-threshold 80", "--burst-threshold cannot be \"80\": it takes a percent sign or a unit, as in 80% of the link's speed or 80M bits per second".to_owned()),
+            ("--burst-threshold 900", "--burst-threshold cannot be \"900\": it takes a percent sign or a unit, as in 80% of the link's speed or 900M bits per second".to_owned()),
+            ("--burst-threshold 0.8", "--burst-threshold cannot be \"0.8\": it takes a share of the link's speed above 0% up to 100%, or bits per second, such as 80% or 900M".to_owned()),
             ("-G 10.0.0.0/40", "-F cannot be \"10.0.0.0/40\": it takes a network such as 10.0.0.0/8, 10.0.0.0/255.0.0.0 or 2001:db8::/32".to_owned()),
             ("-i eth0 f:RX@*:70000", "f:RX@*:>>70000<< is no watch: between >> and << it takes a port from 1 to 65535, or % or * for any".to_owned()),
             ("--watch web", ">><<web is no watch: between >> and << it takes a name and a colon before RX@ or TX@, or a colon alone to exclude".to_owned()),

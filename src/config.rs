@@ -119,10 +119,121 @@ pub struct Config {
     pub demo: bool,
     /// `link_speeds` are a configuration file's: of interfaces that need not be watched.
     pub speeds_of_file: bool,
-    /// Keys that the screen begins with, as typed.
+    /// How a screen begins beside what the other fields say, which these go before; a
+    /// later one goes before an earlier one of its kind.
+    pub begins: Vec<Begin>,
+    /// Keys that are pressed on it then, as typed.
     pub keys: String,
     /// What a reader is told before the first figure.
     pub notes: Vec<String>,
+}
+
+/// A view of the screen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// tcptrack's list.
+    Connections,
+    /// iftop's pairs.
+    Hosts,
+    /// trtop's table.
+    Destinations,
+    /// tcpeek's summary.
+    Handshakes,
+    /// Links side by side.
+    Links,
+    /// Bursts.
+    Bursts,
+}
+
+impl Kind {
+    /// All of them, in the order of Tab and of the function keys.
+    pub const ALL: [Kind; 6] =
+        [Kind::Connections, Kind::Hosts, Kind::Destinations, Kind::Handshakes, Kind::Links, Kind::Bursts];
+
+    /// Its name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Kind::Connections => "Connections",
+            Kind::Hosts => "Hosts",
+            Kind::Destinations => "Destinations",
+            Kind::Handshakes => "Handshakes",
+            Kind::Links => "Links",
+            Kind::Bursts => "Bursts",
+        }
+    }
+}
+
+/// Lines a pair in the view of hosts (iftop's `t`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LineMode {
+    /// One for each way.
+    Two,
+    /// Both ways summed.
+    One,
+    /// `=>` only.
+    Sent,
+    /// `<=` only.
+    Received,
+}
+
+/// What rows are ordered by among hosts on the screen, the largest first or by name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RowOrder {
+    /// Bits in the last interval.
+    Rate,
+    /// The average over 2 s.
+    Average2s,
+    /// The average over 10 s.
+    Average10s,
+    /// The average over 40 s.
+    Average40s,
+    /// The first end.
+    Name,
+    /// The second end.
+    Destination,
+}
+
+/// A state of the screen as it begins. Said twice it is the same.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Begin {
+    /// This view.
+    View(Kind),
+    /// Names in place of addresses.
+    Names(bool),
+    /// Sums since the start, among hosts.
+    Sums(bool),
+    /// Bars.
+    Bars(bool),
+    /// Bars by logarithm.
+    LogScale(bool),
+    /// Unit of rates and sizes.
+    Unit(Unit),
+    /// Ports of the first side, among hosts.
+    FirstPorts(bool),
+    /// Ports of the second side, among hosts.
+    SecondPorts(bool),
+    /// Lines a pair, among hosts.
+    Lines(LineMode),
+    /// The order among hosts.
+    Order(RowOrder),
+    /// One side is summed over, among hosts.
+    Summed {
+        /// The second one: destinations, not sources.
+        second: bool,
+    },
+    /// A filter of rows, as it would be typed.
+    Filter(String),
+}
+
+impl Config {
+    /// The view that a screen begins with.
+    pub fn first_view(&self) -> Kind {
+        let mut last_first = self.begins.iter().rev().filter_map(|begin| match begin {
+            Begin::View(kind) => Some(*kind),
+            _ => None,
+        });
+        last_first.next().unwrap_or(Kind::Connections)
+    }
 }
 
 /// A file of settings that is asked for.

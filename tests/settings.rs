@@ -123,3 +123,110 @@ fn the_screen_begins_as_the_file_says() {
     assert_eq!(status.code(), Some(2), "{text}");
     assert!(text.contains("--keys: T does nothing among Links"), "{text}");
 }
+
+/// What is typed and what files say are states: they do not take each other back.
+#[test]
+fn a_switch_that_is_typed_and_in_a_file_is_on_once() {
+    let home = tempfile::tempdir().expect("a directory");
+    let (own, iftops) = (home.path().join("own.toml"), home.path().join("my.iftoprc"));
+    write(&iftops, "port-display: on\nport-display: on\nshow-bars: no\n");
+    let iftops = iftops.to_string_lossy().into_owned();
+    // Bars, bytes, ports of the first side and of the second.
+    for (file, typed, shown) in [
+        ("", &[][..], [true, false, false, false]),
+        ("bars = false", &["-b"], [false, false, false, false]),
+        ("bars = true", &["-b"], [false, false, false, false]),
+        ("bars = true", &[], [true, false, false, false]),
+        ("bytes = true", &["-B"], [true, true, false, false]),
+        ("source-ports = true", &["-P"], [true, false, true, true]),
+        ("destination-ports = false", &["-P"], [true, false, true, true]),
+        ("source-ports = true", &["--iftoprc", &iftops], [false, false, true, true]),
+        ("", &["-b", "-P", "--iftoprc", &iftops], [false, false, true, true]),
+        // A key is a key.
+        ("bars = false", &["--keys", "b"], [true, false, false, false]),
+        ("source-ports = true", &["--keys", "SDB"], [true, true, false, true]),
+    ] {
+        for before in ["", "no-bars = true\n"] {
+            write(&own, &format!("{before}[screen]\nview = \"hosts\"\n{file}\n"));
+            let own = own.to_string_lossy();
+            let mut arguments = vec!["-r", CAPTURE, "-o", "tui", "-c", &own];
+            arguments.extend(typed);
+            let mut screen = OnTerminal::start(program(home.path(), &arguments), 120, 30);
+            let text = screen.wait("hosts", |text| text.contains(" Hosts by rate") && text.contains("=>"));
+            screen.keys("q");
+            screen.end();
+            let seen = ["█", "byte/s", "198.18.0.1:43258", "198.18.0.2:"].map(|what| text.contains(what));
+            let [bars, others @ ..] = shown;
+            // The table is the file's last word on what it begins with; a key toggles what that made.
+            let bars = match before {
+                "" => bars,
+                _ if file.starts_with("bars") => bars,
+                _ => false,
+            };
+            let [bytes, first, second] = others;
+            assert_eq!(seen, [bars, bytes, first, second], "{before}{file} {typed:?}\n{text}");
+        }
+    }
+}
+
+#[test]
+fn a_conflict_names_the_lines_that_it_is_between() {
+    let home = tempfile::tempdir().expect("a directory");
+    let own = home.path().join("own.toml");
+    write(
+        &own,
+        "top = 5\nports = true\ninterval = 2\nbytes = true\nby = \"pair\"\n\n[screen]\nsums = true\n",
+    );
+    let (code, _, errors) = told(
+        &program(home.path(), &["-r", CAPTURE, "-c", &own.to_string_lossy()]).output().expect("it runs"),
+    );
+    let own = own.display();
+    let beginning = format!("fullcount: together with {own}, line 2; {own}, line 5: -P and --by pair cannot");
+    assert!(code == Some(2) && errors.starts_with(&beginning), "{errors}");
+}
+
+#[test]
+fn a_byte_order_mark_is_no_part_of_a_file() {
+    let home = tempfile::tempdir().expect("a directory");
+    let path = |name: &str| home.path().join(name).to_string_lossy().into_owned();
+    let [own, iftops, classes, names] = ["own.toml", "my.iftoprc", "classes", "names"].map(path);
+    write(Path::new(&own), "\u{feff}bytes = true\n");
+    write(Path::new(&iftops), "\u{feff}use-bytes: yes\n");
+    write(Path::new(&classes), "\u{feff}web :80\n");
+    write(Path::new(&names), "\u{feff}198.18.0.1 one\n");
+    let run = |arguments: &[&str]| {
+        let output =
+            program(home.path(), &[&["-r", CAPTURE, "-c", "/dev/null"], arguments].concat()).output();
+        let (code, text, errors) = told(&output.expect("it runs"));
+        assert_eq!((code, errors.as_str()), (Some(0), ""), "{arguments:?}");
+        text
+    };
+    assert!(run(&["-c", &own]).contains("byte/s"));
+    let text = run(&["--iftoprc", &iftops]);
+    assert!(text.contains("byte/s") && !text.contains("without effect"), "{text}");
+    let text = run(&["--classes", &classes, "--by", "class"]);
+    assert!(text.contains("web") && !text.contains('\u{feff}'), "{text}");
+    // As another line of the same class: one class, not two that look alike.
+    write(Path::new(&classes), "\u{feff}web :81\nweb :80\n");
+    let json = run(&["--classes", &classes, "--by", "class", "-o", "json"]);
+    assert!(!json.contains('\u{feff}'), "{json}");
+    assert!(run(&["--names", &names]).contains("one:43258"));
+}
+
+#[test]
+fn a_threshold_without_its_percent_sign_is_refused() {
+    let home = tempfile::tempdir().expect("a directory");
+    let own = home.path().join("own.toml");
+    write(&own, "top = 1\nburst-threshold = 80\n");
+    let run = |arguments: &[&str]| {
+        told(&program(home.path(), &[&["-r", CAPTURE], arguments].concat()).output().expect("it runs"))
+    };
+    let what = "--burst-threshold cannot be \"80\": it takes";
+    let (code, text, errors) = run(&["-c", "/dev/null", "--burst-threshold", "80"]);
+    assert_eq!((code, text.as_str()), (Some(2), ""));
+    assert!(errors.starts_with(&format!("fullcount: {what}")), "{errors}");
+    assert!(errors.contains("80%") && errors.contains("80M") && errors.lines().count() == 1, "{errors}");
+    let (code, text, errors) = run(&["-c", &own.to_string_lossy()]);
+    assert_eq!((code, text.as_str()), (Some(2), ""));
+    assert!(errors.starts_with(&format!("fullcount: {}, line 2: {what}", own.display())), "{errors}");
+}

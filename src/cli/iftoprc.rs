@@ -5,7 +5,7 @@
 //! Source: iftop(8), CONFIGURATION FILE, and its list of directives.
 
 use super::settings::{Setting, check};
-use crate::config::Text;
+use crate::config::{Begin, Kind, LineMode, RowOrder, Text};
 use clap::Command;
 use std::ffi::OsString;
 
@@ -13,8 +13,8 @@ use std::ffi::OsString;
 enum Here {
     /// This option, by clap's name of it, as it would be typed.
     Option(&'static str, String),
-    /// These keys of the screen, among hosts.
-    Keys(String),
+    /// States that the screen begins with, among hosts; what makes them there.
+    Begins(String, Vec<Begin>),
     /// As it is anyway.
     Already,
     /// Nothing; why.
@@ -27,7 +27,7 @@ enum Here {
 pub(super) fn read(command: &Command, file: &Text) -> (Vec<Setting>, String) {
     let mut settings: Vec<Setting> = Vec::new();
     let (mut told, mut untold) = (Vec::new(), Vec::new());
-    let mut keys = String::new();
+    let mut begins: Vec<Setting> = Vec::new();
     for (number, line) in (1u32..).zip(file.text.lines()) {
         let line = line.split('#').next().unwrap_or_default().trim();
         if line.is_empty() {
@@ -41,7 +41,8 @@ pub(super) fn read(command: &Command, file: &Text) -> (Vec<Setting>, String) {
         let place = format!("{}, line {number}", file.path.display());
         match meaning(directive, value) {
             Here::Option(id, word) => {
-                let setting = Setting { id: id.to_owned(), words: vec![OsString::from(&word)], place };
+                let setting =
+                    Setting { id: id.to_owned(), words: vec![OsString::from(&word)], begins: None, place };
                 if check(command, &setting).is_ok() {
                     told.push(format!("{directive} is {word}"));
                     settings.push(setting);
@@ -49,20 +50,18 @@ pub(super) fn read(command: &Command, file: &Text) -> (Vec<Setting>, String) {
                     untold.push(format!("{directive} (no value of it: {value})"));
                 }
             }
-            Here::Keys(pressed) => {
-                if !pressed.is_empty() {
-                    told.push(format!("{directive} is the key {}", pressed.trim_end()));
-                }
-                keys += &pressed;
+            Here::Begins(key, states) => {
+                told.push(format!("{directive} is the key {key}"));
+                begins.extend(states.into_iter().map(|begin| Setting::of(begin, place.clone())));
             }
             Here::Already => {}
             Here::Nothing(why) => untold.push(format!("{directive} ({why})")),
             Here::Wrong => untold.push(format!("{directive} (no value of it: {value})")),
         }
     }
-    if !keys.is_empty() {
-        let words = vec![OsString::from(format!("--keys=F2{keys}"))];
-        settings.push(Setting { id: "keys".into(), words, place: file.path.display().to_string() });
+    if !begins.is_empty() {
+        settings.push(Setting::of(Begin::View(Kind::Hosts), file.path.display().to_string()));
+        settings.append(&mut begins);
     }
     let list = |head: &str, all: &[String]| {
         if all.is_empty() { String::new() } else { format!("{head}{}", all.join(", ")) }
@@ -85,7 +84,7 @@ fn meaning(directive: &str, value: &str) -> Here {
         None => Here::Wrong,
     };
     let valued = |id, name: &str| Here::Option(id, format!("{name}={value}"));
-    let keys = |keys: &str| Here::Keys(keys.to_owned());
+    let begins = |key: &str, states: &[Begin]| Here::Begins(key.to_owned(), states.to_vec());
     match directive {
         "interface" => valued("interface", "--interface"),
         "filter-code" => valued("filter_code", "--filter"),
@@ -99,32 +98,32 @@ fn meaning(directive: &str, value: &str) -> Here {
         "promiscuous" => when(false, option("no_promisc", "-p")),
         "show-bars" => when(false, option("no_bars", "-b")),
         "use-bytes" => when(true, option("bytes", "-B")),
-        "show-totals" => when(true, keys("T")),
-        "log-scale" => when(true, keys("L")),
-        "screen-filter" => Here::Keys(format!("/{value}\n")),
-        "hide-source" => when(true, keys("x")),
-        "hide-destination" => when(true, keys("X")),
+        "show-totals" => when(true, begins("T", &[Begin::Sums(true)])),
+        "log-scale" => when(true, begins("L", &[Begin::LogScale(true)])),
+        "screen-filter" => begins(&format!("/{value}"), &[Begin::Filter(value.to_owned())]),
+        "hide-source" => when(true, begins("x", &[Begin::Summed { second: false }])),
+        "hide-destination" => when(true, begins("X", &[Begin::Summed { second: true }])),
         "link-local" => when(false, Here::Nothing("no address is hidden")),
         "port-display" => match value {
             "off" => Here::Already,
-            "source-only" => keys("S"),
-            "destination-only" => keys("D"),
-            "on" => keys("SD"),
+            "source-only" => begins("S", &[Begin::FirstPorts(true)]),
+            "destination-only" => begins("D", &[Begin::SecondPorts(true)]),
+            "on" => begins("SD", &[Begin::FirstPorts(true), Begin::SecondPorts(true)]),
             _ => Here::Wrong,
         },
         "line-display" => match value {
             "two-line" => Here::Already,
-            "one-line-both" => keys("t"),
-            "one-line-sent" => keys("tt"),
-            "one-line-received" => keys("ttt"),
+            "one-line-both" => begins("t", &[Begin::Lines(LineMode::One)]),
+            "one-line-sent" => begins("tt", &[Begin::Lines(LineMode::Sent)]),
+            "one-line-received" => begins("ttt", &[Begin::Lines(LineMode::Received)]),
             _ => Here::Wrong,
         },
         "sort" => match value {
-            "2s" => keys("1"),
-            "10s" => keys("2"),
-            "40s" => keys("3"),
-            "source" => keys("<"),
-            "destination" => keys(">"),
+            "2s" => begins("1", &[Begin::Order(RowOrder::Average2s)]),
+            "10s" => begins("2", &[Begin::Order(RowOrder::Average10s)]),
+            "40s" => begins("3", &[Begin::Order(RowOrder::Average40s)]),
+            "source" => begins("<", &[Begin::Order(RowOrder::Name)]),
+            "destination" => begins(">", &[Begin::Order(RowOrder::Destination)]),
             _ => Here::Wrong,
         },
         _ => Here::Nothing("iftop has none of that name"),

@@ -88,10 +88,8 @@ pub(super) fn resolve(
         interval_ns: interval(&typed, usual.interval_ns)?,
         fast: typed.fast,
         replay_thousandths: typed.replay.as_deref().map(replay).transpose()?,
-        duration_ns: match seconds("--duration", &typed.duration)? {
-            None if why && typed.read.is_empty() => Some(WHY_NS),
-            asked => asked,
-        },
+        duration_ns: seconds("--duration", &typed.duration)?
+            .or((why && typed.read.is_empty()).then_some(WHY_NS)),
         count: optional("--count", &typed.count, 1, u64::MAX, "a number of packets from 1")?,
         top: top.and_then(|n| usize::try_from(n).ok()).unwrap_or(DEFAULT_TOP),
         by: typed.by.unwrap_or(By::Connection),
@@ -117,6 +115,7 @@ pub(super) fn resolve(
         why,
         host_names: !typed.no_host_names,
         demo: asked == Asked::Demo,
+        begins: Vec::new(),
         keys: typed.keys.unwrap_or_default(),
         notes: Vec::new(),
         speeds_of_file: false,
@@ -187,6 +186,12 @@ fn bars(typed: &Arguments) -> Result<Bars, UsageError> {
     Ok(Bars { shown: !typed.no_bars, full: full.transpose()? })
 }
 
+/// Both ways to write a threshold that is a bare number.
+fn unit_missing(number: u64) -> String {
+    let percent = if number <= 100 { number } else { 80 };
+    format!("a percent sign or a unit, as in {percent}% of the link's speed or {number}M bits per second")
+}
+
 /// What a burst is.
 fn bursts(typed: &Arguments, default: Bursts) -> Result<Bursts, UsageError> {
     const MS: &str = "milliseconds from 1 to 60000";
@@ -195,8 +200,13 @@ fn bursts(typed: &Arguments, default: Bursts) -> Result<Bursts, UsageError> {
         Some(text) => values::burst_threshold(text).ok_or_else(|| UsageError::BadValue {
             option: "--burst-threshold".into(),
             value: text.into(),
-            wants: "a share of the link's speed above 0% up to 100%, or bits per second, such as 80% or 900M"
-                .into(),
+            wants: match values::lacks_its_unit(text) {
+                Some(number) => unit_missing(number).into(),
+                None => {
+                    "a share of the link's speed above 0% up to 100%, or bits per second, such as 80% or 900M"
+                        .into()
+                }
+            },
         })?,
     };
     Ok(Bursts {

@@ -8,8 +8,8 @@
 //!
 //! Sources: toml.io/en/v1.0.0, freedesktop.org's base directories for where they are.
 
-use super::{Arguments, Asked, UsageError, iftoprc, later, resolve, sentence};
-use crate::config::{Text, Which};
+use super::{Arguments, Asked, UsageError, begins, iftoprc, later, resolve, sentence};
+use crate::config::{Begin, Config, Text, Which};
 use clap::parser::ValueSource;
 use clap::{ArgAction, ArgMatches, Command, FromArgMatches};
 use std::ffi::OsString;
@@ -19,19 +19,29 @@ use toml::de::{DeTable, DeValue};
 /// Reads a file; None where nobody has one. What went wrong is a sentence.
 pub type Reader<'a> = dyn Fn(Which<'_>) -> Result<Option<Text>, String> + 'a;
 
-/// An option that a file gives.
+/// An option that a file gives, or a state that the screen begins with.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Setting {
-    /// clap's name of it.
+    /// clap's name of it, or a state's.
     pub id: String,
-    /// As it would be typed.
+    /// As it would be typed; a state cannot be.
     pub words: Vec<OsString>,
+    /// The state.
+    pub begins: Option<Begin>,
     /// File and line.
     pub place: String,
 }
 
+impl Setting {
+    /// A state of the screen.
+    pub fn of(begin: Begin, place: String) -> Setting {
+        Setting { id: begins::id(&begin).to_owned(), words: Vec::new(), begins: Some(begin), place }
+    }
+}
+
 /// Options of which those on the left, where they are given, leave those on the right
-/// of a file without effect.
+/// of a file without effect. (Of one file a state of the screen goes before an option:
+/// it says the same of the screen alone.)
 const INSTEAD: &[(&[&str], &[&str])] = &[
     (&["interface", "read"], &["interface", "read"]),
     (&["output", "text", "log_file"], &["output", "text"]),
@@ -39,6 +49,10 @@ const INSTEAD: &[(&[&str], &[&str])] = &[
     (&["fast", "interval"], &["fast", "interval"]),
     (&["ports", "by"], &["ports", "by"]),
     (&["filter_code", "filter_words"], &["filter_code"]),
+    (&["no_bars"], &["screen.bars"]),
+    (&["bytes"], &["screen.bytes"]),
+    (&["ports"], &["screen.source-ports", "screen.destination-ports"]),
+    (&["sort"], &["screen.order"]),
 ];
 
 /// Keys that only a command line has.
@@ -94,6 +108,26 @@ pub(super) fn words(
     Ok((settings, notes))
 }
 
+/// Where those settings stand without which there would not be this fault of all of
+/// them together, each place once.
+pub(super) fn culprits<'a>(
+    settings: &'a [Setting],
+    fault: &UsageError,
+    together: &dyn Fn(&[&Setting]) -> Result<Config, UsageError>,
+) -> Vec<&'a str> {
+    let mut left: Vec<&Setting> = settings.iter().collect();
+    for one in settings {
+        let without: Vec<&Setting> =
+            left.iter().copied().filter(|other| !std::ptr::eq(*other, one)).collect();
+        if together(&without).is_err_and(|other| other == *fault) {
+            left = without;
+        }
+    }
+    let mut places: Vec<&str> = left.into_iter().map(|setting| setting.place.as_str()).collect();
+    places.dedup();
+    places
+}
+
 /// Options that stand on the command line.
 fn given(command: &Command, typed: &ArgMatches) -> Vec<String> {
     let ids = command.get_arguments().map(|option| option.get_id().as_str());
@@ -134,15 +168,15 @@ fn of_toml(command: &Command, file: &Text) -> Result<Vec<Setting>, UsageError> {
     entries.sort_by_key(|(key, _)| key.span().start);
     for (key, value) in entries {
         let (name, at) = (key.get_ref().as_ref(), key.span().start);
-        let setting = if let (SCREEN, DeValue::Table(toggles)) = (name, value.get_ref()) {
-            let keys = keys_of(toggles).map_err(|(at, what)| wrong(at, what))?;
-            Setting { id: "keys".into(), words: vec![format!("--keys={keys}").into()], place: place(at) }
-        } else {
-            let option = find(command, name).map_err(|what| wrong(at, what))?;
-            let words =
-                words_of(option, value.get_ref()).map_err(|what| wrong(at, format!("{name} {what}")))?;
-            Setting { id: option.get_id().as_str().to_owned(), words, place: place(at) }
-        };
+        if let (SCREEN, DeValue::Table(table)) = (name, value.get_ref()) {
+            let states = begins::of_table(table).map_err(|(at, what)| wrong(at, what))?;
+            settings.extend(states.into_iter().map(|(at, begin)| Setting::of(begin, place(at))));
+            continue;
+        }
+        let option = find(command, name).map_err(|what| wrong(at, what))?;
+        let words = words_of(option, value.get_ref()).map_err(|what| wrong(at, format!("{name} {what}")))?;
+        let id = option.get_id().as_str().to_owned();
+        let setting = Setting { id, words, begins: None, place: place(at) };
         check(command, &setting)?;
         settings.push(setting);
     }
@@ -226,57 +260,11 @@ pub(super) fn check(command: &Command, setting: &Setting) -> Result<(), UsageErr
     }
 }
 
-/// Keys that make of the screen what the table says, the view last.
-fn keys_of(toggles: &DeTable<'_>) -> Result<String, (usize, String)> {
-    let mut keys = String::from("F2");
-    let mut view = "F1";
-    for (key, value) in toggles.iter() {
-        let (name, at) = (key.get_ref().as_ref(), key.span().start);
-        let one_of = |choices: &[(&str, &'static str)]| -> Result<&'static str, (usize, String)> {
-            let told = value.get_ref().as_str();
-            let found = choices.iter().find(|(choice, _)| Some(*choice) == told);
-            let names: Vec<&str> = choices.iter().map(|(choice, _)| *choice).collect();
-            found.map(|(_, keys)| *keys).ok_or_else(|| (at, format!("{name} is one of {}", names.join(", "))))
-        };
-        let when = |wanted: bool, key: &'static str| match value.get_ref() {
-            DeValue::Boolean(told) => Ok(if *told == wanted { key } else { "" }),
-            _ => Err((at, format!("{name} takes true or false"))),
-        };
-        keys += match name {
-            "view" => {
-                view = one_of(&[
-                    ("connections", "F1"),
-                    ("hosts", "F2"),
-                    ("destinations", "F3"),
-                    ("handshakes", "F4"),
-                    ("links", "F5"),
-                    ("bursts", "F6"),
-                ])?;
-                ""
-            }
-            "names" => when(false, "n")?,
-            "sums" => when(true, "T")?,
-            "bars" => when(false, "b")?,
-            "log-scale" => when(true, "L")?,
-            "bytes" => when(true, "B")?,
-            "source-ports" => when(true, "S")?,
-            "destination-ports" => when(true, "D")?,
-            "lines" => one_of(&[("two", ""), ("one", "t"), ("sent", "tt"), ("received", "ttt")])?,
-            "order" => one_of(&[("rate", ""), ("2s", "1"), ("10s", "2"), ("40s", "3"), ("name", "<")])?,
-            _ => {
-                const NAMES: &str = "view, names, sums, bars, log-scale, bytes, source-ports, destination-ports, lines, order";
-                return Err((at, format!("the screen has no {name}: it has {NAMES}")));
-            }
-        };
-    }
-    Ok(keys + view)
-}
-
 #[cfg(test)]
 mod tests {
     use super::super::{Request, parse_with};
     use super::*;
-    use crate::config::{Config, OutputMode, Sort, Unit};
+    use crate::config::{Kind, LineMode, OutputMode, RowOrder, Sort, Unit};
     use clap::CommandFactory;
 
     /// A command line where the user's, the system's and iftop's files say this.
@@ -423,6 +411,15 @@ mod tests {
             let told = ask("", [file, "", ""]).expect_err(file);
             assert!(told.starts_with(sentence), "{file}: {told}");
         }
+        // Of many lines, in two files, those are named that a conflict is between.
+        let many =
+            "top = 1\nports = true\nsort = \"bytes\"\nby = \"pair\"\nbytes = true\n[screen]\nsums = true";
+        let told = |line, files| ask(line, files).expect_err(line);
+        assert!(told("", [many, "count = 5", ""]).starts_with(
+            "together with /u.toml, line 2; /u.toml, line 4: -P and --by pair cannot go together: "
+        ));
+        let told = told("--report x", ["top = 1\nbytes = true", "count = 5\nlog-file = \"x\"", ""]);
+        assert!(told.starts_with("together with /etc/s.toml, line 2: --report and --log-file"), "{told}");
         // A fault that is typed is told as ever.
         assert_eq!(
             ask("--top x", ["top = 1", "", ""]).map_err(|told| told.starts_with("--top cannot")),
@@ -433,16 +430,46 @@ mod tests {
 
     #[test]
     fn the_screen_begins_as_its_table_says() {
-        let keys = |file: &str| ask("", [file, "", ""]).map(|config| config.keys);
-        assert_eq!(keys("[screen]\nview = \"links\""), Ok("F2F5".into()));
+        let begins = |line: &str, files: [&str; 3]| ask(line, files).map(|config| config.begins);
+        let of = |file: &str| begins("", [file, "", ""]).expect(file);
+        assert_eq!(of("[screen]\nview = \"links\""), [Begin::View(Kind::Links)]);
+        assert_eq!(of("[screen]\nnames = true\nsums = false"), [Begin::Names(true), Begin::Sums(false)]);
         let all = "[screen]\nnames = false\nsums = true\nbars = false\nlog-scale = true\nbytes = true\n\
                    source-ports = true\ndestination-ports = true\nlines = \"sent\"\norder = \"40s\"\nview = \"hosts\"";
-        let mut pressed: Vec<char> = keys(all).expect("fine").chars().skip(2).collect();
-        pressed.sort_unstable();
-        // The digits are of F2, the view, and of the order.
-        assert_eq!(pressed.iter().collect::<String>(), "23BDFLSTbntt");
-        assert_eq!(keys("[screen]\nnames = true\nsums = false"), Ok("F2F1".into()));
-        assert_eq!(ask("--keys F6", ["[screen]\nview = \"links\"", "", ""]).map(|c| c.keys), Ok("F6".into()));
+        let states = [
+            Begin::Names(false),
+            Begin::Sums(true),
+            Begin::Bars(false),
+            Begin::LogScale(true),
+            Begin::Unit(Unit::Bytes),
+            Begin::FirstPorts(true),
+            Begin::SecondPorts(true),
+            Begin::Lines(LineMode::Sent),
+            Begin::Order(RowOrder::Average40s),
+            Begin::View(Kind::Hosts),
+        ];
+        assert_eq!(of(all), states);
+        // Typed: what says the same goes before it, and nothing else. A key comes after it.
+        let left = |line, gone: fn(&Begin) -> bool| {
+            let left: Vec<Begin> = states.iter().filter(|state| !gone(state)).cloned().collect();
+            assert_eq!(begins(line, [all, "", ""]), Ok(left.clone()), "{line}");
+        };
+        left("-n --keys F6 --by pair", |_| false);
+        left("-b", |state| matches!(state, Begin::Bars(_)));
+        left("-B", |state| matches!(state, Begin::Unit(_)));
+        left("-P", |state| matches!(state, Begin::FirstPorts(_) | Begin::SecondPorts(_)));
+        left("--sort bytes", |state| matches!(state, Begin::Order(_)));
+        assert_eq!(ask("--keys F6", [all, "", ""]).map(|config| config.keys), Ok("F6".into()));
+        // The user's file before the system's, line by line, and a table before an option of its file.
+        let system = "no-bars = true\n[screen]\nbars = false\nsums = true";
+        let (shown, sums) = (Begin::Bars(true), Begin::Sums(true));
+        let config = ask("", ["[screen]\nbars = true", system, ""]).expect("fine");
+        assert_eq!((config.begins, config.bars.shown), (vec![shown.clone(), sums.clone()], false));
+        assert_eq!(
+            begins("", ["no-bars = true", &system.replace("bars = false", "bars = true"), ""]),
+            Ok(vec![sums])
+        );
+        assert_eq!(of("no-bars = true\n[screen]\nbars = true"), [shown]);
     }
 
     /// What docs/SETTINGS.md shows is taken, and the names in it are all there are.
@@ -452,7 +479,7 @@ mod tests {
         let (_, example) = page.split_once("```toml\n").expect("an example");
         let (example, _) = example.split_once("```").expect("its end");
         let config = ask("", [example, "", ""]).expect("taken");
-        assert_eq!((config.keys.as_str().starts_with("F2"), config.keys.ends_with("F5")), (true, true));
+        assert_eq!((config.begins.len(), config.first_view()), (10, Kind::Links));
         let mut command = Arguments::command();
         command.build();
         for (name, option) in options(&command).filter(|(_, option)| option.get_long().is_none()) {
@@ -468,7 +495,14 @@ mod tests {
                     line-display: upside-down\nscreen-filter: web\nnonsense\nfoo: bar\npromiscuous: no\n";
         let config = ask("", ["", "", text]).expect("fine");
         let same = Config {
-            keys: "F22SDx/web\n".into(),
+            begins: vec![
+                Begin::View(Kind::Hosts),
+                Begin::Order(RowOrder::Average10s),
+                Begin::FirstPorts(true),
+                Begin::SecondPorts(true),
+                Begin::Summed { second: false },
+                Begin::Filter("web".into()),
+            ],
             notes: config.notes.clone(),
             ..typed("-i eth1 -n -B -m 100M -F 10.0.0.0/8 -p")
         };

@@ -50,8 +50,21 @@ pub fn rate(text: &str) -> Option<u64> {
     decimal(number, unit).filter(|rate| *rate > 0)
 }
 
+/// A bare number below this is taken for one whose sign or unit was forgotten: so few
+/// bits a second fill no link.
+const BARE_FROM: u64 = 1000;
+
+/// The number of a text that is one with neither a percent sign nor a unit, and too
+/// small to be a rate that anybody means.
+pub fn lacks_its_unit(text: &str) -> Option<u64> {
+    decimal(text, 1).filter(|number| (1..BARE_FROM).contains(number))
+}
+
 /// A share of a link's speed in percent, to a tenth, or a rate.
 pub fn burst_threshold(text: &str) -> Option<BurstThreshold> {
+    if lacks_its_unit(text).is_some() {
+        return None;
+    }
     match text.strip_suffix('%') {
         Some(percent) => {
             let thousandths = u32::try_from(decimal(percent, 10)?).ok()?;
@@ -252,6 +265,27 @@ mod tests {
         for (text, expected) in table {
             let expected = expected.map(|(net, prefix)| (net.parse().unwrap(), prefix));
             assert_eq!(network(text), expected, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn thresholds_have_a_sign_or_a_unit() {
+        use BurstThreshold::{Rate, Thousandths};
+        for (text, expected) in [
+            ("80%", Some(Thousandths(800))),
+            ("92.5%", Some(Thousandths(925))),
+            ("100.1%", None),
+            ("0%", None),
+            ("80M", Some(Rate(80_000_000))),
+            ("0.5k", Some(Rate(500))),
+            ("1000", Some(Rate(1000))),
+            ("999", None),
+            ("80", None),
+            ("80.0", None),
+            ("0.8", None),
+            ("0", None),
+        ] {
+            assert_eq!(burst_threshold(text), expected, "{text}");
         }
     }
 

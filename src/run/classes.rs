@@ -31,6 +31,8 @@ pub(super) fn read(path: &Path) -> Result<(Classes, Vec<String>), RunError> {
 }
 
 fn parse(text: &str) -> Result<(Classes, Vec<String>), (usize, String)> {
+    // Some editors begin a file with a mark of its byte order: no part of the first name.
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let mut names = vec![OTHER.to_owned()];
     let mut terms = Vec::new();
     for (number, line) in (1..).zip(text.lines()) {
@@ -124,6 +126,12 @@ mod tests {
         assert_eq!(class(0xc633_6401, (1, 5), 17), "vm");
         assert_eq!(class(1, (2, 514), 17), "logs");
         assert_eq!(class(0xc000_0209, (2, 80), 6), "ceph");
+    }
+
+    #[test]
+    fn a_byte_order_mark_is_no_part_of_a_name() {
+        let (_, names) = parse("\u{feff}web :80\nweb :81\n").expect("good");
+        assert_eq!(names, [OTHER, "web"]);
     }
 
     #[test]

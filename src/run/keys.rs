@@ -1,17 +1,17 @@
-//! Keys that the screen begins with (`--keys`): from text to keys, each of which has
-//! to do something where it is pressed.
+//! Keys that are pressed as the screen begins (`--keys`): from text to keys, each of
+//! which has to do something where it is pressed.
 
 use super::RunError;
 use crate::output::tui::Kind;
 use crate::output::tui::keys::{self, Does, Key};
 
-/// The keys of a text; F and a figure is a function key, the end of a line is Enter.
+/// The keys of a text, the first of them pressed in this view; F and a figure is a
+/// function key, the end of a line is Enter.
 ///
 /// # Errors
 /// Exit code 2: which key does nothing there.
-pub(super) fn of(text: &str) -> Result<Vec<Key>, RunError> {
+pub(super) fn of(text: &str, mut view: Kind) -> Result<Vec<Key>, RunError> {
     let mut pressed = Vec::new();
-    let mut view = Kind::Connections;
     let mut typing = false;
     let mut chars = text.chars().peekable();
     while let Some(one) = chars.next() {
@@ -65,7 +65,8 @@ mod tests {
 
     #[test]
     fn keys_are_told_apart_and_held_to_their_views() {
-        let ok = |text: &str| of(text).expect(text);
+        let ok = |text: &str| of(text, Kind::Connections).expect(text);
+        assert_eq!(of("T", Kind::Hosts).ok(), Some(vec![Key::Char('T')]));
         assert_eq!(ok(""), []);
         assert_eq!(ok("F2TL"), [Key::F(2), Key::Char('T'), Key::Char('L')]);
         let typed = ok("/F1q\nF6");
@@ -78,7 +79,7 @@ mod tests {
             ("F9", "--keys: F9 does nothing among Connections: ? lists the keys"),
         ] {
             assert_eq!(
-                of(text).map_err(|error| error.to_string()),
+                of(text, Kind::Connections).map_err(|error| error.to_string()),
                 Err(format!("fullcount: {told}")),
                 "{text}"
             );

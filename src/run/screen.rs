@@ -57,7 +57,7 @@ pub(super) fn chosen(config: &Config) -> Result<Config, RunError> {
     if chosen.output != OutputMode::Tui {
         return Ok(chosen);
     }
-    super::keys::of(&chosen.keys)?;
+    super::keys::of(&chosen.keys, chosen.first_view())?;
     let why = match () {
         () if !output => "standard output is none",
         () if !can_move => "TERM names none that can move its cursor",
@@ -86,7 +86,7 @@ impl Screen {
         let ending = Arc::new(Ending { left: signals.stop.clone(), closing: AtomicBool::new(false) });
         let can = Can { colours: shows_color(config.no_color, &io::stdout()), utf8: locale_is_utf8() };
         // Held to be right before anything was opened.
-        let keys = super::keys::of(&config.keys).unwrap_or_default();
+        let keys = super::keys::of(&config.keys, config.first_view()).unwrap_or_default();
         let wake = hub.wakes();
         Some(Screen { hub, ending, wishes: bounded(1), wake, threads: None, can, keys })
     }

@@ -48,6 +48,11 @@ fn text(path: &Path) -> io::Result<Text> {
     if text.len() as u64 > BYTES_MAX {
         return Err(io::Error::other("it is larger than a MiB"));
     }
+    // Some editors begin a file with a mark of its byte order: no part of the first line.
+    let text = match text.strip_prefix('\u{feff}') {
+        Some(rest) => rest.to_owned(),
+        None => text,
+    };
     Ok(Text { path: path.to_owned(), text })
 }
 

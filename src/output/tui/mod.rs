@@ -10,6 +10,7 @@
 //! Invariants: drawing fits any size; below 40x10 it says so and nothing else.
 //! Everything from files or the network is [`plain`].
 
+mod begins;
 mod bursts;
 mod capture;
 mod chart;
@@ -41,6 +42,7 @@ use super::units::{grouped, plain};
 use super::{Context, Coverages, Style};
 use crate::aggregate::ask;
 use crate::aggregate::snapshot::{Row, Snapshot};
+pub use crate::config::{Kind, LineMode};
 use memory::Memory;
 use paint::{below, line, standing_out};
 use ratatui::buffer::Buffer;
@@ -53,41 +55,6 @@ use std::sync::Arc;
 pub const LEAST: (u16, u16) = (40, 10);
 /// Rows that are asked for at most, however far one scrolls.
 const ROWS_MAX: usize = 10_000;
-
-/// A view.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
-    /// tcptrack's list.
-    Connections,
-    /// iftop's pairs.
-    Hosts,
-    /// trtop's table.
-    Destinations,
-    /// tcpeek's summary.
-    Handshakes,
-    /// Links side by side.
-    Links,
-    /// Bursts.
-    Bursts,
-}
-
-impl Kind {
-    /// All of them, in the order of Tab and of the function keys.
-    pub const ALL: [Kind; 6] =
-        [Kind::Connections, Kind::Hosts, Kind::Destinations, Kind::Handshakes, Kind::Links, Kind::Bursts];
-
-    /// Its name.
-    pub fn name(self) -> &'static str {
-        match self {
-            Kind::Connections => "Connections",
-            Kind::Hosts => "Hosts",
-            Kind::Destinations => "Destinations",
-            Kind::Handshakes => "Handshakes",
-            Kind::Links => "Links",
-            Kind::Bursts => "Bursts",
-        }
-    }
-}
 
 /// What a terminal can show.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -154,19 +121,6 @@ pub struct Run {
     pub reason: String,
     /// Sessions are kept for the list of failures.
     pub sessions: bool,
-}
-
-/// Lines a pair in the view of hosts (iftop's `t`).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum LineMode {
-    /// One for each way.
-    Two,
-    /// Both ways summed.
-    One,
-    /// `=>` only.
-    Sent,
-    /// `<=` only.
-    Received,
 }
 
 /// What the caller has to do about a key.

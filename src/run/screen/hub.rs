@@ -8,7 +8,7 @@ use crate::aggregate::Handle;
 use crate::aggregate::ask::Answer;
 use crate::aggregate::snapshot::Snapshot;
 use crate::aggregate::view::{Grouping, Order, View, Views};
-use crate::config::{Bars, Config, Input, OutputMode};
+use crate::config::{Bars, Begin, Config, Input, OutputMode};
 use crate::output::lost::Losses;
 use crate::output::tui::memory::Memory;
 use crate::output::tui::past::{LISTS, Past, ROWS};
@@ -42,6 +42,8 @@ pub(in crate::run) struct Hub {
     bars: Bars,
     ports: bool,
     services: bool,
+    /// How screens begin beside that.
+    pub(super) begins: Vec<Begin>,
 }
 
 impl Hub {
@@ -58,7 +60,8 @@ impl Hub {
         // Who looks on has rows of all interfaces, whatever the outputs have.
         let base = Views { rows: Some(base.rows.unwrap_or_else(|| crate::run::view(config))), ..base };
         is_wanted.then(|| {
-            let hub = Hub::of(run, base, (style, bars, ports, services));
+            let begins = config.begins.clone();
+            let hub = Hub { begins, ..Hub::of(run, base, (style, bars, ports, services)) };
             hub.told().recent = config.fast.then(Recent::default);
             Arc::new(hub)
         })
@@ -68,12 +71,12 @@ impl Hub {
         let (style, bars, ports, services) = begins;
         let told = Mutex::new(Told { run, ..Told::default() });
         let (handle, wakes, kept) = (OnceLock::new(), Mutex::default(), Default::default());
-        Hub { told, handle, base, wakes, kept, style, bars, ports, services }
+        Hub { told, handle, base, wakes, kept, style, bars, ports, services, begins: Vec::new() }
     }
 
     /// A screen as it is at first.
     pub(super) fn state(&self) -> State {
-        State::new(self.style, self.bars).with(self.ports, self.services)
+        State::new(self.style, self.bars).with(self.ports, self.services).beginning(&self.begins)
     }
 
     pub(super) fn told(&self) -> MutexGuard<'_, Told> {

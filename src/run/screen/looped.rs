@@ -108,7 +108,8 @@ impl<B: Backend> Loop<B> {
             accounts: bounded(ACCOUNTS),
             looked: None,
             began: Instant::now(),
-            refused: false,
+            // Which rows these want is asked for as soon as anybody answers.
+            refused: !hub.begins.is_empty(),
             wishes: None,
             filtered: bounded(1),
         }
@@ -126,7 +127,7 @@ impl<B: Backend> Loop<B> {
         for key in keys {
             self.state.press(*key, None, &told.run);
         }
-        self.refused = !keys.is_empty();
+        self.refused |= !keys.is_empty();
         self
     }
 
