@@ -786,6 +786,30 @@ fn the_past_claims_nothing_that_is_of_now() {
     assert!(seen.contains("Destinations of that moment are not kept"), "{seen}");
 }
 
+/// A moment that is looked back at knows no note of later, and those of before by their
+/// age then.
+#[test]
+fn the_past_has_the_notes_of_then() {
+    let moment = moment();
+    let (mut memory, mut state) = (memory(&moment), State::new(style(), Bars::default()));
+    let now_ns = moment.snapshot.time_ns;
+    let mut note = |back: u64, message: &str| {
+        let (time_ns, message) = (now_ns - back * S, message.to_owned());
+        memory.note(&Notice { time_ns, event: "filter_changed", message, ..Notice::default() });
+    };
+    note(70, "filter changed to 'tcp'");
+    note(10, "filter changed to none");
+    let mut press = |keys: &[Key]| press_all(&mut state, &memory, &moment, keys);
+    assert!(press(&[]).contains("Note 10 s ago: filter changed to none"));
+    let seen = press(&[Key::Left, Key::Char('[')]);
+    assert!(seen.contains("PAST") && seen.contains("Note 9 s before: filter changed to 'tcp'"), "{seen}");
+    let seen = press(&[Key::Left; 9]);
+    assert!(seen.contains("PAST") && seen.contains("\nNote: filter changed to 'tcp'"), "{seen}");
+    let seen = press(&[Key::Left]);
+    assert!(seen.contains("PAST") && !seen.contains("Note"), "{seen}");
+    assert!(press(&[Key::Escape]).contains("Note 10 s ago: filter changed to none"));
+}
+
 /// Rows change places from one interval to the next; Enter opens what the cursor was seen on.
 #[test]
 fn the_cursor_stays_with_its_row_while_that_is_on_the_page() {

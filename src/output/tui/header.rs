@@ -21,7 +21,7 @@ const SECOND_NS: u64 = 1_000_000_000;
 pub(super) fn draw(state: &State, scene: &Scene, buffer: &mut Buffer, area: Rect) -> Rect {
     let rest = line(buffer, area, &first_line(state, scene), heading());
     let rest = draw_links(scene, buffer, rest);
-    draw_notice(scene, buffer, rest)
+    draw_notice(state, scene, buffer, rest)
 }
 
 fn first_line(state: &State, scene: &Scene) -> String {
@@ -146,18 +146,17 @@ fn utilisation(lane: &LaneTotals, facts: &LinkFacts, scene: &Scene) -> Piece {
     (ratio.map_or_else(nothing, |ratio| format!("{:.0}%", ratio * 100.0)), look)
 }
 
-fn draw_notice(scene: &Scene, buffer: &mut Buffer, area: Rect) -> Rect {
-    match &scene.memory.notice {
-        None => area,
-        Some(notice) => {
-            let age_ns = scene.snapshot().time_ns.saturating_sub(notice.time_ns);
-            let age = match notice.time_ns {
-                0 => String::new(),
-                _ if age_ns < SECOND_NS => String::new(),
-                _ => format!(" {} ago", duration(age_ns / SECOND_NS * SECOND_NS)),
-            };
-            let words = format!("Note{age}: {}", plain(&notice.message));
-            line(buffer, area, &words, Style::new().fg(Color::Yellow))
-        }
-    }
+/// The newest note; of the past the newest of then.
+fn draw_notice(state: &State, scene: &Scene, buffer: &mut Buffer, area: Rect) -> Rect {
+    let now_ns = scene.snapshot().time_ns;
+    let (until_ns, behind) = if state.past.is_some() { (Some(now_ns), "before") } else { (None, "ago") };
+    let Some(notice) = scene.memory.notice(until_ns) else { return area };
+    let age_ns = now_ns.saturating_sub(notice.time_ns);
+    let age = match notice.time_ns {
+        0 => String::new(),
+        _ if age_ns < SECOND_NS => String::new(),
+        _ => format!(" {} {behind}", duration(age_ns / SECOND_NS * SECOND_NS)),
+    };
+    let words = format!("Note{age}: {}", plain(&notice.message));
+    line(buffer, area, &words, Style::new().fg(Color::Yellow))
 }
