@@ -513,6 +513,36 @@ fn links_without_a_speed_are_named_among_bursts() {
     }
 }
 
+/// Who is named first is who came on top, however much another one has all the time: the
+/// list says which of the two each part is.
+#[test]
+fn bursts_name_who_came_on_top_and_both_shares() {
+    let (moment, mut burst) = (moment(), burst());
+    let [mut small, mut steady] = [burst.culprits[0].clone(), burst.culprits[0].clone()];
+    small.sent = [count(70, 88_400), count(0, 0)];
+    (small.excess_bytes, small.excess_of_all) = (88_000, 100_000);
+    steady.who.key = key_v4(protocol::UDP, ([203, 0, 113, 9], 40_001), ([192, 0, 2, 7], 5001)).0;
+    steady.sent = [count(1600, 2_509_000), count(0, 0)];
+    (steady.excess_bytes, steady.excess_of_all) = (12_000, 100_000);
+    burst.culprits = vec![small, steady];
+    let mut memory = Memory::default();
+    memory.take(&Snapshot { bursts: vec![burst], ..Snapshot::default() });
+    let line = |size| {
+        let mut state = State::new(style(), Bars::default());
+        state.press(key_of(Kind::Bursts), Some(&moment), &run());
+        let all = text(&drawn_with(&memory, &mut state, &moment, ALL, size));
+        let mut lines = all.lines().skip_while(|line| !line.starts_with("Begin"));
+        [(); 2].map(|()| lines.next().expect("a line").to_owned())
+    };
+    let [head, wide] = line((120, 40));
+    assert!(head.ends_with("Share On top Who came on top"), "{head}");
+    assert!(wide.contains("  3.4%  88.0% tcp 192.0.2.7:40112 → "), "{wide}");
+    let [head, narrow] = line((80, 24));
+    assert!(head.ends_with("Length On top Who came on top"), "{head}");
+    assert!(narrow.ends_with(" 88.0% tcp 192.0.2.7:40112 → 198.51.100.2:443"), "{narrow}");
+    assert!(line((40, 10))[1].starts_with("11-21 09:00:00.104 eth0  rx  21 ms tcp"));
+}
+
 /// What `-d` leaves out stands below the rows, and beside who filled a moment.
 #[test]
 fn hidden_connections_are_told_of() {
