@@ -15,7 +15,7 @@ use fullcount::aggregate::hidden::Hidden;
 use fullcount::aggregate::snapshot::Row;
 use fullcount::aggregate::snapshot::{RowName, Snapshot};
 use fullcount::aggregate::spread::SpreadFigures;
-use fullcount::aggregate::view::{Grouping, Order, View};
+use fullcount::aggregate::view::{Grouping, Order, View, Window};
 use fullcount::aggregate::window::Averages;
 use fullcount::capture::{Direction, Lane};
 use fullcount::config::Bars;
@@ -74,7 +74,7 @@ fn busy_screen() -> (Snapshot, Coverages) {
     let (mut snapshot, coverage) = busy();
     let averages = |there, back| {
         let windows = [Some([there, back]), Some([there / 2, back / 2]), Some([there / 4, back / 4])];
-        Some(Averages { windows, peak: Some([there, back]) })
+        Some(Averages { windows, peak: Some([there, back]), ..Averages::default() })
     };
     for row in &mut snapshot.rows {
         row.averages = averages(row.interval[0].bytes * 8, row.interval[1].bytes * 8);
@@ -814,6 +814,109 @@ fn the_past_claims_nothing_that_is_of_now() {
     assert!(seen.contains("PAST") && seen.contains("Bursts as of now, the newest first, 1 of 1"), "{seen}");
     let seen = press(&[key_of(Kind::Destinations)]);
     assert!(seen.contains("Destinations of that moment are not kept"), "{seen}");
+}
+
+/// Rows of hosts are in the order of a column that is shown, and the title names it.
+#[test]
+fn hosts_come_by_the_average_that_is_shown() {
+    let base = View { grouping: Grouping::Pair, order: Order::Rate, offset: 0, limit: 9, only: None };
+    let (moment, mut state) = (pairs(), State::new(style(), Bars::default()));
+    let order = |state: &mut State| state.wanted(&base, &moment.context).expect("rows").order;
+    seen(&moment, &mut state, Key::F(1));
+    assert_eq!(order(&mut state), Order::Activity, "the columns are rates");
+    let told = seen(&moment, &mut state, Key::F(2));
+    assert!(
+        told.contains("Hosts by 2 s average, 1-3 of 3") && told.contains("s sort: 2 s average  /"),
+        "{told}"
+    );
+    assert_eq!(order(&mut state), Order::Recent);
+    // tcptrack's cycle goes on from there, and comes back to it; an average is one key away.
+    let mut press = |key| (seen(&moment, &mut state, Key::Char(key)), order(&mut state));
+    for (words, expected) in [
+        ("bytes", Order::Bytes),
+        ("packets", Order::Packets),
+        ("name", Order::Name),
+        ("2 s average", Order::Recent),
+    ] {
+        let (told, order) = press('s');
+        assert!(told.contains(&format!("Hosts by {words}, 1-3")) && order == expected, "{told}");
+    }
+    assert_eq!(press('3').1, Order::Average(Window::Long));
+    let (told, order) = press('1');
+    assert!(told.contains("Hosts by 2 s average, 1-3") && order == Order::Recent, "{told}");
+    assert_eq!(press('s').1, Order::Bytes, "no key without effect");
+    // Longer intervals than the window: the first column that has figures. None yet: rates.
+    let with = |known: Option<usize>| {
+        let mut snapshot = pairs().snapshot.as_ref().clone();
+        for row in &mut snapshot.rows {
+            let windows = [0, 1, 2].map(|place| known.filter(|&first| first <= place).map(|_| [8, 8]));
+            row.averages = known.map(|_| Averages { windows, ..Averages::default() });
+        }
+        let moment = Moment { snapshot: Arc::new(snapshot), ..pairs() };
+        let mut state = State::new(style(), Bars::default());
+        seen(&moment, &mut state, Key::F(2))
+    };
+    assert!(with(Some(1)).contains("Hosts by 10 s average, 1-3"));
+    assert!(with(None).contains("Hosts by rate, 1-3"));
+    // Within a pair the columns are rates again; a file has no other ones.
+    let mut state = State::new(style(), Bars::default());
+    seen(&moment, &mut state, Key::F(2));
+    let told = seen(&moment, &mut state, Key::Enter);
+    assert!(told.contains("Hosts by rate"), "{told}");
+    let file = Run { live: false, ..run() };
+    let mut state = State::new(style(), Bars::default());
+    state.press(Key::F(2), Some(&moment), &file);
+    assert_eq!(state.wanted(&base, &moment.context).expect("rows").order, Order::Activity);
+}
+
+/// Where rows stand still those that were kept are ordered by it too, and chosen by what
+/// the title says.
+#[test]
+fn hosts_of_then_come_by_the_average_that_is_shown() {
+    let moment = pairs();
+    let mut memory = memory(&moment);
+    let rates = [[8, 0], [400, 0], [90, 90]];
+    let rows: Vec<Row> = moment
+        .snapshot
+        .rows
+        .iter()
+        .zip(rates)
+        .map(|(row, rates)| Row {
+            averages: Some(Averages { windows: [Some(rates); 3], ..Averages::default() }),
+            ..row.clone()
+        })
+        .collect();
+    let time_ns = moment.snapshot.time_ns;
+    memory.past.take_rows(1, &Answer { number: 7, rows, found: 60, time_ns, whole: true });
+    let mut snapshot = busy_screen().0;
+    snapshot.time_ns += S;
+    memory.past.take(&snapshot, &snapshot, &moment.coverage, &Default::default());
+    let now = Moment { snapshot: Arc::new(snapshot), ..moment.clone() };
+    let mut state = State::new(style(), Bars::default());
+    let seen = press_all(&mut state, &memory, &now, &[Key::F(2), Key::Left]);
+    assert!(seen.contains("by 2 s average, 1-3 of 3, of 3 kept by rate, as they were"), "{seen}");
+    let places = ["198.51.100.53", "198.51.100.9", "198.51.100.2 "].map(|ip| seen.find(ip).expect("a row"));
+    assert!(places.is_sorted(), "{seen}");
+}
+
+/// Averages of rows that are kept since a key was pressed are over no more than that.
+#[test]
+fn averages_say_since_when_they_are_until_they_are_whole() {
+    let with = |young_ns| {
+        let mut snapshot = pairs().snapshot.as_ref().clone();
+        snapshot
+            .rows
+            .iter_mut()
+            .flat_map(|row| &mut row.averages)
+            .for_each(|known| known.young_ns = young_ns);
+        let moment = Moment { snapshot: Arc::new(snapshot), ..pairs() };
+        let mut state = State::new(style(), Bars::default());
+        state.press(Key::F(2), Some(&moment), &run());
+        text(&drawn(&mut state, &moment, ALL, (80, 24)))
+    };
+    let told = with(Some(3 * S + 200));
+    assert!(told.contains("Hosts by 2 s average, 1-3 of 3, averages begun 3 s ago\n"), "{told}");
+    assert!(with(None).contains("Hosts by 2 s average, 1-3 of 3\n"));
 }
 
 /// A moment that is looked back at knows no note of later, and those of before by their

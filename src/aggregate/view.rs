@@ -60,6 +60,10 @@ pub enum Order {
     Name,
     /// By the server's end, of pairs by the second address; the same rows.
     Destination,
+    /// The average that is shown first, the shortest of those that are known; what none
+    /// is kept of stands by its rate in the interval, and what is silent behind all: the
+    /// rows, and the costs, of [`Order::Activity`].
+    Recent,
     /// Average over a window; rows of which none is kept are left out.
     Average(Window),
 }
@@ -141,14 +145,14 @@ pub struct View {
 impl View {
     /// Whether it is ordered by what happened in the interval, not by sums since the start.
     pub(super) fn shows_rates(&self) -> bool {
-        use Order::{Activity, Destination, Name, None, Rate};
-        matches!(self.order, Rate | Activity | None | Name | Destination)
+        use Order::{Activity, Destination, Name, None, Rate, Recent};
+        matches!(self.order, Rate | Activity | Recent | None | Name | Destination)
     }
 
     /// Whether it has rows that had nothing in the interval.
     pub(super) fn shows_silent(&self) -> bool {
-        use Order::{Activity, Bytes, Destination, Name, Packets};
-        matches!(self.order, Bytes | Packets | Activity | Name | Destination)
+        use Order::{Activity, Bytes, Destination, Name, Packets, Recent};
+        matches!(self.order, Bytes | Packets | Activity | Recent | Name | Destination)
     }
 }
 

@@ -13,8 +13,9 @@ use super::filter::{self, Filter};
 use super::kept::Choice;
 use super::keys::{self, Does, Key};
 use super::lists::{Item, Opened};
+use super::order::next_order;
 use super::{Answer, Kind, LineMode, Moment, ROWS_MAX, Run};
-use crate::aggregate::snapshot::{Row, RowName};
+use crate::aggregate::snapshot::RowName;
 use crate::aggregate::view::{Grouping, Only, Order, View, Window};
 use crate::config::{Bars, By, Sort, Unit};
 use crate::flow::key::FlowKey;
@@ -43,6 +44,10 @@ pub struct State {
     pub(super) by: By,
     pub(super) kind: Kind,
     pub(super) orders: [Order; 2],
+    /// The run is live: rows of hosts have averages in place of a rate.
+    pub(super) live: bool,
+    /// The shortest average that rows had when they were drawn last.
+    pub(super) shortest: Option<Window>,
     /// The first row that is shown, by view.
     pub(super) scroll: [usize; Kind::ALL.len()],
     /// The row in question, by view.
@@ -119,6 +124,8 @@ impl State {
             by: style.by,
             kind: Kind::Connections,
             orders: [order; 2],
+            live: false,
+            shortest: None,
             scroll: [0; Kind::ALL.len()],
             cursor: [0; Kind::ALL.len()],
             under: None,
@@ -164,43 +171,6 @@ impl State {
     /// Whether rows stay as they are.
     pub fn is_paused(&self) -> bool {
         self.paused.is_some()
-    }
-
-    pub(super) fn order(&self) -> Order {
-        self.orders[usize::from(self.kind == Kind::Hosts)]
-    }
-
-    /// The same in words.
-    pub(super) fn order_told(&self) -> &'static str {
-        if self.frozen.is_some() { "in frozen order" } else { order_words(self.order()) }
-    }
-
-    /// Keeps the order of the rows that are there, or lets it go.
-    fn freeze(&mut self, now: Option<&Moment>) {
-        let seen = self.paused.as_ref().or(now);
-        // What was stands still as it is.
-        let seen = seen.filter(|_| self.frozen.is_none() && self.past.is_none());
-        self.frozen = seen.map(|seen| {
-            let chosen = self.kept(seen).map(|(chosen, _)| chosen);
-            let names = chosen.as_ref().unwrap_or(seen).rows().iter().map(|row| row.name);
-            Arc::new(names.enumerate().map(|(place, name)| (name, place)).collect())
-        });
-    }
-
-    /// Rows in the order in which they are shown.
-    pub(super) fn ordered<'a>(&self, rows: &'a [Row]) -> Vec<&'a Row> {
-        let mut rows: Vec<&Row> = rows.iter().collect();
-        if let Some(frozen) = &self.frozen {
-            rows.sort_by_key(|row| frozen.get(&row.name).copied().unwrap_or(usize::MAX));
-        }
-        rows
-    }
-
-    fn set_order(&mut self, order: Order) {
-        self.frozen = None;
-        self.item = None;
-        self.orders[usize::from(self.kind == Kind::Hosts)] = order;
-        (self.scroll[self.kind as usize], self.cursor[self.kind as usize]) = (0, 0);
     }
 
     /// Number of the rows that are waited for.
@@ -301,6 +271,7 @@ impl State {
 
     /// What a key does. `now` is what is drawn: a pause keeps it.
     pub fn press(&mut self, key: Key, now: Option<&Moment>, run: &Run) -> Answer {
+        self.live = run.live;
         if self.capture.is_typed() {
             if key == Key::Ctrl('c') {
                 return Answer::Quit;
@@ -556,30 +527,5 @@ fn is_within(name: &RowName, within: &RowName) -> bool {
             key.protocol() == *protocol && (0..2).any(|side| key.end(side).port == *port)
         }
         RowName::Connection(_) | RowName::Class(_) | RowName::Interface(_) => false,
-    }
-}
-
-/// tcptrack's cycle, and what text can sort by besides.
-fn next_order(order: Order) -> Order {
-    match order {
-        Order::Rate | Order::Activity => Order::Bytes,
-        Order::Bytes => Order::Packets,
-        Order::Packets => Order::None,
-        Order::None | Order::Name | Order::Destination | Order::Average(_) => Order::Rate,
-    }
-}
-
-/// An order in words.
-pub(super) fn order_words(order: Order) -> &'static str {
-    match order {
-        Order::Rate | Order::Activity => "by rate",
-        Order::Bytes => "by bytes",
-        Order::Packets => "by packets",
-        Order::None => "by name",
-        Order::Name => "by source",
-        Order::Destination => "by destination",
-        Order::Average(Window::Short) => "by 2 s average",
-        Order::Average(Window::Middle) => "by 10 s average",
-        Order::Average(Window::Long) => "by 40 s average",
     }
 }
