@@ -461,11 +461,26 @@ fn a_frozen_order_stays_and_takes_no_new_rows() {
     let seen = text(&drawn(&mut state, &later, ALL, (80, 24)));
     let places: Vec<usize> =
         [":443", ":53", "198.51.100.9"].iter().map(|end| seen.find(end).expect("a row")).collect();
-    assert!(places.is_sorted() && seen.contains("in frozen order"), "{seen}");
+    // Without what is left out a list would seem to be all there is.
+    let title = " Connections order frozen 09:00:01, 1-3 of 3, 1,517 others not shown\n";
+    assert!(places.is_sorted() && seen.contains(title) && seen.contains("  o unfreeze  "), "{seen}");
     let base = View { grouping: Grouping::Connection, order: Order::Rate, offset: 0, limit: 9, only: None };
     let wanted = state.wanted(&base, &later.context).expect("rows");
     let only = wanted.only.expect("no others");
-    assert!(only.fits(&later.snapshot.rows[0].name) && !only.fits(&RowName::Host(v4(1))));
+    let [here, other] = [later.snapshot.rows[0].name, RowName::Host(v4(1))];
+    assert!(only.gives(&here) && !only.gives(&other) && only.fits(&other), "others are counted");
+    // One has gone, more have come: neither is hidden by the title.
+    let mut fewer = later.snapshot.as_ref().clone();
+    fewer.rows.pop();
+    fewer.rows_found = 2000;
+    let fewer = Moment { snapshot: Arc::new(fewer), ..later.clone() };
+    let seen = text(&drawn(&mut state, &fewer, ALL, (80, 24)));
+    assert!(seen.contains("order frozen 09:00:01, 1-2 of 2, 1,998 others not shown\n"), "{seen}");
+    let mut none = fewer.snapshot.as_ref().clone();
+    none.rows.clear();
+    let none = Moment { snapshot: Arc::new(none), ..later.clone() };
+    let seen = text(&drawn(&mut state, &none, ALL, (80, 24)));
+    assert!(seen.contains("None of the rows whose order was frozen is left"), "{seen}");
     state.press(Key::Char('o'), Some(&later), &run());
     assert!(!text(&drawn(&mut state, &later, ALL, (80, 24))).contains("frozen"));
 }

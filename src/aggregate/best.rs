@@ -75,6 +75,9 @@ impl Best<'_> {
             return;
         }
         self.found += 1;
+        if self.view.only.as_ref().is_some_and(|only| !only.gives(&name)) {
+            return;
+        }
         let weight = match weight_of(sums, self.view.order) {
             Some(weight) => weight,
             None => self.average_of(averages(), sums),
@@ -210,7 +213,10 @@ mod tests {
         // 10 bytes in a second are above 6 bit/s: none is kept of that row.
         assert_eq!(firsts(Order::Recent, 3, None), (vec![1, 3, 2], 3));
         let only = Only::new(move |name| *name != RowName::Pair(ip(2), ip(8)));
-        assert_eq!(firsts(Order::Rate, 1, Some(only)), (vec![3], 2));
+        assert_eq!(firsts(Order::Rate, 1, Some(only.clone())), (vec![3], 2));
+        // Of those that fit one is given, and all are counted.
+        let one = only.among(move |name| *name != RowName::Pair(ip(3), ip(7)));
+        assert_eq!(firsts(Order::Rate, 3, Some(one)), (vec![1], 2));
     }
 
     /// Whichever end of the key is which.

@@ -149,6 +149,9 @@ impl Kept {
 pub(super) fn nothing(state: &State, scene: &Scene) -> String {
     let filter = state.filter.told();
     let all = filter.is_none() && state.within.is_none();
+    if state.frozen.is_some() {
+        return "None of the rows whose order was frozen is left (o: all rows).".to_owned();
+    }
     match (&scene.kept, filter) {
         (Some(_), _) if !all => "None of the rows that were kept is one of these.".to_owned(),
         (_, Some(filter)) => format!("Nothing matches /{}/ (/ changes it, Esc ends it).", plain(filter)),

@@ -357,8 +357,11 @@ fn has_its_rows(state: &State, scene: &Scene) -> bool {
 
 /// What the rows of a view are, in words behind its name.
 fn rows_told(state: &State, scene: &Scene, first: usize, shown: usize) -> String {
-    let found = scene.moment.found();
-    let mut told = state.order_told().to_owned();
+    let (mut found, mut told) = (scene.moment.found(), state.order_told().to_owned());
+    let frozen = state.frozen_told(scene.rows().len(), found);
+    if let Some([order, _]) = &frozen {
+        (found, told) = (scene.rows().len() as u64, order.clone());
+    }
     let last = first + shown;
     let range = if shown == 0 {
         "0".to_owned()
@@ -366,6 +369,7 @@ fn rows_told(state: &State, scene: &Scene, first: usize, shown: usize) -> String
         format!("{}-{}", grouped(first as u64 + 1), grouped(last as u64))
     };
     told += &format!(", {range} of {}", grouped(found));
+    told += frozen.as_ref().map_or("", |[_, others]| others);
     told += &since_told(state, scene);
     if let Some(within) = &state.within {
         told += &format!(" of {}", plain(&name_of(within, scene.sight.context)));
@@ -413,13 +417,16 @@ fn draw_footer(state: &State, buffer: &mut Buffer, area: Rect) {
         line(buffer, area, &typed, standing_out());
         return;
     }
-    let order = state.order_told().trim_start_matches("by ");
+    let order = match state.frozen {
+        Some(_) => "o unfreeze".to_owned(),
+        None => format!("s sort: {}", state.order_told().trim_start_matches("by ")),
+    };
     let words = match state.kind {
         Kind::Connections | Kind::Hosts if state.details.is_some() => {
             "q quit  ? help  Esc the list  ↑↓ line  B unit".to_owned()
         }
         Kind::Connections | Kind::Hosts => {
-            format!("q quit  ? help  Tab view  ↑↓ row  Enter details  s sort: {order}  / filter")
+            format!("q quit  ? help  Tab view  ↑↓ row  Enter details  {order}  / filter")
         }
         Kind::Bursts => "q quit  ? help  Tab view  ↑↓ burst  Enter who  p pause".to_owned(),
         Kind::Destinations | Kind::Handshakes => {

@@ -6,9 +6,18 @@
 //! Invariant: what a title calls an order, the rows below it are in.
 
 use super::{Kind, Moment, State};
-use crate::aggregate::snapshot::Row;
+use crate::aggregate::snapshot::{Row, RowName};
 use crate::aggregate::view::{Order, Window};
+use crate::output::units::{clock, grouped};
+use std::collections::HashMap;
 use std::sync::Arc;
+
+/// Rows that keep their places, while others are only counted.
+pub(super) struct Frozen {
+    pub places: HashMap<RowName, usize>,
+    /// When that began, ns since the epoch.
+    since_ns: u64,
+}
 
 impl State {
     /// Where averages stand in place of a rate, what is called the rate is the first of them.
@@ -54,15 +63,27 @@ impl State {
         self.frozen = seen.map(|seen| {
             let chosen = self.kept(seen).map(|(chosen, _)| chosen);
             let names = chosen.as_ref().unwrap_or(seen).rows().iter().map(|row| row.name);
-            Arc::new(names.enumerate().map(|(place, name)| (name, place)).collect())
+            let places = names.enumerate().map(|(place, name)| (name, place)).collect();
+            Arc::new(Frozen { places, since_ns: seen.snapshot.time_ns })
         });
+    }
+
+    /// What a frozen order leaves out and since when, for a title: the order, and what
+    /// stands behind the rows that are `shown` of those that there are.
+    pub(super) fn frozen_told(&self, shown: usize, found: u64) -> Option<[String; 2]> {
+        let frozen = self.frozen.as_ref()?;
+        let since = if self.live { format!(" {}", clock(frozen.since_ns)) } else { String::new() };
+        let others = found.saturating_sub(shown as u64);
+        let others =
+            if others == 0 { String::new() } else { format!(", {} others not shown", grouped(others)) };
+        Some([format!("order frozen{since}"), others])
     }
 
     /// Rows in the order in which they are shown.
     pub(super) fn ordered<'a>(&self, rows: &'a [Row]) -> Vec<&'a Row> {
         let mut rows: Vec<&Row> = rows.iter().collect();
         if let Some(frozen) = &self.frozen {
-            rows.sort_by_key(|row| frozen.get(&row.name).copied().unwrap_or(usize::MAX));
+            rows.sort_by_key(|row| frozen.places.get(&row.name).copied().unwrap_or(usize::MAX));
         }
         rows
     }

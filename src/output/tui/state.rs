@@ -13,7 +13,7 @@ use super::filter::{self, Filter};
 use super::kept::Choice;
 use super::keys::{self, Does, Key};
 use super::lists::{Item, Opened};
-use super::order::next_order;
+use super::order::{Frozen, next_order};
 use super::{Answer, Kind, LineMode, Moment, ROWS_MAX, Run};
 use crate::aggregate::snapshot::RowName;
 use crate::aggregate::view::{Grouping, Only, Order, View, Window};
@@ -22,7 +22,6 @@ use crate::flow::key::FlowKey;
 use crate::flow::record::Account;
 use crate::output::{Context, Style, grouping_of};
 use ratatui::layout::{Position, Rect};
-use std::collections::HashMap;
 use std::sync::Arc;
 
 /// What rows are chosen by: the filter, what they are within, a frozen order, the
@@ -94,7 +93,7 @@ pub struct State {
     /// The chart of links.
     pub(super) plot: Plot,
     /// Rows by their places, where the order is frozen.
-    pub(super) frozen: Option<Arc<HashMap<RowName, usize>>>,
+    pub(super) frozen: Option<Arc<Frozen>>,
     /// Lines that rows had when they were drawn last.
     pub(super) page: usize,
     /// Rows that there were to scroll through.
@@ -218,7 +217,7 @@ impl State {
         }
         let grouping = self.grouping();
         let limit = self.scroll[self.kind as usize] + 2 * self.page.max(20);
-        let limit = self.frozen.as_ref().map_or(limit, |frozen| frozen.len());
+        let limit = self.frozen.as_ref().map_or(limit, |frozen| frozen.places.len());
         let chosen = (
             self.filter.told().map(str::to_owned),
             self.within,
@@ -261,10 +260,9 @@ impl State {
             None => only,
             Some(frozen) => {
                 let frozen = frozen.clone();
-                let fits = move |name: &RowName| {
-                    frozen.contains_key(name) && only.as_ref().is_none_or(|only| only.fits(name))
-                };
-                Some(Only::new(fits))
+                // The others are counted: the title says how many there are.
+                let only = only.unwrap_or_else(|| Only::new(|_| true));
+                Some(only.among(move |name| frozen.places.contains_key(name)))
             }
         }
     }
