@@ -533,7 +533,7 @@ fn links_without_a_speed_are_named_among_bursts() {
 #[test]
 fn bursts_name_who_came_on_top_and_both_shares() {
     let (moment, mut burst) = (moment(), burst());
-    let [mut small, mut steady] = [burst.culprits[0].clone(), burst.culprits[0].clone()];
+    let [mut small, mut steady] = [burst.culprits[0]; 2];
     small.sent = [count(70, 88_400), count(0, 0)];
     (small.excess_bytes, small.excess_of_all) = (88_000, 100_000);
     steady.who.key = key_v4(protocol::UDP, ([203, 0, 113, 9], 40_001), ([192, 0, 2, 7], 5001)).0;
@@ -934,6 +934,52 @@ fn averages_say_since_when_they_are_until_they_are_whole() {
     assert!(with(None).contains("Hosts by 2 s average, 1-3 of 3\n"));
 }
 
+/// What TCP acknowledged and never came by may be what a filter left out: the page of links
+/// says so where one was in force before that moment, also when it is not any more.
+#[test]
+fn what_a_filter_may_have_left_out_is_not_called_lost() {
+    let (mut snapshot, _) = busy_screen();
+    snapshot.interfaces[1].missing_bytes = [0, 567_023_584];
+    let now_ns = snapshot.time_ns;
+    let with = |filtered_ns, missing: bool| {
+        let mut moment = Moment { snapshot: Arc::new(snapshot.clone()), ..moment() };
+        moment.context.filtered_ns = filtered_ns;
+        if !missing {
+            let mut snapshot = snapshot.clone();
+            snapshot.interfaces[1].missing_bytes = [0; 2];
+            snapshot.interfaces[1].capture = Default::default();
+            moment.snapshot = Arc::new(snapshot);
+            moment.coverage = vec![Default::default(); 2];
+        }
+        let run = Run { filter: None, ..run() };
+        let mut state = State::new(style(), Bars::default());
+        state.press(Key::F(5), Some(&moment), &run);
+        let mut buffer = Buffer::empty(Rect::new(0, 0, 120, 60));
+        draw(&mut state, Some(&moment), &run, &memory(&moment), ALL, &mut buffer);
+        unbroken(&text(&buffer))
+    };
+    let lost = "eth1: may be short: TCP acknowledged 567,023,584 bytes that were not seen here";
+    let by_filter = ", which a filter that was in force may have left out";
+    for (filtered_ns, told) in
+        [(Some(0), true), (Some(now_ns), true), (Some(now_ns + 1), false), (None, false)]
+    {
+        let seen = with(filtered_ns, true);
+        assert!(seen.contains(lost) && seen.contains(by_filter) == told, "{seen}");
+    }
+    let seen = with(Some(0), false);
+    assert!(seen.contains("eth1: coverage not known: a filter was in force, and nothing"), "{seen}");
+    // What is known again is not of the whole run.
+    let mut part = moment();
+    part.context.filtered_ns = Some(0);
+    part.coverage[0][1].part = true;
+    let mut state = State::new(style(), Bars::default());
+    state.press(Key::F(5), Some(&part), &run());
+    let seen = unbroken(&text(&drawn(&mut state, &part, ALL, (120, 60))));
+    assert!(seen.contains("eth0: coverage is of the time since no filter is in force"), "{seen}");
+    let seen = with(None, false);
+    assert!(seen.contains("eth1: coverage not known: the interface's own counters are not"), "{seen}");
+}
+
 /// A moment that is looked back at knows no note of later, and those of before by their
 /// age then.
 #[test]
@@ -955,7 +1001,13 @@ fn the_past_has_the_notes_of_then() {
     assert!(seen.contains("PAST") && seen.contains("\nNote: filter changed to 'tcp'"), "{seen}");
     let seen = press(&[Key::Left]);
     assert!(seen.contains("PAST") && !seen.contains("Note"), "{seen}");
-    assert!(press(&[Key::Escape]).contains("Note 10 s ago: filter changed to none"));
+    // Nor the filter of now, where another one was in force then.
+    assert!(!seen.contains(", only tcp or udp"), "{seen}");
+    let seen = press(&[Key::Escape]);
+    assert!(
+        seen.contains("Note 10 s ago: filter changed to none") && seen.contains(", only tcp or"),
+        "{seen}"
+    );
 }
 
 /// Rows change places from one interval to the next; Enter opens what the cursor was seen on.

@@ -286,7 +286,7 @@ fn said_of(figures: &InterfaceFigures, coverage: &Coverage, sight: &Sight) -> Ve
             _ => format!("{}{}; {known}", dropped(&figures.capture), larger_rings(sight.context)),
         });
     }
-    said.extend(missing_told(figures));
+    said.extend(missing_told(figures, sight.context.filtered_ns.is_some()));
     if let Some([received, sent]) = coverage.nic_bits_per_second {
         let [received, sent] = [received, sent].map(|bits| rate(bits, sight.style.unit));
         said.push(format!("without the filter: rx {received}, tx {sent}"));

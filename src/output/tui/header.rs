@@ -5,12 +5,12 @@ use super::paint::{Head, Piece, Table, heading, line};
 use super::{Scene, State};
 use crate::capture::LinkId;
 use crate::meter::totals::LaneTotals;
-use crate::output::LinkFacts;
 use crate::output::columns::{nothing, rate};
 use crate::output::figures::{Trust, coverage_of, figures_of, line_utilisation, links, run_span, trust_in};
 use crate::output::units::{
     duration, grouped, human, moment, number_of, percent_floor, plain, rate_in, rate_unit,
 };
+use crate::output::{FILTER_CHANGED, LinkFacts};
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::style::{Color, Modifier, Style};
@@ -36,10 +36,17 @@ fn first_line(state: &State, scene: &Scene) -> String {
     let time_ns = if scene.run.live { snapshot.time_ns } else { snapshot.end_ns };
     told += &format!(" {}, {}", moment(time_ns), duration(run_span(snapshot)));
     told += &format!(", {}", number_of(snapshot.table.active, "flow"));
-    if let Some(filter) = &scene.run.filter {
+    if let Some(filter) = filter_told(state, scene) {
         told += &format!(", only {}", plain(filter));
     }
     told
+}
+
+/// The filter that is in force; of the past the same, where none came since.
+pub(super) fn filter_told<'a>(state: &State, scene: &Scene<'a>) -> Option<&'a str> {
+    let then_ns = state.past.map(|_| scene.snapshot().time_ns);
+    let changed = then_ns.is_some_and(|then_ns| scene.memory.has_since(FILTER_CHANGED, then_ns));
+    scene.run.filter.as_deref().filter(|_| !changed)
 }
 
 fn draw_links(scene: &Scene, buffer: &mut Buffer, area: Rect) -> Rect {

@@ -97,6 +97,11 @@ impl Memory {
         self.notices.truncate(NOTICES_MAX);
     }
 
+    /// Whether something of the kind was told of a time behind a moment.
+    pub fn has_since(&self, event: &str, since_ns: u64) -> bool {
+        self.notices.iter().any(|notice| notice.event == event && notice.time_ns > since_ns)
+    }
+
     /// The newest notice, or the newest of those until a moment: what has no time of its
     /// own was told as the run began.
     pub fn notice(&self, until_ns: Option<u64>) -> Option<&Notice> {
