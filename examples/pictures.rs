@@ -29,7 +29,7 @@ const COLOURS: [&str; 16] = [
 /// A view, the keys that lead there, and what has to be seen for it to be worth a picture.
 const VIEWS: [(&str, &str, &[&str]); 7] = [
     ("connections", "", &[" Connections by rate, 1-", "198.18.4.1:6802"]),
-    ("hosts", "\x1bOQ", &[" Hosts by rate, 1-", "=>"]),
+    ("hosts", "\x1bOQ", &[" Hosts by 2 s average, 1-", "=>"]),
     ("destinations", "\x1bOR", &[" Destinations", "198.51.100.5", "192.0.2.66"]),
     ("handshakes", "\x1bOS", &[" Handshakes", "(timeout)", "(unreach)"]),
     ("links", "\x1b[15~", &[" Links", "layer3+4"]),

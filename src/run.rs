@@ -423,7 +423,8 @@ fn context(config: &Config) -> Result<Context, RunError> {
     let names = names::read(config.names.as_deref())?;
     let (names, highlights) = (names.into(), highlights.into());
     let bursts_by_share = config.bursts.by_share();
-    Ok(Context { host: host_name(), names, highlights, bursts_by_share, ..Context::default() })
+    let filtered_ns = config.filter.as_ref().map(|_| 0);
+    Ok(Context { host: host_name(), names, highlights, bursts_by_share, filtered_ns, ..Context::default() })
 }
 
 /// Looks names up for what people read of a live run.

@@ -6,7 +6,7 @@
 mod cut;
 
 use fullcount::aggregate::classes::NO_CLASS;
-use fullcount::aggregate::snapshot::{Row, RowName};
+use fullcount::aggregate::snapshot::{Row, RowName, Snapshot};
 use fullcount::aggregate::view::{Grouping, Only, Order, View, Views, Window};
 use fullcount::aggregate::{Aggregator, Config};
 use fullcount::capture::{Direction, Frame, LinkType};
@@ -434,6 +434,45 @@ fn silent_rows_come_last() {
     }
 }
 
+/// By the average that is shown first, which is no order of the last interval; by rate as
+/// long as none is known.
+#[test]
+fn rows_come_by_the_average_that_is_shown_first() {
+    let sent = |client: u8, payload| Sent {
+        client,
+        server: 0,
+        client_port: 0,
+        server_port: 0,
+        reply: false,
+        link: 0,
+        payload,
+    };
+    for grouping in [Grouping::Connection, Grouping::Pair] {
+        for averages in [true, false] {
+            let views = Views { rows: Some(view(grouping, Order::Recent)), link_rows: None };
+            let mut run = Run::new(views, averages);
+            let order = |snapshot: &Snapshot| -> Vec<u64> {
+                let sum = |row: &Row| row.total[0].bytes + row.total[1].bytes;
+                assert_eq!(snapshot.rows_found, snapshot.rows.len() as u64);
+                if averages {
+                    let short = |row: &Row| -> u64 {
+                        row.averages.map_or(0, |known| known.windows[0].expect("known").iter().sum())
+                    };
+                    assert!(snapshot.rows.iter().rev().is_sorted_by_key(short), "{grouping:?}");
+                }
+                snapshot.rows.iter().map(sum).collect()
+            };
+            assert_eq!(order(&run.interval(&[sent(0, 958), sent(1, 458), sent(2, 58)])), [1000, 500, 100]);
+            let later = run.interval(&[sent(1, 58), sent(2, 158)]);
+            let expected = if averages { [1000, 600, 300] } else { [300, 600, 1000] };
+            assert_eq!(order(&later), expected, "{grouping:?}: the last interval alone says otherwise");
+            // Silent for both seconds of it: behind all.
+            run.interval(&[sent(1, 58)]);
+            assert_eq!(order(&run.interval(&[sent(1, 58), sent(2, 8)])), [800, 350, 1000]);
+        }
+    }
+}
+
 /// Rows that somebody asks for while the run goes on have averages of what came
 /// since, over no longer time than that.
 #[test]
@@ -462,8 +501,12 @@ fn averages_of_rows_that_were_not_kept_before_are_not_too_low() {
                 "not known yet: {known:?}"
             );
         }
-        for second in 0..50 {
-            assert_eq!(windows(&run.interval(&[sent]).rows), [Some(steady)], "after {second} s");
+        for second in 0..50u64 {
+            let rows = run.interval(&[sent]).rows.clone();
+            assert_eq!(windows(&rows), [Some(steady)], "after {second} s");
+            let young_ns = rows[0].averages.and_then(|known| known.young_ns);
+            let kept = second + 1;
+            assert_eq!(young_ns, (kept < 40).then_some(kept * 1_000_000_000), "after {second} s");
         }
         // A silent second is one of them all the same.
         run.interval(&[]);

@@ -198,6 +198,21 @@ fn every_loss_is_said_beside_the_figures() {
     }
 }
 
+/// What a filter left out is not said to be lost, nor when it has been taken away since.
+#[test]
+fn what_a_filter_may_have_left_out_is_said() {
+    let (mut snapshot, coverage) = busy();
+    snapshot.interfaces[1].missing_bytes = [0, 5000];
+    let told = |filtered_ns| {
+        let context = Context { filtered_ns, ..context() };
+        run(style(), &start(), &[(snapshot.clone(), coverage.clone())], &context, StopReason::Signal)
+    };
+    let lost = "eth1: may be short: TCP acknowledged 5,000 bytes that were not seen here";
+    assert!(told(None).contains(&format!("\n{lost}\n")), "{}", told(None));
+    let explained = format!("\n{lost}, which a filter that was in force may have left out\n");
+    assert!(told(Some(7)).contains(&explained), "{}", told(Some(7)));
+}
+
 #[test]
 fn nothing_at_all_is_no_fault() {
     let whole = Style { whole: true, ..style() };

@@ -15,7 +15,7 @@ use fullcount::aggregate::hidden::Hidden;
 use fullcount::aggregate::snapshot::Row;
 use fullcount::aggregate::snapshot::{RowName, Snapshot};
 use fullcount::aggregate::spread::SpreadFigures;
-use fullcount::aggregate::view::{Grouping, Order, View};
+use fullcount::aggregate::view::{Grouping, Order, View, Window};
 use fullcount::aggregate::window::Averages;
 use fullcount::capture::{Direction, Lane};
 use fullcount::config::Bars;
@@ -74,7 +74,7 @@ fn busy_screen() -> (Snapshot, Coverages) {
     let (mut snapshot, coverage) = busy();
     let averages = |there, back| {
         let windows = [Some([there, back]), Some([there / 2, back / 2]), Some([there / 4, back / 4])];
-        Some(Averages { windows, peak: Some([there, back]) })
+        Some(Averages { windows, peak: Some([there, back]), ..Averages::default() })
     };
     for row in &mut snapshot.rows {
         row.averages = averages(row.interval[0].bytes * 8, row.interval[1].bytes * 8);
@@ -461,11 +461,26 @@ fn a_frozen_order_stays_and_takes_no_new_rows() {
     let seen = text(&drawn(&mut state, &later, ALL, (80, 24)));
     let places: Vec<usize> =
         [":443", ":53", "198.51.100.9"].iter().map(|end| seen.find(end).expect("a row")).collect();
-    assert!(places.is_sorted() && seen.contains("in frozen order"), "{seen}");
+    // Without what is left out a list would seem to be all there is.
+    let title = " Connections order frozen 09:00:01, 1-3 of 3, 1,517 others not shown\n";
+    assert!(places.is_sorted() && seen.contains(title) && seen.contains("  o unfreeze  "), "{seen}");
     let base = View { grouping: Grouping::Connection, order: Order::Rate, offset: 0, limit: 9, only: None };
     let wanted = state.wanted(&base, &later.context).expect("rows");
     let only = wanted.only.expect("no others");
-    assert!(only.fits(&later.snapshot.rows[0].name) && !only.fits(&RowName::Host(v4(1))));
+    let [here, other] = [later.snapshot.rows[0].name, RowName::Host(v4(1))];
+    assert!(only.gives(&here) && !only.gives(&other) && only.fits(&other), "others are counted");
+    // One has gone, more have come: neither is hidden by the title.
+    let mut fewer = later.snapshot.as_ref().clone();
+    fewer.rows.pop();
+    fewer.rows_found = 2000;
+    let fewer = Moment { snapshot: Arc::new(fewer), ..later.clone() };
+    let seen = text(&drawn(&mut state, &fewer, ALL, (80, 24)));
+    assert!(seen.contains("order frozen 09:00:01, 1-2 of 2, 1,998 others not shown\n"), "{seen}");
+    let mut none = fewer.snapshot.as_ref().clone();
+    none.rows.clear();
+    let none = Moment { snapshot: Arc::new(none), ..later.clone() };
+    let seen = text(&drawn(&mut state, &none, ALL, (80, 24)));
+    assert!(seen.contains("None of the rows whose order was frozen is left"), "{seen}");
     state.press(Key::Char('o'), Some(&later), &run());
     assert!(!text(&drawn(&mut state, &later, ALL, (80, 24))).contains("frozen"));
 }
@@ -511,6 +526,36 @@ fn links_without_a_speed_are_named_among_bursts() {
     for told in [with([true; 2], false, true), with([false; 2], false, false)] {
         assert!(told.contains("No burst so far") && !told.contains("is not known"), "{told}");
     }
+}
+
+/// Who is named first is who came on top, however much another one has all the time: the
+/// list says which of the two each part is.
+#[test]
+fn bursts_name_who_came_on_top_and_both_shares() {
+    let (moment, mut burst) = (moment(), burst());
+    let [mut small, mut steady] = [burst.culprits[0]; 2];
+    small.sent = [count(70, 88_400), count(0, 0)];
+    (small.excess_bytes, small.excess_of_all) = (88_000, 100_000);
+    steady.who.key = key_v4(protocol::UDP, ([203, 0, 113, 9], 40_001), ([192, 0, 2, 7], 5001)).0;
+    steady.sent = [count(1600, 2_509_000), count(0, 0)];
+    (steady.excess_bytes, steady.excess_of_all) = (12_000, 100_000);
+    burst.culprits = vec![small, steady];
+    let mut memory = Memory::default();
+    memory.take(&Snapshot { bursts: vec![burst], ..Snapshot::default() });
+    let line = |size| {
+        let mut state = State::new(style(), Bars::default());
+        state.press(key_of(Kind::Bursts), Some(&moment), &run());
+        let all = text(&drawn_with(&memory, &mut state, &moment, ALL, size));
+        let mut lines = all.lines().skip_while(|line| !line.starts_with("Begin"));
+        [(); 2].map(|()| lines.next().expect("a line").to_owned())
+    };
+    let [head, wide] = line((120, 40));
+    assert!(head.ends_with("Share On top Who came on top"), "{head}");
+    assert!(wide.contains("  3.4%  88.0% tcp 192.0.2.7:40112 → "), "{wide}");
+    let [head, narrow] = line((80, 24));
+    assert!(head.ends_with("Length On top Who came on top"), "{head}");
+    assert!(narrow.ends_with(" 88.0% tcp 192.0.2.7:40112 → 198.51.100.2:443"), "{narrow}");
+    assert!(line((40, 10))[1].starts_with("11-21 09:00:00.104 eth0  rx  21 ms tcp"));
 }
 
 /// What `-d` leaves out stands below the rows, and beside who filled a moment.
@@ -784,6 +829,185 @@ fn the_past_claims_nothing_that_is_of_now() {
     assert!(seen.contains("PAST") && seen.contains("Bursts as of now, the newest first, 1 of 1"), "{seen}");
     let seen = press(&[key_of(Kind::Destinations)]);
     assert!(seen.contains("Destinations of that moment are not kept"), "{seen}");
+}
+
+/// Rows of hosts are in the order of a column that is shown, and the title names it.
+#[test]
+fn hosts_come_by_the_average_that_is_shown() {
+    let base = View { grouping: Grouping::Pair, order: Order::Rate, offset: 0, limit: 9, only: None };
+    let (moment, mut state) = (pairs(), State::new(style(), Bars::default()));
+    let order = |state: &mut State| state.wanted(&base, &moment.context).expect("rows").order;
+    seen(&moment, &mut state, Key::F(1));
+    assert_eq!(order(&mut state), Order::Activity, "the columns are rates");
+    let told = seen(&moment, &mut state, Key::F(2));
+    assert!(
+        told.contains("Hosts by 2 s average, 1-3 of 3") && told.contains("s sort: 2 s average  /"),
+        "{told}"
+    );
+    assert_eq!(order(&mut state), Order::Recent);
+    // tcptrack's cycle goes on from there, and comes back to it; an average is one key away.
+    let mut press = |key| (seen(&moment, &mut state, Key::Char(key)), order(&mut state));
+    for (words, expected) in [
+        ("bytes", Order::Bytes),
+        ("packets", Order::Packets),
+        ("name", Order::Name),
+        ("2 s average", Order::Recent),
+    ] {
+        let (told, order) = press('s');
+        assert!(told.contains(&format!("Hosts by {words}, 1-3")) && order == expected, "{told}");
+    }
+    assert_eq!(press('3').1, Order::Average(Window::Long));
+    let (told, order) = press('1');
+    assert!(told.contains("Hosts by 2 s average, 1-3") && order == Order::Recent, "{told}");
+    assert_eq!(press('s').1, Order::Bytes, "no key without effect");
+    // Longer intervals than the window: the first column that has figures. None yet: rates.
+    let with = |known: Option<usize>| {
+        let mut snapshot = pairs().snapshot.as_ref().clone();
+        for row in &mut snapshot.rows {
+            let windows = [0, 1, 2].map(|place| known.filter(|&first| first <= place).map(|_| [8, 8]));
+            row.averages = known.map(|_| Averages { windows, ..Averages::default() });
+        }
+        let moment = Moment { snapshot: Arc::new(snapshot), ..pairs() };
+        let mut state = State::new(style(), Bars::default());
+        seen(&moment, &mut state, Key::F(2))
+    };
+    assert!(with(Some(1)).contains("Hosts by 10 s average, 1-3"));
+    assert!(with(None).contains("Hosts by rate, 1-3"));
+    // Within a pair the columns are rates again; a file has no other ones.
+    let mut state = State::new(style(), Bars::default());
+    seen(&moment, &mut state, Key::F(2));
+    let told = seen(&moment, &mut state, Key::Enter);
+    assert!(told.contains("Hosts by rate"), "{told}");
+    let file = Run { live: false, ..run() };
+    let mut state = State::new(style(), Bars::default());
+    state.press(Key::F(2), Some(&moment), &file);
+    assert_eq!(state.wanted(&base, &moment.context).expect("rows").order, Order::Activity);
+}
+
+/// Where rows stand still those that were kept are ordered by it too, and chosen by what
+/// the title says.
+#[test]
+fn hosts_of_then_come_by_the_average_that_is_shown() {
+    let moment = pairs();
+    let mut memory = memory(&moment);
+    let rates = [[8, 0], [400, 0], [90, 90]];
+    let rows: Vec<Row> = moment
+        .snapshot
+        .rows
+        .iter()
+        .zip(rates)
+        .map(|(row, rates)| Row {
+            averages: Some(Averages { windows: [Some(rates); 3], ..Averages::default() }),
+            ..row.clone()
+        })
+        .collect();
+    let time_ns = moment.snapshot.time_ns;
+    memory.past.take_rows(1, &Answer { number: 7, rows, found: 60, time_ns, whole: true });
+    let mut snapshot = busy_screen().0;
+    snapshot.time_ns += S;
+    memory.past.take(&snapshot, &snapshot, &moment.coverage, &Default::default());
+    let now = Moment { snapshot: Arc::new(snapshot), ..moment.clone() };
+    let mut state = State::new(style(), Bars::default());
+    let seen = press_all(&mut state, &memory, &now, &[Key::F(2), Key::Left]);
+    assert!(seen.contains("by 2 s average, 1-3 of 3, of 3 kept by rate, as they were"), "{seen}");
+    let places = ["198.51.100.53", "198.51.100.9", "198.51.100.2 "].map(|ip| seen.find(ip).expect("a row"));
+    assert!(places.is_sorted(), "{seen}");
+}
+
+/// Averages of rows that are kept since a key was pressed are over no more than that.
+#[test]
+fn averages_say_since_when_they_are_until_they_are_whole() {
+    let with = |young_ns| {
+        let mut snapshot = pairs().snapshot.as_ref().clone();
+        snapshot
+            .rows
+            .iter_mut()
+            .flat_map(|row| &mut row.averages)
+            .for_each(|known| known.young_ns = young_ns);
+        let moment = Moment { snapshot: Arc::new(snapshot), ..pairs() };
+        let mut state = State::new(style(), Bars::default());
+        state.press(Key::F(2), Some(&moment), &run());
+        text(&drawn(&mut state, &moment, ALL, (80, 24)))
+    };
+    let told = with(Some(3 * S + 200));
+    assert!(told.contains("Hosts by 2 s average, 1-3 of 3, averages begun 3 s ago\n"), "{told}");
+    assert!(with(None).contains("Hosts by 2 s average, 1-3 of 3\n"));
+}
+
+/// What TCP acknowledged and never came by may be what a filter left out: the page of links
+/// says so where one was in force before that moment, also when it is not any more.
+#[test]
+fn what_a_filter_may_have_left_out_is_not_called_lost() {
+    let (mut snapshot, _) = busy_screen();
+    snapshot.interfaces[1].missing_bytes = [0, 567_023_584];
+    let now_ns = snapshot.time_ns;
+    let with = |filtered_ns, missing: bool| {
+        let mut moment = Moment { snapshot: Arc::new(snapshot.clone()), ..moment() };
+        moment.context.filtered_ns = filtered_ns;
+        if !missing {
+            let mut snapshot = snapshot.clone();
+            snapshot.interfaces[1].missing_bytes = [0; 2];
+            snapshot.interfaces[1].capture = Default::default();
+            moment.snapshot = Arc::new(snapshot);
+            moment.coverage = vec![Default::default(); 2];
+        }
+        let run = Run { filter: None, ..run() };
+        let mut state = State::new(style(), Bars::default());
+        state.press(Key::F(5), Some(&moment), &run);
+        let mut buffer = Buffer::empty(Rect::new(0, 0, 120, 60));
+        draw(&mut state, Some(&moment), &run, &memory(&moment), ALL, &mut buffer);
+        unbroken(&text(&buffer))
+    };
+    let lost = "eth1: may be short: TCP acknowledged 567,023,584 bytes that were not seen here";
+    let by_filter = ", which a filter that was in force may have left out";
+    for (filtered_ns, told) in
+        [(Some(0), true), (Some(now_ns), true), (Some(now_ns + 1), false), (None, false)]
+    {
+        let seen = with(filtered_ns, true);
+        assert!(seen.contains(lost) && seen.contains(by_filter) == told, "{seen}");
+    }
+    let seen = with(Some(0), false);
+    assert!(seen.contains("eth1: coverage not known: a filter was in force, and nothing"), "{seen}");
+    // What is known again is not of the whole run.
+    let mut part = moment();
+    part.context.filtered_ns = Some(0);
+    part.coverage[0][1].part = true;
+    let mut state = State::new(style(), Bars::default());
+    state.press(Key::F(5), Some(&part), &run());
+    let seen = unbroken(&text(&drawn(&mut state, &part, ALL, (120, 60))));
+    assert!(seen.contains("eth0: coverage is of the time since no filter is in force"), "{seen}");
+    let seen = with(None, false);
+    assert!(seen.contains("eth1: coverage not known: the interface's own counters are not"), "{seen}");
+}
+
+/// A moment that is looked back at knows no note of later, and those of before by their
+/// age then.
+#[test]
+fn the_past_has_the_notes_of_then() {
+    let moment = moment();
+    let (mut memory, mut state) = (memory(&moment), State::new(style(), Bars::default()));
+    let now_ns = moment.snapshot.time_ns;
+    let mut note = |back: u64, message: &str| {
+        let (time_ns, message) = (now_ns - back * S, message.to_owned());
+        memory.note(&Notice { time_ns, event: "filter_changed", message, ..Notice::default() });
+    };
+    note(70, "filter changed to 'tcp'");
+    note(10, "filter changed to none");
+    let mut press = |keys: &[Key]| press_all(&mut state, &memory, &moment, keys);
+    assert!(press(&[]).contains("Note 10 s ago: filter changed to none"));
+    let seen = press(&[Key::Left, Key::Char('[')]);
+    assert!(seen.contains("PAST") && seen.contains("Note 9 s before: filter changed to 'tcp'"), "{seen}");
+    let seen = press(&[Key::Left; 9]);
+    assert!(seen.contains("PAST") && seen.contains("\nNote: filter changed to 'tcp'"), "{seen}");
+    let seen = press(&[Key::Left]);
+    assert!(seen.contains("PAST") && !seen.contains("Note"), "{seen}");
+    // Nor the filter of now, where another one was in force then.
+    assert!(!seen.contains(", only tcp or udp"), "{seen}");
+    let seen = press(&[Key::Escape]);
+    assert!(
+        seen.contains("Note 10 s ago: filter changed to none") && seen.contains(", only tcp or"),
+        "{seen}"
+    );
 }
 
 /// Rows change places from one interval to the next; Enter opens what the cursor was seen on.

@@ -100,7 +100,11 @@ fn views_show_what_passes_and_a_resize_keeps_it() {
     screen.keys("/0\\.4:\r");
     screen.wait("one row", |text| text.contains("1-1 of 1 that match") && !text.contains("198.18.0.3:4000"));
     screen.resize(80, 24);
-    screen.wait("a smaller one", |text| text.contains("1-1 of 1 that match") && text.lines().count() <= 24);
+    // Drawn anew: its last line was below what is left. A key that came together with the
+    // size might not be read before the next one.
+    screen.wait("a smaller one", |text| {
+        text.contains("1-1 of 1 that match") && text.contains("q quit") && text.lines().count() <= 24
+    });
     screen.keys("\x1b");
     screen.wait("all again", |text| text.contains("1-4 of 4"));
     for (key, title) in [("\x1bOR", " Destinations"), ("\x1bOS", " Handshakes"), ("\x1b[15~", " Links")] {

@@ -2,6 +2,7 @@
 
 use super::snapshot::{Row, RowName};
 use super::view::{Order, View};
+use super::window::Averages;
 use crate::meter::totals::Count;
 use std::cmp::Ordering;
 use std::collections::BinaryHeap;
@@ -12,6 +13,8 @@ pub(super) struct Best<'a> {
     pub view: &'a View,
     /// Rows offered.
     pub found: u64,
+    /// How long the sums of rates were counted, ns; 0 where that is not known.
+    pub span_ns: u64,
     heap: BinaryHeap<Ranked>,
 }
 
@@ -50,12 +53,13 @@ impl Best<'_> {
         let weight = |row: &Row| weight_of(&row.total, view.order).unwrap_or(0);
         let end = |row: &Row| end_of(&row.name, row.client_second, view.order);
         let heap = rows.into_iter().map(|row| Ranked { weight: weight(&row), end: end(&row), row }).collect();
-        Best { view, found, heap }
+        Best { view, found, span_ns: 0, heap }
     }
 
     /// A row that has `sums` in what the view shows of it: where it cannot be among
     /// the best it is counted and not made. `client_second` as in [`Row`];
-    /// `known`: whether the view's filter shows it, where that was found out before.
+    /// `known`: whether the view's filter shows it, where that was found out before;
+    /// `averages`: those that are kept of it.
     #[inline]
     pub fn offer(
         &mut self,
@@ -63,6 +67,7 @@ impl Best<'_> {
         name: RowName,
         client_second: bool,
         known: Option<bool>,
+        averages: impl FnOnce() -> Option<Averages>,
         row: impl FnOnce() -> Row,
     ) {
         let fits = || self.view.only.as_ref().is_none_or(|only| only.fits(&name));
@@ -70,25 +75,45 @@ impl Best<'_> {
             return;
         }
         self.found += 1;
-        let told = weight_of(sums, self.view.order);
+        if self.view.only.as_ref().is_some_and(|only| !only.gives(&name)) {
+            return;
+        }
+        let weight = match weight_of(sums, self.view.order) {
+            Some(weight) => weight,
+            None => self.average_of(averages(), sums),
+        };
         let end = end_of(&name, client_second, self.view.order);
         let is_full = self.heap.len() >= self.view.offset.saturating_add(self.view.limit);
-        if let (true, Some(weight), Some(worst)) = (is_full, told, self.heap.peek()) {
+        if let (true, Some(worst)) = (is_full, self.heap.peek()) {
             // Most rows end here: nothing is made of them.
             let order = weight.cmp(&worst.weight).then_with(|| worst.end.cmp(&end));
             if order.then_with(|| worst.row.name.cmp(&name)).is_lt() {
                 return;
             }
         }
-        let row = row();
-        let weight = told.unwrap_or_else(|| average_of(&row, self.view.order));
-        let ranked = Ranked { weight, end, row };
+        let ranked = Ranked { weight, end, row: row() };
         if !is_full {
             self.heap.push(ranked);
         } else if let Some(mut worst) = self.heap.peek_mut()
             && ranked < *worst
         {
             *worst = ranked;
+        }
+    }
+
+    /// What a row is ordered by, by an average, bits per second of both directions.
+    fn average_of(&self, known: Option<Averages>, sums: &[Count; 2]) -> u64 {
+        let rates = match self.view.order {
+            Order::Average(window) => known.and_then(|known| known.windows[window as usize]),
+            _ => known.and_then(|known| known.windows.into_iter().flatten().next()),
+        };
+        match (rates, self.view.order) {
+            (Some([there, back]), _) => there.saturating_add(back),
+            (None, Order::Average(_)) => 0,
+            (None, _) => {
+                let bits = u128::from(sums[0].bytes.saturating_add(sums[1].bytes)) * 8_000_000_000;
+                u64::try_from(bits / u128::from(self.span_ns.max(1))).unwrap_or(u64::MAX)
+            }
         }
     }
 
@@ -101,33 +126,26 @@ impl Best<'_> {
 impl View {
     /// Of rows that were made before those that this view shows, in its order, and how
     /// many those are: what it would show if there were no others. Rows without an
-    /// average that it orders by come last.
-    pub fn of_kept(&self, rows: &[Row]) -> (Vec<Row>, u64) {
-        let mut best = Best::behind(self, Vec::new(), 0);
+    /// average that it orders by come last. `span_ns`: how long their rates were counted.
+    pub fn of_kept(&self, rows: &[Row], span_ns: u64) -> (Vec<Row>, u64) {
+        let mut best = Best { span_ns, ..Best::behind(self, Vec::new(), 0) };
         for row in rows {
             let sums = if self.shows_rates() { &row.interval } else { &row.total };
-            best.offer(sums, row.name, row.client_second, None, || row.clone());
+            best.offer(sums, row.name, row.client_second, None, || row.averages, || row.clone());
         }
         best.finish()
     }
 }
 
-/// What a row is ordered by, from the sums that a view shows of it.
+/// What a row is ordered by, from the sums that a view shows of it; None where it is an
+/// average.
 fn weight_of(sums: &[Count; 2], order: Order) -> Option<u64> {
     match order {
         Order::Rate | Order::Activity | Order::Bytes => Some(sums[0].bytes + sums[1].bytes),
         Order::Packets => Some(sums[0].packets + sums[1].packets),
         Order::None | Order::Name | Order::Destination => Some(0),
-        // Only the row tells.
-        Order::Average(_) => None,
+        Order::Recent | Order::Average(_) => None,
     }
-}
-
-/// What a row is ordered by, by an average; 0 where none is kept of it.
-fn average_of(row: &Row, order: Order) -> u64 {
-    let Order::Average(window) = order else { return 0 };
-    let rates = row.averages.and_then(|known| known.windows[window as usize]);
-    rates.map_or(0, |[there, back]| there.saturating_add(back))
 }
 
 /// The end that rows are ordered by, where they are: the client or the server of a
@@ -147,7 +165,6 @@ fn end_of(name: &RowName, client_second: bool, order: Order) -> Option<(IpAddr, 
 #[cfg(test)]
 mod tests {
     use super::super::view::{Grouping, Only, Window};
-    use super::super::window::Averages;
     use super::*;
     use crate::flow::key::{End, FlowKey};
 
@@ -177,8 +194,8 @@ mod tests {
             _ => 0,
         };
         let firsts = |order, limit, only: Option<Only>| {
-            let (rows, found) =
-                View { grouping: Grouping::Pair, order, offset: 0, limit, only }.of_kept(&rows);
+            let (rows, found) = View { grouping: Grouping::Pair, order, offset: 0, limit, only }
+                .of_kept(&rows, 1_000_000_000);
             (rows.iter().map(first).collect::<Vec<_>>(), found)
         };
         let all = [
@@ -193,8 +210,13 @@ mod tests {
         for (order, wanted) in all {
             assert_eq!(firsts(order, 3, None), (wanted.to_vec(), 3), "{order:?}");
         }
+        // 10 bytes in a second are above 6 bit/s: none is kept of that row.
+        assert_eq!(firsts(Order::Recent, 3, None), (vec![1, 3, 2], 3));
         let only = Only::new(move |name| *name != RowName::Pair(ip(2), ip(8)));
-        assert_eq!(firsts(Order::Rate, 1, Some(only)), (vec![3], 2));
+        assert_eq!(firsts(Order::Rate, 1, Some(only.clone())), (vec![3], 2));
+        // Of those that fit one is given, and all are counted.
+        let one = only.among(move |name| *name != RowName::Pair(ip(3), ip(7)));
+        assert_eq!(firsts(Order::Rate, 3, Some(one)), (vec![1], 2));
     }
 
     /// Whichever end of the key is which.

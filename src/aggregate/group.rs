@@ -10,7 +10,7 @@ use super::best::Best;
 use super::classes::{Classes, NO_CLASS};
 use super::rows::{RowState, Rows, is_closed, silent};
 use super::sight::RowSight;
-use super::sliding::Sliding;
+use super::sliding::{INTERVALS, Sliding};
 use super::snapshot::{InterfaceFigures, Row, RowName};
 use super::view::{Grouping, Order, View};
 use super::window::{Averages, Calendar, Histories, NO_HISTORY, Since};
@@ -354,9 +354,14 @@ impl Groups {
 
     fn row(&self, number: u32, calendar: &Calendar) -> Row {
         let group = &self.groups[number as usize];
-        let averages = self.histories.get(group.history, number);
-        let averages = averages.map(|history| history.averages_since(calendar, self.since(group)));
+        let averages = self.averages(number, calendar);
         Row { averages, ..plain(group.name, self.recent(number), group.total) }
+    }
+
+    fn averages(&self, number: u32, calendar: &Calendar) -> Option<Averages> {
+        let group = &self.groups[number as usize];
+        let history = self.histories.get(group.history, number);
+        history.map(|history| history.averages_since(calendar, self.since(group)))
     }
 
     /// What groups gained in the interval goes into their histories.
@@ -450,6 +455,8 @@ pub(super) fn select_behind(
     found: u64,
 ) -> (Vec<Row>, u64) {
     let mut best = Best::behind(view, others, found);
+    let intervals = if stock.groups.sliding.is_some() { INTERVALS as u64 } else { 1 };
+    best.span_ns = stock.calendar.interval_ns().saturating_mul(intervals);
     if view.limit == 0 {
         return (Vec::new(), 0);
     }
@@ -480,7 +487,8 @@ pub(super) fn select_behind(
                 let counts = |lanes: [LaneTotals; 2]| lanes.map(|lane| lane.count);
                 let row = plain(RowName::Interface(figures.link), counts(now), counts(total));
                 let shown = if view.shows_rates() { row.interval } else { row.total };
-                best.offer(&shown, row.name, false, None, || Row { averages: Some(figures.averages), ..row });
+                let known = Some(figures.averages);
+                best.offer(&shown, row.name, false, None, || known, || Row { averages: known, ..row });
             }
         }
         _ => {
@@ -494,7 +502,10 @@ pub(super) fn select_behind(
                 let shown = if view.shows_rates() { groups.recent(number) } else { group.total };
                 let had = if all { group.total } else { shown };
                 if had[0].packets + had[1].packets > 0 {
-                    best.offer(&shown, group.name, false, None, || groups.row(number, stock.calendar));
+                    let averages = || groups.averages(number, stock.calendar);
+                    best.offer(&shown, group.name, false, None, averages, || {
+                        groups.row(number, stock.calendar)
+                    });
                 }
             };
             match view.order {
@@ -532,7 +543,8 @@ pub(super) fn offer_flow(best: &mut Best, scope: Scope, sight: &RowSight, calend
         return;
     }
     let order = [row.client_second as usize, 1 - row.client_second as usize];
-    best.offer(shown, RowName::Connection(row.key), row.client_second, sight.shown, || Row {
+    let averages = || sight.averages(calendar);
+    best.offer(shown, RowName::Connection(row.key), row.client_second, sight.shown, averages, || Row {
         name: RowName::Connection(row.key),
         client_second: row.client_second,
         interval: order.map(|side| now[side]),
@@ -541,9 +553,10 @@ pub(super) fn offer_flow(best: &mut Best, scope: Scope, sight: &RowSight, calend
         marks: row.marks,
         lanes: order.map(|side| sight.lanes(scope)[side]),
         idle_ns: Some(u64::from(silent(moment, row.last)) * 100_000_000),
-        averages: sight.averages(calendar).map(|known| Averages {
+        averages: averages().map(|known| Averages {
             windows: known.windows.map(|rates| rates.map(|rates| order.map(|side| rates[side]))),
             peak: known.peak.map(|rates| order.map(|side| rates[side])),
+            ..known
         }),
     });
 }

@@ -60,6 +60,10 @@ pub enum Order {
     Name,
     /// By the server's end, of pairs by the second address; the same rows.
     Destination,
+    /// The average that is shown first, the shortest of those that are known; what none
+    /// is kept of stands by its rate in the interval, and what is silent behind all: the
+    /// rows, and the costs, of [`Order::Activity`].
+    Recent,
     /// Average over a window; rows of which none is kept are left out.
     Average(Window),
 }
@@ -78,11 +82,15 @@ pub enum Window {
 /// Which rows are shown at all; totals know nothing of it.
 #[derive(Clone)]
 pub struct Only {
-    fits: Arc<dyn Fn(&RowName) -> bool + Send + Sync>,
+    fits: Fits,
     number: u64,
     /// Numbers of those that show all that this one shows.
     wider: Arc<[u64]>,
+    /// Of the rows that fit those that are given; the others are counted like them.
+    among: Option<Fits>,
 }
+
+type Fits = Arc<dyn Fn(&RowName) -> bool + Send + Sync>;
 
 /// Number of the next one.
 static NEXT: AtomicU64 = AtomicU64::new(0);
@@ -91,7 +99,12 @@ impl Only {
     /// Rows whose name fits.
     pub fn new(fits: impl Fn(&RowName) -> bool + Send + Sync + 'static) -> Only {
         let number = NEXT.fetch_add(1, atomic::Ordering::Relaxed);
-        Only { fits: Arc::new(fits), number, wider: Arc::default() }
+        Only { fits: Arc::new(fits), number, wider: Arc::default(), among: None }
+    }
+
+    /// The same, of which only these rows are given, though all that fit are counted.
+    pub fn among(self, among: impl Fn(&RowName) -> bool + Send + Sync + 'static) -> Only {
+        Only { among: Some(Arc::new(among)), ..self }
     }
 
     /// The same, of which is known that it shows no row that `wider` does not: what
@@ -114,6 +127,11 @@ impl Only {
     /// Whether a row is shown.
     pub fn fits(&self, name: &RowName) -> bool {
         (self.fits)(name)
+    }
+
+    /// Whether a row that fits is given, not only counted.
+    pub fn gives(&self, name: &RowName) -> bool {
+        self.among.as_ref().is_none_or(|among| among(name))
     }
 }
 
@@ -141,14 +159,14 @@ pub struct View {
 impl View {
     /// Whether it is ordered by what happened in the interval, not by sums since the start.
     pub(super) fn shows_rates(&self) -> bool {
-        use Order::{Activity, Destination, Name, None, Rate};
-        matches!(self.order, Rate | Activity | None | Name | Destination)
+        use Order::{Activity, Destination, Name, None, Rate, Recent};
+        matches!(self.order, Rate | Activity | Recent | None | Name | Destination)
     }
 
     /// Whether it has rows that had nothing in the interval.
     pub(super) fn shows_silent(&self) -> bool {
-        use Order::{Activity, Bytes, Destination, Name, Packets};
-        matches!(self.order, Bytes | Packets | Activity | Name | Destination)
+        use Order::{Activity, Bytes, Destination, Name, Packets, Recent};
+        matches!(self.order, Bytes | Packets | Activity | Recent | Name | Destination)
     }
 }
 

@@ -4,8 +4,9 @@
 //! longer). All histories share one calendar, which knows how long each bucket
 //! was, so a history is its bytes alone. An average is over whole buckets: the
 //! newest ones that together reach the window, or all there are while the run,
-//! or what a history is of ([`Since`]), is younger. A history is claimed by a row when it first gains something and
-//! given back after forty silent buckets; their number is bounded.
+//! or what a history is of ([`Since`]), is younger. A history is claimed by a row when
+//! it first gains something and given back after forty silent buckets; their number is
+//! bounded.
 
 use crate::meter::totals::Count;
 use std::cmp::Ordering;
@@ -30,6 +31,9 @@ pub struct Averages {
     pub windows: [Option<[u64; 2]>; 3],
     /// Highest bucket since the start; None before the first has ended.
     pub peak: Option<[u64; 2]>,
+    /// How long they have been kept, ns, where what they are of began to be kept within the
+    /// longest window and behind the run's beginning: longer windows are no longer than that.
+    pub young_ns: Option<u64>,
 }
 
 /// How long each bucket was.
@@ -38,6 +42,8 @@ pub(super) struct Calendar {
     /// Buckets that have ended; the one under way has the next number.
     ended: u64,
     open_ns: u64,
+    /// Length of the latest interval.
+    interval_ns: u64,
     /// The run ends: what has begun of a bucket counts as a whole one for the peak.
     closing: bool,
 }
@@ -51,9 +57,16 @@ pub(super) struct Since {
     open_ns: u64,
 }
 
+impl Since {
+    /// Whether the run had begun before it.
+    fn is_later(&self) -> bool {
+        self.bucket > 1 || self.open_ns > 0
+    }
+}
+
 impl Default for Calendar {
     fn default() -> Calendar {
-        Calendar { spans: [0; BUCKETS], ended: 0, open_ns: 0, closing: false }
+        Calendar { spans: [0; BUCKETS], ended: 0, open_ns: 0, interval_ns: 0, closing: false }
     }
 }
 
@@ -65,12 +78,18 @@ impl Calendar {
 
     /// So much time has passed; what it brought has been added.
     pub fn advance(&mut self, span_ns: u64) {
+        self.interval_ns = span_ns;
         self.open_ns = self.open_ns.saturating_add(span_ns);
         if self.open_ns >= BUCKET_NS {
             self.ended += 1;
             self.spans[self.ended as usize % BUCKETS] = self.open_ns;
             self.open_ns = 0;
         }
+    }
+
+    /// How long the latest interval was, ns.
+    pub fn interval_ns(&self) -> u64 {
+        self.interval_ns
     }
 
     /// The run ends.
@@ -169,6 +188,8 @@ impl History {
                 *average = rates[0].zip(rates[1]).map(|(first, second)| [first, second]);
             }
         }
+        let longest_ns = WINDOWS_S[2] * 1_000_000_000;
+        averages.young_ns = (since.is_later() && span_ns < longest_ns).then_some(span_ns);
         averages
     }
 }

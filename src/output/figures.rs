@@ -126,10 +126,13 @@ pub fn trust_in(figures: &InterfaceFigures, coverage: &Coverage, from_file: bool
 }
 
 /// What TCP proves to be missing since the start, in words; None where that is nothing.
-pub fn missing_told(figures: &InterfaceFigures) -> Option<String> {
+/// `filtered`: [`Context::was_filtered`], then it need not be lost.
+pub fn missing_told(figures: &InterfaceFigures, filtered: bool) -> Option<String> {
     let [_, missing] = figures.missing_bytes;
     let bytes = number_of(missing, "byte");
-    (missing > 0).then(|| format!("may be short: TCP acknowledged {bytes} that were not seen here"))
+    let by_filter = if filtered { ", which a filter that was in force may have left out" } else { "" };
+    (missing > 0)
+        .then(|| format!("may be short: TCP acknowledged {bytes} that were not seen here{by_filter}"))
 }
 
 /// Highest second of a run; None where the run was shorter.

@@ -58,6 +58,9 @@ pub struct Context {
     pub losses: Arc<Losses>,
     /// A burst is a share of the speed of its link, so there is none without one.
     pub bursts_by_share: bool,
+    /// Since when a filter is in force or was at times, ns since the epoch: from the
+    /// beginning 0, None where there was none so far.
+    pub filtered_ns: Option<u64>,
 }
 
 static NO_FACTS: LinkFacts = LinkFacts {
@@ -74,6 +77,12 @@ static NO_FACTS: LinkFacts = LinkFacts {
 };
 
 impl Context {
+    /// Whether a filter was in force at some time before a moment: what it left out may
+    /// be what is missing.
+    pub fn was_filtered(&self, until_ns: u64) -> bool {
+        self.filtered_ns.is_some_and(|since_ns| since_ns <= until_ns)
+    }
+
     /// Facts of an interface; none where it has not been introduced.
     pub fn link(&self, link: LinkId) -> &LinkFacts {
         self.links.get(link as usize).unwrap_or(&NO_FACTS)
@@ -181,6 +190,9 @@ pub struct Notice {
     /// One sentence.
     pub message: String,
 }
+
+/// Event of the notice that another capture filter is in force.
+pub const FILTER_CHANGED: &str = "filter_changed";
 
 /// NIC's own figures of an interface beside ours, over one span.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]

@@ -154,7 +154,7 @@ fn interface(figures: &InterfaceFigures, span_ns: u64) -> InterfaceFigures {
     InterfaceFigures {
         interval: figures.total,
         missing_bytes: [missing; 2],
-        averages: Averages { windows: [None; 3], peak: peak_of_run(figures, span_ns) },
+        averages: Averages { windows: [None; 3], peak: peak_of_run(figures, span_ns), young_ns: None },
         capture_interval: figures.capture,
         handshakes: [figures.handshakes[1]; 2],
         ..*figures

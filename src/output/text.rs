@@ -286,7 +286,7 @@ fn said_of(figures: &InterfaceFigures, coverage: &Coverage, sight: &Sight) -> Ve
             _ => format!("{}{}; {known}", dropped(&figures.capture), larger_rings(sight.context)),
         });
     }
-    said.extend(missing_told(figures));
+    said.extend(missing_told(figures, sight.context.filtered_ns.is_some()));
     let one_way = both(&figures.total, |lane| lane.tcp.one_way);
     if one_way > 0 {
         let bytes = number_of(one_way, "byte");

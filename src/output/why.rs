@@ -466,7 +466,8 @@ impl Seen<'_> {
         let Some(figures) = self.snapshot.interfaces.iter().find(|one| one.link == lane.link()) else {
             return Vec::new();
         };
-        let missing = missing_told(figures).map(|told| format!("These figures {told}."));
+        let missing = missing_told(figures, self.context.filtered_ns.is_some());
+        let missing = missing.map(|told| format!("These figures {told}."));
         if self.context.link(lane.link()).from_file {
             return missing.into_iter().collect();
         }

@@ -109,8 +109,11 @@ pub fn lane_totals(packets: u64, bytes: u64) -> LaneTotals {
 pub fn interface(link: u8, rx: LaneTotals, tx: LaneTotals) -> InterfaceFigures {
     let capture = CaptureFigures { frames: rx.frames + tx.frames, ..CaptureFigures::default() };
     let rates = |seconds: u64| [rx, tx].map(|lane| lane.count.bytes.saturating_mul(8) / seconds);
-    let averages =
-        Averages { windows: [Some(rates(1)), Some(rates(2)), Some(rates(3))], peak: Some(rates(1)) };
+    let averages = Averages {
+        windows: [Some(rates(1)), Some(rates(2)), Some(rates(3))],
+        peak: Some(rates(1)),
+        ..Averages::default()
+    };
     let intervals = [rx, tx];
     InterfaceFigures {
         link,

@@ -298,8 +298,8 @@ pub struct Capture<'a> {
     #[serde(skip_serializing_if = "<[usize]>::is_empty")]
     pub late_workers: &'a [usize],
     /// TCP payload that receivers acknowledged and that never came by here, of both directions:
-    /// what the capture lost, whatever the kernel says. In an interval what had been missing and came
-    /// by after all is taken off.
+    /// what the capture lost, whatever the kernel says, or what a filter that was in force left out. In
+    /// an interval what had been missing and came by after all is taken off.
     pub missing_bytes: u64,
     /// The same of connections of which one direction alone was seen by then, where there are any: it
     /// passes elsewhere, or was lost whole. No part of `missing_bytes`.

@@ -123,7 +123,7 @@ pub fn stop<'a>(
             link,
             lanes: &figures.total,
             total: &figures.total,
-            averages: Averages { windows: [None; 3], peak: peak_of_run(&figures, span_ns) },
+            averages: Averages { windows: [None; 3], peak: peak_of_run(&figures, span_ns), young_ns: None },
             missing_bytes: figures.missing_bytes[1],
             capture: figures.capture,
             coverage: of_all(coverage_of(coverage, link, 1)),

@@ -71,11 +71,14 @@ fn heads(scene: &Scene) -> Vec<Head> {
         head("Iface", false, 0),
         head("", false, 0),
         head("Length", true, 0),
-        head(rate_unit(scene.sight.style.unit), true, 3),
-        head("Line", true, 1),
-        head("Conns", true, 4),
+        head(rate_unit(scene.sight.style.unit), true, 4),
+        // That the line was full is why it is here at all: it goes before what says how
+        // much the one named has to do with it.
+        head("Line", true, 3),
+        head("Conns", true, 5),
         head("Share", true, 2),
-        head("Largest", false, 0),
+        head("On top", true, 1),
+        head("Who came on top", false, 0),
     ]
 }
 
@@ -83,8 +86,10 @@ fn cells(burst: &Burst, scene: &Scene) -> Vec<Piece> {
     let (context, unit) = (scene.sight.context, scene.sight.style.unit);
     let length_ms = burst.until_ms.saturating_sub(burst.from_ms);
     let full = utilisation(burst.sums.line_bits, length_ms, burst.speed);
-    let largest = burst.culprits.first();
-    let share = largest.and_then(|one| percent_of(one.count().bytes, burst.sums.bytes));
+    // Not who had most: that may be one that has it all the time.
+    let first = burst.culprits.first();
+    let share = first.and_then(|one| percent_of(one.count().bytes, burst.sums.bytes));
+    let on_top = first.and_then(|one| percent_of(one.excess_bytes, one.excess_of_all));
     let told = [
         short_moment(burst.from_ms.saturating_mul(BIN_NS)),
         plain(context.link_name(burst.lane.link())).into_owned(),
@@ -94,7 +99,8 @@ fn cells(burst: &Burst, scene: &Scene) -> Vec<Piece> {
         full.map_or_else(nothing, |ratio| format!("{:.0}%", ratio * 100.0)),
         grouped(burst.connections),
         share.unwrap_or_else(nothing),
-        largest.map_or_else(nothing, |one| ends(&one.who, context)),
+        on_top.unwrap_or_else(nothing),
+        first.map_or_else(nothing, |one| ends(&one.who, context)),
     ];
     told.map(|text| (text, Style::new())).to_vec()
 }

@@ -5,12 +5,12 @@ use super::paint::{Head, Piece, Table, heading, line};
 use super::{Scene, State};
 use crate::capture::LinkId;
 use crate::meter::totals::LaneTotals;
-use crate::output::LinkFacts;
 use crate::output::columns::{nothing, rate};
 use crate::output::figures::{Trust, coverage_of, figures_of, line_utilisation, links, run_span, trust_in};
 use crate::output::units::{
     duration, grouped, human, moment, number_of, percent_floor, plain, rate_in, rate_unit,
 };
+use crate::output::{FILTER_CHANGED, LinkFacts};
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::style::{Color, Modifier, Style};
@@ -21,7 +21,7 @@ const SECOND_NS: u64 = 1_000_000_000;
 pub(super) fn draw(state: &State, scene: &Scene, buffer: &mut Buffer, area: Rect) -> Rect {
     let rest = line(buffer, area, &first_line(state, scene), heading());
     let rest = draw_links(scene, buffer, rest);
-    draw_notice(scene, buffer, rest)
+    draw_notice(state, scene, buffer, rest)
 }
 
 fn first_line(state: &State, scene: &Scene) -> String {
@@ -36,10 +36,17 @@ fn first_line(state: &State, scene: &Scene) -> String {
     let time_ns = if scene.run.live { snapshot.time_ns } else { snapshot.end_ns };
     told += &format!(" {}, {}", moment(time_ns), duration(run_span(snapshot)));
     told += &format!(", {}", number_of(snapshot.table.active, "flow"));
-    if let Some(filter) = &scene.run.filter {
+    if let Some(filter) = filter_told(state, scene) {
         told += &format!(", only {}", plain(filter));
     }
     told
+}
+
+/// The filter that is in force; of the past the same, where none came since.
+pub(super) fn filter_told<'a>(state: &State, scene: &Scene<'a>) -> Option<&'a str> {
+    let then_ns = state.past.map(|_| scene.snapshot().time_ns);
+    let changed = then_ns.is_some_and(|then_ns| scene.memory.has_since(FILTER_CHANGED, then_ns));
+    scene.run.filter.as_deref().filter(|_| !changed)
 }
 
 fn draw_links(scene: &Scene, buffer: &mut Buffer, area: Rect) -> Rect {
@@ -146,18 +153,17 @@ fn utilisation(lane: &LaneTotals, facts: &LinkFacts, scene: &Scene) -> Piece {
     (ratio.map_or_else(nothing, |ratio| format!("{:.0}%", ratio * 100.0)), look)
 }
 
-fn draw_notice(scene: &Scene, buffer: &mut Buffer, area: Rect) -> Rect {
-    match &scene.memory.notice {
-        None => area,
-        Some(notice) => {
-            let age_ns = scene.snapshot().time_ns.saturating_sub(notice.time_ns);
-            let age = match notice.time_ns {
-                0 => String::new(),
-                _ if age_ns < SECOND_NS => String::new(),
-                _ => format!(" {} ago", duration(age_ns / SECOND_NS * SECOND_NS)),
-            };
-            let words = format!("Note{age}: {}", plain(&notice.message));
-            line(buffer, area, &words, Style::new().fg(Color::Yellow))
-        }
-    }
+/// The newest note; of the past the newest of then.
+fn draw_notice(state: &State, scene: &Scene, buffer: &mut Buffer, area: Rect) -> Rect {
+    let now_ns = scene.snapshot().time_ns;
+    let (until_ns, behind) = if state.past.is_some() { (Some(now_ns), "before") } else { (None, "ago") };
+    let Some(notice) = scene.memory.notice(until_ns) else { return area };
+    let age_ns = now_ns.saturating_sub(notice.time_ns);
+    let age = match notice.time_ns {
+        0 => String::new(),
+        _ if age_ns < SECOND_NS => String::new(),
+        _ => format!(" {} {behind}", duration(age_ns / SECOND_NS * SECOND_NS)),
+    };
+    let words = format!("Note{age}: {}", plain(&notice.message));
+    line(buffer, area, &words, Style::new().fg(Color::Yellow))
 }

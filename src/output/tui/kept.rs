@@ -9,6 +9,7 @@ use super::{Moment, Scene, State};
 use crate::aggregate::ask::Answer;
 use crate::aggregate::snapshot::{Row, RowName};
 use crate::aggregate::view::{Grouping, Order, View};
+use crate::output::figures::interval_span;
 use crate::output::units::{grouped, plain};
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
@@ -89,10 +90,16 @@ impl State {
             let told = if some { format!(", {} kept", grouped(count)) } else { String::new() };
             return Some((moment.clone(), Kept { told, chosen: false, fits, unanswered }));
         }
-        let mut told = format!(", of {} kept", grouped(count));
+        let mut told = match &by {
+            // All there were, in another order.
+            Some(by) if !some && (&by.pattern, &by.within) == (&wanted.pattern, &wanted.within) => {
+                String::new()
+            }
+            _ => format!(", of {} kept", grouped(count)),
+        };
         if let Some(by) = &by {
-            if some && by.order != wanted.order {
-                told += &format!(" {}", super::state::order_words(by.order));
+            if some && self.words_of(by.order) != self.words_of(wanted.order) {
+                told += &format!(" {}", self.words_of(by.order));
             }
             if let Some(pattern) = by.pattern.as_ref().filter(|_| by.pattern != wanted.pattern) {
                 told += &format!(" that match /{}/", plain(pattern));
@@ -101,7 +108,7 @@ impl State {
         let only = self.only(None, &moment.context);
         let view =
             View { grouping: wanted.grouping, order: wanted.order, offset: 0, limit: rows.len(), only };
-        let (rows, found) = view.of_kept(rows);
+        let (rows, found) = view.of_kept(rows, interval_span(&moment.snapshot, self.live));
         let (time_ns, whole) = (moment.snapshot.time_ns, moment.whole());
         let answer = Answer { number: u64::MAX, rows, found, time_ns, whole };
         let of_those = Moment { answer: Some(Arc::new(answer)), ..moment.clone() };
@@ -142,6 +149,9 @@ impl Kept {
 pub(super) fn nothing(state: &State, scene: &Scene) -> String {
     let filter = state.filter.told();
     let all = filter.is_none() && state.within.is_none();
+    if state.frozen.is_some() {
+        return "None of the rows whose order was frozen is left (o: all rows).".to_owned();
+    }
     match (&scene.kept, filter) {
         (Some(_), _) if !all => "None of the rows that were kept is one of these.".to_owned(),
         (_, Some(filter)) => format!("Nothing matches /{}/ (/ changes it, Esc ends it).", plain(filter)),

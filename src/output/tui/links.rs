@@ -8,14 +8,14 @@
 //! its figures of now.
 
 use super::chart::{Chart, Span, Strand, ZOOMS, label_width};
-use super::header::{look_of, trust};
+use super::header::{self, look_of, trust};
 use super::paint::{Head, Table, bar, below, height_of, lines, table_of, wide};
 use super::who::Who;
 use super::{Scene, State};
 use crate::capture::LinkId;
 use crate::output::balances;
 use crate::output::columns::{INTERFACE_COLUMNS, LaneSight};
-use crate::output::figures::{Trust, figures_of, line_utilisation, links, missing_told};
+use crate::output::figures::{Trust, coverage_of, figures_of, line_utilisation, links, missing_told};
 use crate::output::units::{duration, number_of, plain};
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
@@ -36,7 +36,7 @@ const SECOND_NS: u64 = 1_000_000_000;
 /// Draws the page; what it is, in words.
 pub(super) fn draw(state: &mut State, scene: &Scene, buffer: &mut Buffer, area: Rect) -> String {
     let table = table(scene, area.width);
-    let said = sentences(scene);
+    let said = sentences(state, scene);
     let page = Page::of(state, scene, &said, wide(table.lines.len() + 1), area);
     let first = scroll(state, page.height, area);
     let mut whole = Buffer::empty(Rect { x: 0, y: 0, width: area.width, height: page.height.max(1) });
@@ -205,13 +205,14 @@ fn table(scene: &Scene, width: u16) -> Table {
 }
 
 /// How even sets are, and what would even them out.
-fn sentences(scene: &Scene) -> String {
+fn sentences(state: &State, scene: &Scene) -> String {
     let (coverage, context) = (&scene.moment.coverage, scene.sight.context);
     let [now, run] = [false, true].map(|since_start| {
         let told = |set| balances::told(set, since_start, coverage, context);
         scene.snapshot().balances.iter().map(told).collect::<String>()
     });
-    let mut said: String = links(scene.snapshot(), context).filter_map(|link| doubt(link, scene)).collect();
+    let mut said: String =
+        links(scene.snapshot(), context).filter_map(|link| doubt(link, state, scene)).collect();
     if scene.run.live && !now.is_empty() {
         said += &format!("In this interval:\n{now}");
     }
@@ -222,19 +223,24 @@ fn sentences(scene: &Scene) -> String {
 }
 
 /// Why the figures of a link are doubtful, where no column says it.
-fn doubt(link: LinkId, scene: &Scene) -> Option<String> {
+fn doubt(link: LinkId, state: &State, scene: &Scene) -> Option<String> {
     let name = plain(scene.sight.context.link_name(link));
     let doubtful = trust(link, scene) == Trust::Doubtful;
+    let filtered = scene.sight.context.was_filtered(scene.snapshot().time_ns);
     let unknown = || {
-        let why = match scene.run.filter {
+        let why = match header::filter_told(state, scene) {
             Some(_) => "a filter is in force",
-            None => {
-                "the interface's own counters are not compared yet, count otherwise, or a filter was in force"
-            }
+            None if filtered => "a filter was in force, and nothing is compared yet since",
+            None => "the interface's own counters are not compared yet, or count otherwise",
         };
         format!("coverage not known: {why}")
     };
-    let told = missing_told(&figures_of(scene.snapshot(), link)).or_else(|| doubtful.then(unknown))?;
+    let coverage = coverage_of(&scene.moment.coverage, link, 1);
+    let part = || "coverage is of the time since no filter is in force".to_owned();
+    let part = coverage.part.then(part);
+    let missing = missing_told(&figures_of(scene.snapshot(), link), filtered);
+    let told: Vec<String> = missing.into_iter().chain(part).collect();
+    let told = if told.is_empty() { doubtful.then(unknown)? } else { told.join("; ") };
     Some(format!("{name}: {told}\n"))
 }
 

@@ -1,5 +1,5 @@
 //! What snapshots tell once and lists show for longer: bursts, handshakes that
-//! failed, the newest notice. Bounded; fed with every snapshot, drawn or not.
+//! failed, notices. Bounded; fed with every snapshot, drawn or not.
 
 use super::past::Past;
 use crate::aggregate::culprit::Burst;
@@ -13,6 +13,8 @@ use std::collections::VecDeque;
 const BURSTS_MAX: usize = 512;
 /// Handshakes that are kept.
 const FAILURES_MAX: usize = 512;
+/// Notices that are kept: more than an hour has of them, unless something is very wrong.
+const NOTICES_MAX: usize = 512;
 
 const SECOND_NS: u64 = 1_000_000_000;
 
@@ -62,10 +64,8 @@ pub struct Memory {
     pub bursts_seen: u64,
     /// The newest first.
     pub failures: VecDeque<Watched>,
-    /// The newest.
-    pub notice: Option<Notice>,
-    /// How many there were.
-    pub notices: u64,
+    /// The newest first.
+    notices: VecDeque<Notice>,
     /// For looking back.
     pub past: Past,
     /// Of all interfaces together.
@@ -93,8 +93,19 @@ impl Memory {
 
     /// Something happened.
     pub fn note(&mut self, notice: &Notice) {
-        self.notices += 1;
-        self.notice = Some(notice.clone());
+        self.notices.push_front(notice.clone());
+        self.notices.truncate(NOTICES_MAX);
+    }
+
+    /// Whether something of the kind was told of a time behind a moment.
+    pub fn has_since(&self, event: &str, since_ns: u64) -> bool {
+        self.notices.iter().any(|notice| notice.event == event && notice.time_ns > since_ns)
+    }
+
+    /// The newest notice, or the newest of those until a moment: what has no time of its
+    /// own was told as the run began.
+    pub fn notice(&self, until_ns: Option<u64>) -> Option<&Notice> {
+        self.notices.iter().find(|notice| until_ns.is_none_or(|until_ns| notice.time_ns <= until_ns))
     }
 }
 

@@ -29,6 +29,7 @@ mod links;
 mod lists;
 mod lookback;
 pub mod memory;
+mod order;
 pub mod paint;
 pub mod past;
 pub mod recent;
@@ -38,7 +39,7 @@ mod who;
 use super::columns::{Sight, name_of};
 use super::figures::{hidden_told, interval_span};
 use super::names::Names;
-use super::units::{grouped, plain};
+use super::units::{duration, grouped, plain};
 use super::{Context, Coverages, Style};
 use crate::aggregate::ask;
 use crate::aggregate::snapshot::{Row, Snapshot};
@@ -55,6 +56,8 @@ use std::sync::Arc;
 pub const LEAST: (u16, u16) = (40, 10);
 /// Rows that are asked for at most, however far one scrolls.
 const ROWS_MAX: usize = 10_000;
+
+const SECOND_NS: u64 = 1_000_000_000;
 
 /// What a terminal can show.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -167,6 +170,7 @@ pub fn draw(
     can: Can,
     buffer: &mut Buffer,
 ) {
+    state.live = run.live;
     let area = buffer.area;
     if area.width < LEAST.0 || area.height < LEAST.1 {
         let (wide, high) = LEAST;
@@ -223,6 +227,7 @@ fn draw_all(state: &mut State, now: Option<&Moment>, run: &Run, memory: &Memory,
 
 fn draw_view(state: &mut State, scene: &Scene, buffer: &mut Buffer, area: Rect) {
     let (title, area) = (area, above_hidden(state, scene, buffer, below(area, 1)));
+    state.note_averages(scene.rows());
     let told = match state.kind {
         Kind::Connections | Kind::Hosts if state.details.is_some() => {
             details::draw(state, scene, buffer, area)
@@ -306,8 +311,11 @@ fn has_its_rows(state: &State, scene: &Scene) -> bool {
 
 /// What the rows of a view are, in words behind its name.
 fn rows_told(state: &State, scene: &Scene, first: usize, shown: usize) -> String {
-    let found = scene.moment.found();
-    let mut told = state.order_told().to_owned();
+    let (mut found, mut told) = (scene.moment.found(), state.order_told().to_owned());
+    let frozen = state.frozen_told(scene.rows().len(), found);
+    if let Some([order, _]) = &frozen {
+        (found, told) = (scene.rows().len() as u64, order.clone());
+    }
     let last = first + shown;
     let range = if shown == 0 {
         "0".to_owned()
@@ -315,6 +323,8 @@ fn rows_told(state: &State, scene: &Scene, first: usize, shown: usize) -> String
         format!("{}-{}", grouped(first as u64 + 1), grouped(last as u64))
     };
     told += &format!(", {range} of {}", grouped(found));
+    told += frozen.as_ref().map_or("", |[_, others]| others);
+    told += &since_told(state, scene);
     if let Some(within) = &state.within {
         told += &format!(" of {}", plain(&name_of(within, scene.sight.context)));
     }
@@ -334,6 +344,18 @@ fn rows_told(state: &State, scene: &Scene, first: usize, shown: usize) -> String
     told
 }
 
+/// That averages are over less than their headings say, as rows of this kind are kept only
+/// since somebody asked for them. (A run that is young itself says so on top.)
+fn since_told(state: &State, scene: &Scene) -> String {
+    let shown = scene.run.live && state.kind == Kind::Hosts && state.within.is_none();
+    let young = scene.rows().iter().find_map(|row| row.averages?.young_ns).filter(|_| shown);
+    match young.map(|ns| ns / SECOND_NS * SECOND_NS) {
+        None => String::new(),
+        Some(0) => ", averages from now on".to_owned(),
+        Some(ns) => format!(", averages begun {} ago", duration(ns)),
+    }
+}
+
 fn draw_footer(state: &State, buffer: &mut Buffer, area: Rect) {
     if let Some(told) = state.capture.prompt() {
         // It needs more than a line where something is wrong: from below upwards.
@@ -349,13 +371,16 @@ fn draw_footer(state: &State, buffer: &mut Buffer, area: Rect) {
         line(buffer, area, &typed, standing_out());
         return;
     }
-    let order = state.order_told();
+    let order = match state.frozen {
+        Some(_) => "o unfreeze".to_owned(),
+        None => format!("s sort: {}", state.order_told().trim_start_matches("by ")),
+    };
     let words = match state.kind {
         Kind::Connections | Kind::Hosts if state.details.is_some() => {
             "q quit  ? help  Esc the list  ↑↓ line  B unit".to_owned()
         }
         Kind::Connections | Kind::Hosts => {
-            format!("q quit  ? help  Tab view  ↑↓ row  Enter details  s sort: {order}  / filter")
+            format!("q quit  ? help  Tab view  ↑↓ row  Enter details  {order}  / filter")
         }
         Kind::Bursts => "q quit  ? help  Tab view  ↑↓ burst  Enter who  p pause".to_owned(),
         Kind::Destinations | Kind::Handshakes => {

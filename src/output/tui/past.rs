@@ -101,7 +101,7 @@ impl Kept {
     fn row(&self) -> Row {
         let rates = |[there, back]: [f32; 2]| (!there.is_nan()).then_some([there as u64, back as u64]);
         let [short, middle, long, peak] = self.averages.map(rates);
-        let known = Averages { windows: [short, middle, long], peak };
+        let known = Averages { windows: [short, middle, long], peak, young_ns: None };
         Row {
             name: self.name,
             client_second: self.client_second,
@@ -397,7 +397,7 @@ mod tests {
     #[test]
     fn a_row_is_what_it_was() {
         let windows = [Some([944_000_000, 0]), None, Some([1, 2])];
-        let known = Averages { windows, peak: Some([1_000_000, 5]) };
+        let known = Averages { windows, peak: Some([1_000_000, 5]), young_ns: None };
         for averages in [None, Some(known)] {
             let row =
                 Row { averages, idle_ns: Some(42 * TENTH_NS), marks: 3, ..answer(S, 1).rows[0].clone() };

@@ -13,15 +13,15 @@ use super::filter::{self, Filter};
 use super::kept::Choice;
 use super::keys::{self, Does, Key};
 use super::lists::{Item, Opened};
+use super::order::{Frozen, next_order};
 use super::{Answer, Kind, LineMode, Moment, ROWS_MAX, Run};
-use crate::aggregate::snapshot::{Row, RowName};
+use crate::aggregate::snapshot::RowName;
 use crate::aggregate::view::{Grouping, Only, Order, View, Window};
 use crate::config::{Bars, By, Sort, Unit};
 use crate::flow::key::FlowKey;
 use crate::flow::record::Account;
 use crate::output::{Context, Style, grouping_of};
 use ratatui::layout::{Position, Rect};
-use std::collections::HashMap;
 use std::sync::Arc;
 
 /// What rows are chosen by: the filter, what they are within, a frozen order, the
@@ -43,6 +43,10 @@ pub struct State {
     pub(super) by: By,
     pub(super) kind: Kind,
     pub(super) orders: [Order; 2],
+    /// The run is live: rows of hosts have averages in place of a rate.
+    pub(super) live: bool,
+    /// The shortest average that rows had when they were drawn last.
+    pub(super) shortest: Option<Window>,
     /// The first row that is shown, by view.
     pub(super) scroll: [usize; Kind::ALL.len()],
     /// The row in question, by view.
@@ -89,7 +93,7 @@ pub struct State {
     /// The chart of links.
     pub(super) plot: Plot,
     /// Rows by their places, where the order is frozen.
-    pub(super) frozen: Option<Arc<HashMap<RowName, usize>>>,
+    pub(super) frozen: Option<Arc<Frozen>>,
     /// Lines that rows had when they were drawn last.
     pub(super) page: usize,
     /// Rows that there were to scroll through.
@@ -119,6 +123,8 @@ impl State {
             by: style.by,
             kind: Kind::Connections,
             orders: [order; 2],
+            live: false,
+            shortest: None,
             scroll: [0; Kind::ALL.len()],
             cursor: [0; Kind::ALL.len()],
             under: None,
@@ -166,43 +172,6 @@ impl State {
         self.paused.is_some()
     }
 
-    pub(super) fn order(&self) -> Order {
-        self.orders[usize::from(self.kind == Kind::Hosts)]
-    }
-
-    /// The same in words.
-    pub(super) fn order_told(&self) -> &'static str {
-        if self.frozen.is_some() { "in frozen order" } else { order_words(self.order()) }
-    }
-
-    /// Keeps the order of the rows that are there, or lets it go.
-    fn freeze(&mut self, now: Option<&Moment>) {
-        let seen = self.paused.as_ref().or(now);
-        // What was stands still as it is.
-        let seen = seen.filter(|_| self.frozen.is_none() && self.past.is_none());
-        self.frozen = seen.map(|seen| {
-            let chosen = self.kept(seen).map(|(chosen, _)| chosen);
-            let names = chosen.as_ref().unwrap_or(seen).rows().iter().map(|row| row.name);
-            Arc::new(names.enumerate().map(|(place, name)| (name, place)).collect())
-        });
-    }
-
-    /// Rows in the order in which they are shown.
-    pub(super) fn ordered<'a>(&self, rows: &'a [Row]) -> Vec<&'a Row> {
-        let mut rows: Vec<&Row> = rows.iter().collect();
-        if let Some(frozen) = &self.frozen {
-            rows.sort_by_key(|row| frozen.get(&row.name).copied().unwrap_or(usize::MAX));
-        }
-        rows
-    }
-
-    fn set_order(&mut self, order: Order) {
-        self.frozen = None;
-        self.item = None;
-        self.orders[usize::from(self.kind == Kind::Hosts)] = order;
-        (self.scroll[self.kind as usize], self.cursor[self.kind as usize]) = (0, 0);
-    }
-
     /// Number of the rows that are waited for.
     pub fn asked(&self) -> u64 {
         self.asked
@@ -248,7 +217,7 @@ impl State {
         }
         let grouping = self.grouping();
         let limit = self.scroll[self.kind as usize] + 2 * self.page.max(20);
-        let limit = self.frozen.as_ref().map_or(limit, |frozen| frozen.len());
+        let limit = self.frozen.as_ref().map_or(limit, |frozen| frozen.places.len());
         let chosen = (
             self.filter.told().map(str::to_owned),
             self.within,
@@ -291,16 +260,16 @@ impl State {
             None => only,
             Some(frozen) => {
                 let frozen = frozen.clone();
-                let fits = move |name: &RowName| {
-                    frozen.contains_key(name) && only.as_ref().is_none_or(|only| only.fits(name))
-                };
-                Some(Only::new(fits))
+                // The others are counted: the title says how many there are.
+                let only = only.unwrap_or_else(|| Only::new(|_| true));
+                Some(only.among(move |name| frozen.places.contains_key(name)))
             }
         }
     }
 
     /// What a key does. `now` is what is drawn: a pause keeps it.
     pub fn press(&mut self, key: Key, now: Option<&Moment>, run: &Run) -> Answer {
+        self.live = run.live;
         if self.capture.is_typed() {
             if key == Key::Ctrl('c') {
                 return Answer::Quit;
@@ -556,30 +525,5 @@ fn is_within(name: &RowName, within: &RowName) -> bool {
             key.protocol() == *protocol && (0..2).any(|side| key.end(side).port == *port)
         }
         RowName::Connection(_) | RowName::Class(_) | RowName::Interface(_) => false,
-    }
-}
-
-/// tcptrack's cycle, and what text can sort by besides.
-fn next_order(order: Order) -> Order {
-    match order {
-        Order::Rate | Order::Activity => Order::Bytes,
-        Order::Bytes => Order::Packets,
-        Order::Packets => Order::None,
-        Order::None | Order::Name | Order::Destination | Order::Average(_) => Order::Rate,
-    }
-}
-
-/// An order in words.
-pub(super) fn order_words(order: Order) -> &'static str {
-    match order {
-        Order::Rate | Order::Activity => "by rate",
-        Order::Bytes => "by bytes",
-        Order::Packets => "by packets",
-        Order::None => "by name",
-        Order::Name => "by source",
-        Order::Destination => "by destination",
-        Order::Average(Window::Short) => "by 2 s average",
-        Order::Average(Window::Middle) => "by 10 s average",
-        Order::Average(Window::Long) => "by 40 s average",
     }
 }

@@ -23,6 +23,8 @@ pub(super) struct Meter {
     /// Since when no filter is in force, ns since the epoch: from the beginning 0,
     /// `u64::MAX` while one is. No counter of an interface knows what one took.
     unfiltered_ns: u64,
+    /// Since when one is in force or was, from the beginning 0; None without any so far.
+    pub filtered_ns: Option<u64>,
     latest: Coverages,
     /// What was lost, read together with the counters.
     pub ledger: Ledger,
@@ -60,11 +62,14 @@ impl Meter {
     pub fn new(filtered: bool, root: &Root) -> Meter {
         let ledger = Ledger::new(root);
         let unfiltered_ns = if filtered { u64::MAX } else { 0 };
-        Meter { links: Vec::new(), readings: Vec::new(), unfiltered_ns, latest: Vec::new(), ledger }
+        let filtered_ns = filtered.then_some(0);
+        let (links, readings, latest) = Default::default();
+        Meter { links, readings, unfiltered_ns, filtered_ns, latest, ledger }
     }
 
     /// A filter is in force from now on.
-    pub fn filter(&mut self) {
+    pub fn filter(&mut self, now_ns: u64) {
+        self.filtered_ns.get_or_insert(now_ns);
         self.unfiltered_ns = u64::MAX;
     }
 
@@ -288,7 +293,9 @@ mod tests {
         assert_eq!(at(&mut meter, 3, 10), unknown, "the span began with a filter, and the run");
         assert_eq!(at(&mut meter, 4, 10), (Some(1.0), Some(1.0), true));
         assert_eq!(at(&mut meter, 5, 5), (Some(0.5), Some(0.75), true));
-        meter.filter();
+        assert_eq!(meter.filtered_ns, Some(0), "the first one is remembered");
+        meter.filter(5 * SECOND + 1);
+        assert_eq!(meter.filtered_ns, Some(0));
         assert_eq!(at(&mut meter, 6, 10), unknown);
         meter.unfilter(6 * SECOND);
         assert_eq!(at(&mut meter, 7, 5), (Some(0.5), None, false));

@@ -10,6 +10,7 @@
 use super::control::{Controller, State};
 use crate::capture::LinkId;
 use crate::capture::sys::SockFilter;
+use crate::output::FILTER_CHANGED;
 use crate::run::RunError;
 use crate::worker::clock::now_ns;
 use crate::worker::live::{Control, Told};
@@ -46,7 +47,7 @@ impl Controller<'_> {
                 words(&before),
                 words(&expression)
             );
-            self.tell("filter_changed", None, None, message);
+            self.tell(FILTER_CHANGED, None, None, message);
         }
         let _ = wish.reply.try_send((wish.expression, wrong));
     }
@@ -56,7 +57,7 @@ impl Controller<'_> {
         let before = self.opener.filter();
         let old = self.programs(states, before.as_deref());
         // Coverage compares with counters that know no filter.
-        super::lock(&self.meter).filter();
+        super::lock(&self.meter).filter(now_ns());
         let swapped = self.swap(states, &new);
         let in_force = match &swapped {
             Ok(()) => {

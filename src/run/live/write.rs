@@ -205,6 +205,7 @@ impl Writing<'_> {
     fn learn(&mut self) {
         self.context.links.clone_from(&lock(&self.links));
         self.context.lines_lost = self.lines_lost.load(Ordering::Relaxed);
+        self.context.filtered_ns = lock(&self.meter).filtered_ns;
     }
 
     /// The end, once all threads have ended; `ended` is what [`Writing::run`] came to.
