@@ -109,7 +109,7 @@ fn keys_with_many_flows() {
     let all = format!("of {}", grouped(flows));
     screen.wait("all flows", |text| text.contains(&all));
     let steps: [(&str, &str, &str); 9] = [
-        ("\x1bOQ", " Hosts by 2 s average", "=>"),
+        ("\x1bOQ", " Hosts by ", "=>"),
         ("\x1bOP", " Connections by rate", "→"),
         ("s", " Connections by bytes", "→"),
         ("s", " Connections by packets", "→"),
