@@ -69,6 +69,37 @@ fn no_other_servers_are_shown() {
     assert!(text.contains("198.18.0.2") && !text.contains("2001:db8::2"), "{text}");
 }
 
+/// Rows, those of the report too, are of what is allowed. Truth: tshark's conversations of
+/// one server at ports 80 and 83.
+#[test]
+fn rows_are_of_the_allowed_port_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let report = folder.path().join("report.txt");
+    let files = ["http_v4.pcap", "reset.pcap"].map(fixture);
+    let [a, b] = &files;
+    let paths = ["-r", a, "-r", b, "--by", "destination", "--interval", "3600"];
+    for (allowed, packets) in [
+        ("198.18.0.2", 38 + 6),
+        ("198.18.0.2:80", 38),
+        ("198.18.0.2:83", 6),
+        ("198.18.0.2:9999", 0),
+        ("198.18.0.3", 0),
+    ] {
+        let (_, lines) = lines_of(&[&paths[..], &["--allow", allowed]].concat());
+        let rows: Vec<&Value> =
+            of_type(&lines, "interface").filter_map(|line| line["top"].as_array()).flatten().collect();
+        let told = |row: &&Value| number(&row["to"]["packets"]) + number(&row["from"]["packets"]);
+        assert_eq!(rows.iter().map(told).sum::<u64>(), packets, "{allowed}: {rows:?}");
+        assert!(rows.iter().all(|row| row["destination"] == "198.18.0.2"), "{allowed}: {rows:?}");
+        let written = ["--allow", allowed, "--report", report.to_str().unwrap()];
+        let text = run(&[&paths[..], &written].concat()).output;
+        let report = std::fs::read_to_string(&report).unwrap();
+        for text in [text, report] {
+            assert_eq!(text.contains("198.18.0.2"), packets > 0, "{allowed}: {text}");
+        }
+    }
+}
+
 #[test]
 fn the_table_is_the_same_with_any_number_of_workers() {
     let mut tables = 0;
