@@ -40,6 +40,8 @@ use std::time::{Duration, Instant};
 const CLIENTS_MAX: usize = 16;
 /// Clients that may wait to be accepted.
 const BACKLOG: i32 = 64;
+/// In which nobody has to make room: longer than it takes to say a line.
+const GRACE: Duration = Duration::from_millis(200);
 /// For a request, and again for the answer.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// After no client could be accepted (no descriptors left, …).
@@ -305,6 +307,8 @@ struct Client {
     /// Bytes of the answer that are on their way.
     written: usize,
     deadline: Instant,
+    /// When it began to say its line, or took some of its answer.
+    moved: Instant,
 }
 
 /// What becomes of a client.
@@ -319,6 +323,12 @@ enum Next {
 }
 
 impl Client {
+    fn new(stream: UnixStream) -> Client {
+        let now = Instant::now();
+        let (request, deadline) = (Vec::new(), now + PATIENCE);
+        Client { stream, request, answer: None, written: 0, deadline, moved: now }
+    }
+
     /// Goes on as far as it can without waiting.
     fn go_on(&mut self, answers: &mut Answers) -> Next {
         let ended = match self.answer {
@@ -354,7 +364,8 @@ impl Client {
                 continue;
             };
             self.answer = Some(answer);
-            self.deadline = Instant::now() + PATIENCE;
+            self.moved = Instant::now();
+            self.deadline = self.moved + PATIENCE;
             return self.tell();
         }
     }
@@ -364,7 +375,10 @@ impl Client {
         while let Some(rest) = answer.bytes.get(self.written..).filter(|rest| !rest.is_empty()) {
             match self.stream.write(rest)? {
                 0 => return Ok(Next::Done),
-                written => self.written += written,
+                written => {
+                    self.written += written;
+                    self.moved = Instant::now();
+                }
             }
         }
         // What was not read would break the connection off instead of ending it.
@@ -407,14 +421,34 @@ impl Server {
             for (number, mut client) in clients.into_iter().enumerate() {
                 let is_ready = ready.get(number).copied().unwrap_or(false);
                 let next = if is_ready { client.go_on(&mut self.answers) } else { Next::Waits };
-                match next {
-                    Next::Waits if client.deadline > now => self.clients.push(client),
-                    Next::Waits | Next::Done => client.gone(&mut self.answers),
-                    Next::LooksOn(hello, rest) => self.look_on(client, hello, rest),
-                }
+                self.keep(client, next, now);
             }
             self.accept();
         }
+    }
+
+    fn keep(&mut self, client: Client, next: Next, now: Instant) {
+        match next {
+            Next::Waits if client.deadline > now => self.clients.push(client),
+            Next::Waits | Next::Done => client.gone(&mut self.answers),
+            Next::LooksOn(hello, rest) => self.look_on(client, hello, rest),
+        }
+    }
+
+    /// Who makes room for one more, where there is none: of those that have said no line
+    /// the first, else who has taken nothing for longest; and from when on.
+    fn silent(&self) -> Option<(usize, Instant)> {
+        if self.clients.len() < CLIENTS_MAX {
+            return None;
+        }
+        let now = Instant::now();
+        let order = |(_, client): &(usize, &Client)| {
+            let may = client.moved + GRACE;
+            // Nobody's time is up: whose is first.
+            (may > now, may > now || client.answer.is_some(), may)
+        };
+        let first = self.clients.iter().enumerate().min_by_key(order);
+        first.map(|(number, client)| (number, client.moved + GRACE))
     }
 
     /// A client becomes one who looks on, or is told why not.
@@ -433,7 +467,8 @@ impl Server {
 
     /// Which clients are ready; None where the run is over.
     fn wait(&self) -> Option<Vec<bool>> {
-        let full = self.clients.len() >= CLIENTS_MAX || self.rests_until.is_some();
+        let room_from = self.silent().map(|(_, from)| from).filter(|from| *from > Instant::now());
+        let full = room_from.is_some() || self.rests_until.is_some();
         let mut asked = vec![PollFd::new(&self.woken, PollFlags::IN)];
         for client in &self.clients {
             let flags = if client.answer.is_some() { PollFlags::OUT } else { PollFlags::IN };
@@ -442,7 +477,8 @@ impl Server {
         if !full {
             asked.push(PollFd::new(&self.listener, PollFlags::IN));
         }
-        let until = self.clients.iter().map(|client| client.deadline).chain(self.rests_until).min();
+        let until =
+            self.clients.iter().map(|client| client.deadline).chain(self.rests_until).chain(room_from).min();
         let left = until.map(|until| until.saturating_duration_since(Instant::now()));
         let timeout = left.and_then(|left| Timespec::try_from(left).ok());
         match poll(&mut asked, timeout.as_ref()) {
@@ -455,20 +491,27 @@ impl Server {
         (!over).then(|| ready.take(self.clients.len()).collect())
     }
 
+    /// Some of those who wait; then the others have their turn, and the end of the run.
     fn accept(&mut self) {
-        while self.clients.len() < CLIENTS_MAX && self.rests_until.is_none() {
+        for _ in 0..CLIENTS_MAX {
+            let silent = self.silent();
+            if self.rests_until.is_some() || silent.is_some_and(|(_, from)| from > Instant::now()) {
+                return;
+            }
             let accepted = self.listener.accept().and_then(|(stream, _)| {
                 stream.set_nonblocking(true)?;
                 Ok(stream)
             });
             match accepted {
-                Ok(stream) => self.clients.push(Client {
-                    stream,
-                    request: Vec::new(),
-                    answer: None,
-                    written: 0,
-                    deadline: Instant::now() + PATIENCE,
-                }),
+                Ok(stream) => {
+                    if let Some((number, _)) = silent {
+                        self.clients.remove(number).gone(&mut self.answers);
+                    }
+                    // Its line may be there already: it need not wait for a place among the others.
+                    let mut client = Client::new(stream);
+                    let next = client.go_on(&mut self.answers);
+                    self.keep(client, next, Instant::now());
+                }
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return,
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(_) => self.rests_until = Some(Instant::now() + PAUSE),
