@@ -151,6 +151,64 @@ fn sums_are_those_of_connections_and_handshakes() {
     assert!(attempts_seen > 100, "only {attempts_seen}");
 }
 
+/// All together, in each interval and since the start: sums of the lines of each, whatever `--top`
+/// shows, and percentiles that no sum of them tells.
+#[test]
+fn all_together_are_in_the_lines_too() {
+    let mut several = 0;
+    for fixture in fixtures() {
+        let run = |interval, top| {
+            let arguments =
+                ["-r", &fixture.path, "--by", "destination", "--interval", interval, "--top", top];
+            lines_of(&arguments).1
+        };
+        let what = &fixture.name;
+        let lines = run("0.1", "100000");
+        let keys = ["attempts", "requests", "exchanges", "connections_with_loss", "ended"];
+        for all in of_type(&lines, "destinations") {
+            let each: Vec<&Value> =
+                of_type(&lines, "destination").filter(|line| line["time"] == all["time"]).collect();
+            assert_eq!(number(&all["destinations"]), each.len() as u64, "{what}");
+            for key in keys {
+                let sum: u64 = each.iter().map(|line| number(&line[key])).sum();
+                assert_eq!(number(&all[key]), sum, "{key} of {what}");
+            }
+            let most =
+                |key: &str| each.iter().filter_map(|line| line[key]["max"].as_f64()).fold(0.0, f64::max);
+            for key in ["connect_seconds", "first_byte_seconds", "last_byte_seconds"] {
+                assert_eq!(all[key]["max"].as_f64().unwrap_or(0.0), most(key), "{key} of {what}");
+            }
+        }
+        let seen = of_type(&lines, "destination").next().is_some();
+        assert_eq!(of_type(&lines, "destinations").next().is_some(), seen, "{what}");
+        let of_run = &stop(&lines)["destinations"];
+        assert_eq!(of_run.is_object(), seen, "{what}");
+        if !seen {
+            continue;
+        }
+        for key in keys {
+            let sum: u64 = of_type(&lines, "destination").map(|line| number(&line[key])).sum();
+            assert_eq!(number(&of_run[key]), sum, "{key} of {what}");
+        }
+        // One interval is the run, where there is one (but flows end by the clock of intervals); a shorter list has the same.
+        let once = run("3600", "1");
+        let [all] = of_type(&once, "destinations").collect::<Vec<_>>()[..] else { continue };
+        several += u32::from(number(&all["destinations"]) > 1);
+        for key in [
+            "destinations",
+            "attempts",
+            "exchanges",
+            "connect_seconds",
+            "first_byte_seconds",
+            "last_byte_seconds",
+        ] {
+            assert_eq!(all[key], stop(&once)["destinations"][key], "{key} of {what}");
+            assert_eq!(all[key], of_run[key], "{key} of {what}");
+        }
+    }
+    assert!(several > 5, "only {several} fixtures have more than one destination");
+}
+
 /// Cells of a line of trtop's table behind address and direction; a duration is one cell.
 fn cells(line: &str) -> Vec<String> {
     let words = line.split("  ").map(str::trim).filter(|word| !word.is_empty());

@@ -130,7 +130,7 @@ pub struct Destinations {
     pub of_run: Vec<Destination>,
     /// How many those were chosen from.
     pub found: u64,
-    /// All together.
+    /// All together, percentiles since the start too.
     pub all: Option<Destination>,
     /// Attempts and exchanges since the start that are summed as the rest, where
     /// that became more in this interval.
@@ -511,14 +511,14 @@ impl Collector {
         best(&mut rows, most_now, |(name, row)| (row.interval.rank(), *name));
         told.of_interval = rows.into_iter().map(|(name, row)| row.told(name)).collect();
         self.sum_up(most_ever.is_some());
+        let rest = Some((REST, &self.rest)).filter(|(_, row)| row.total.counts != Counts::default());
+        told.found = self.known.len() as u64 + u64::from(rest.is_some());
+        told.all = Some(self.all.told(REST)).filter(|_| told.found > 0);
         if let Some(most) = most_ever {
-            let rest = Some((REST, &self.rest)).filter(|(_, row)| row.total.counts != Counts::default());
             let known = self.known.iter().map(|(name, row)| (*name, row));
             let mut rows: Vec<(Name, &Row)> = known.chain(rest).collect();
-            told.found = rows.len() as u64;
             best(&mut rows, most, |(name, row)| (row.total.rank(), *name));
             told.of_run = rows.into_iter().map(|(name, row)| row.told(name)).collect();
-            told.all = Some(self.all.told(REST)).filter(|_| told.found > 0);
         }
         self.next_interval();
         let rest = &self.rest.total.counts;
@@ -537,7 +537,8 @@ impl Collector {
                 self.cells += row.sum_up(spreads);
             }
         }
-        self.cells += self.rest.sum_up(spreads) + self.all.sum_up(spreads);
+        // Of all there are percentiles anyway: they cost one row.
+        self.cells += self.rest.sum_up(spreads) + self.all.sum_up(true);
     }
 
     fn next_interval(&mut self) {
