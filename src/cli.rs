@@ -338,9 +338,23 @@ pub(crate) struct Arguments {
     ///
     /// GET and REFRESH as tcpeek answers them, REFRESH NAME with a memory of
     /// its own for each name, JSON for the latest interval as -o json has it.
-    /// fullcount stat asks there. Only this user may. Default: off.
+    /// fullcount stat asks there. Only this user may, unless the next two
+    /// say otherwise. Default: off.
     #[arg(short = 'U', long, value_name = "PATH", help_heading = "Service")]
     socket: Option<PathBuf>,
+
+    /// Mode of the socket's file in octal digits, such as 0660
+    ///
+    /// Who may write may ask: 0660 is its owner and its group. Default: 0600.
+    #[arg(long, value_name = "MODE", help_heading = "Service")]
+    socket_mode: Option<String>,
+
+    /// Whose the socket's file is, such as :adm or root:adm
+    ///
+    /// Names or numbers; nobody can connect before both are set. Default: whose the
+    /// run is.
+    #[arg(long, value_name = "[USER][:GROUP]", help_heading = "Service")]
+    socket_owner: Option<String>,
 
     /// Options from this file, and from no other
     ///
@@ -515,7 +529,7 @@ fn sentence(error: &clap::Error) -> UsageError {
 mod tests {
     use super::*;
     use crate::config::{BurstThreshold, Bursts};
-    use crate::config::{Input, Unit};
+    use crate::config::{Input, Owner, Socket, Unit};
     use std::os::unix::ffi::OsStringExt;
 
     fn ask(line: &str) -> Result<Request, UsageError> {
@@ -594,6 +608,11 @@ mod tests {
         }
     }
 
+    fn socket(path: &str, mode: u32, group: &str) -> Option<Socket> {
+        let group = Some(group.to_owned()).filter(|group| !group.is_empty());
+        Some(Socket { path: path.into(), mode, owner: Owner { user: None, group } })
+    }
+
     /// Whole configurations, so that an option that touches another's field fails.
     #[test]
     fn each_option_changes_its_field_and_no_other() {
@@ -632,6 +651,10 @@ mod tests {
             ("--duration 0.5", |c| c.duration_ns = Some(500_000_000)),
             ("--count 1", |c| c.count = Some(1)),
             ("--top 0", |c| c.top = 0),
+            ("-U /run/x --socket-mode 0660", |c| c.socket = socket("/run/x", 0o660, "")),
+            ("-U /run/x --socket-owner :adm", |c| {
+                c.socket = socket("/run/x", 0o600, "adm");
+            }),
             ("--top 5 --top 7", |c| c.top = 7),
             ("--by pair", |c| c.by = By::Pair),
             ("--by host", |c| c.by = By::Host),
@@ -700,8 +723,8 @@ mod tests {
             ("-d", |c| c.new_only = true),
             ("--new-only", |c| c.new_only = true),
             ("--no-icmp", |c| c.icmp = false),
-            ("--socket /run/x.sock", |c| c.socket = Some("/run/x.sock".into())),
-            ("-U x", |c| c.socket = Some("x".into())),
+            ("--socket /run/x.sock", |c| c.socket = socket("/run/x.sock", 0o600, "")),
+            ("-U x", |c| c.socket = socket("x", 0o600, "")),
             ("--keys F2TL", |c| c.keys = "F2TL".into()),
         ];
         for (line, change) in table {
@@ -775,6 +798,9 @@ mod tests {
             ("-P --by host", "-P and --by host cannot go together: those rows have no ports, so take --by connection or leave -P out".to_owned()),
             ("--allow 192.0.2.1", "--allow does nothing without --by destination: add --by destination or leave --allow out".to_owned()),
             ("--by destination --allow web1", "--allow cannot be \"web1\": it takes an address, or one and a port, such as 192.0.2.1, 192.0.2.1:443 or [2001:db8::1]:443".to_owned()),
+            ("--socket-mode 0660", "--socket-mode does nothing without --socket PATH: add --socket PATH or leave --socket-mode out".to_owned()),
+            ("-U x --socket-mode 1777", "--socket-mode cannot be \"1777\": it takes permissions as octal digits up to 0777, such as 0660".to_owned()),
+            ("-U x --socket-owner :", "--socket-owner cannot be \":\": it takes a user, a group or both, by name or number, such as root:adm, root or :adm".to_owned()),
             ("--report -", "--report cannot be \"-\": it takes the name of a file: report.json for JSON lines, any other for text".to_owned()),
             ("--report a/..", "--report cannot be \"a/..\": it takes the name of a file: report.json for JSON lines, any other for text".to_owned()),
             ("--report x.json --log-file x.json", "--report and --log-file cannot go together: one would replace the other, so name two files".to_owned()),

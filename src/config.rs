@@ -108,7 +108,7 @@ pub struct Config {
     /// What handshakes are counted by.
     pub watches: Watches,
     /// UNIX socket that queries are answered on.
-    pub socket: Option<PathBuf>,
+    pub socket: Option<Socket>,
     /// What a burst is.
     pub bursts: Bursts,
     /// File that names networks and ports.
@@ -334,6 +334,26 @@ pub struct Attach {
     pub socket: Option<PathBuf>,
     /// No colours.
     pub no_color: bool,
+}
+
+/// A UNIX socket that is answered on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Socket {
+    /// Where.
+    pub path: PathBuf,
+    /// Permission bits of its file.
+    pub mode: u32,
+    /// Whose its file is.
+    pub owner: Owner,
+}
+
+/// Whose a file is: names or numbers; None is whose the run is.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Owner {
+    /// The user.
+    pub user: Option<String>,
+    /// The group.
+    pub group: Option<String>,
 }
 
 /// `fullcount stat`: what to ask a running fullcount, and how to show it.

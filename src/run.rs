@@ -32,8 +32,7 @@ pub use stat::stat;
 
 use crate::aggregate::classes::Classes;
 use crate::aggregate::destination::Wanted;
-use crate::aggregate::snapshot::RowName;
-use crate::aggregate::view::{Grouping, Only, Order, View, Views};
+use crate::aggregate::view::{Grouping, Order, View, Views};
 use crate::aggregate::watch::{Here, Network, Side, Term, Watch, Watches};
 use crate::aggregate::{self, Aggregator};
 use crate::capture::filter::FilterError;
@@ -43,10 +42,8 @@ use crate::output::highlight::Highlights;
 use crate::output::{Context, Style, grouping_of};
 use crate::worker::outbox::{BUFFERS_FILE, BUFFERS_LIVE, Inbox};
 use demo::Demo;
-use std::collections::HashSet;
 use std::fmt;
 use std::io::{self, IsTerminal, Write};
-use std::net::IpAddr;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -324,7 +321,7 @@ fn aggregator(
         aggregator.keep_accounts(tells_accounts(config));
         aggregator.answer_at_once(if patience.is_some() { BUFFERS_LIVE / 4 * 3 } else { BUFFERS_FILE / 2 });
         // Pairs are a key away, and have their sums and averages from the start then.
-        aggregator.keep(&View { grouping: Grouping::Pair, only: None, ..view(config) });
+        aggregator.keep(&View { grouping: Grouping::Pair, ..view(config) });
     }
     if shows_destinations(config) {
         let of_run = match config.output {
@@ -405,16 +402,8 @@ fn view(config: &Config) -> View {
         },
         offset: 0,
         limit: config.top,
-        only: only(config),
+        only: None,
     }
-}
-
-/// Rows of no other servers (`--allow`); a row has all ports of its server.
-fn only(config: &Config) -> Option<Only> {
-    let allowed: HashSet<IpAddr> = config.allow.iter().map(|(address, _)| *address).collect();
-    let fits =
-        move |name: &RowName| matches!(name, RowName::Destination(address) if allowed.contains(address));
-    (!config.allow.is_empty()).then(|| Only::new(fits))
 }
 
 /// What outputs have to know whatever the input is.

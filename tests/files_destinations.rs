@@ -69,6 +69,37 @@ fn no_other_servers_are_shown() {
     assert!(text.contains("198.18.0.2") && !text.contains("2001:db8::2"), "{text}");
 }
 
+/// Rows, those of the report too, are of what is allowed. Truth: tshark's conversations of
+/// one server at ports 80 and 83.
+#[test]
+fn rows_are_of_the_allowed_port_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let report = folder.path().join("report.txt");
+    let files = ["http_v4.pcap", "reset.pcap"].map(fixture);
+    let [a, b] = &files;
+    let paths = ["-r", a, "-r", b, "--by", "destination", "--interval", "3600"];
+    for (allowed, packets) in [
+        ("198.18.0.2", 38 + 6),
+        ("198.18.0.2:80", 38),
+        ("198.18.0.2:83", 6),
+        ("198.18.0.2:9999", 0),
+        ("198.18.0.3", 0),
+    ] {
+        let (_, lines) = lines_of(&[&paths[..], &["--allow", allowed]].concat());
+        let rows: Vec<&Value> =
+            of_type(&lines, "interface").filter_map(|line| line["top"].as_array()).flatten().collect();
+        let told = |row: &&Value| number(&row["to"]["packets"]) + number(&row["from"]["packets"]);
+        assert_eq!(rows.iter().map(told).sum::<u64>(), packets, "{allowed}: {rows:?}");
+        assert!(rows.iter().all(|row| row["destination"] == "198.18.0.2"), "{allowed}: {rows:?}");
+        let written = ["--allow", allowed, "--report", report.to_str().unwrap()];
+        let text = run(&[&paths[..], &written].concat()).output;
+        let report = std::fs::read_to_string(&report).unwrap();
+        for text in [text, report] {
+            assert_eq!(text.contains("198.18.0.2"), packets > 0, "{allowed}: {text}");
+        }
+    }
+}
+
 #[test]
 fn the_table_is_the_same_with_any_number_of_workers() {
     let mut tables = 0;
@@ -118,6 +149,64 @@ fn sums_are_those_of_connections_and_handshakes() {
         }
     }
     assert!(attempts_seen > 100, "only {attempts_seen}");
+}
+
+/// All together, in each interval and since the start: sums of the lines of each, whatever `--top`
+/// shows, and percentiles that no sum of them tells.
+#[test]
+fn all_together_are_in_the_lines_too() {
+    let mut several = 0;
+    for fixture in fixtures() {
+        let run = |interval, top| {
+            let arguments =
+                ["-r", &fixture.path, "--by", "destination", "--interval", interval, "--top", top];
+            lines_of(&arguments).1
+        };
+        let what = &fixture.name;
+        let lines = run("0.1", "100000");
+        let keys = ["attempts", "requests", "exchanges", "connections_with_loss", "ended"];
+        for all in of_type(&lines, "destinations") {
+            let each: Vec<&Value> =
+                of_type(&lines, "destination").filter(|line| line["time"] == all["time"]).collect();
+            assert_eq!(number(&all["destinations"]), each.len() as u64, "{what}");
+            for key in keys {
+                let sum: u64 = each.iter().map(|line| number(&line[key])).sum();
+                assert_eq!(number(&all[key]), sum, "{key} of {what}");
+            }
+            let most =
+                |key: &str| each.iter().filter_map(|line| line[key]["max"].as_f64()).fold(0.0, f64::max);
+            for key in ["connect_seconds", "first_byte_seconds", "last_byte_seconds"] {
+                assert_eq!(all[key]["max"].as_f64().unwrap_or(0.0), most(key), "{key} of {what}");
+            }
+        }
+        let seen = of_type(&lines, "destination").next().is_some();
+        assert_eq!(of_type(&lines, "destinations").next().is_some(), seen, "{what}");
+        let of_run = &stop(&lines)["destinations"];
+        assert_eq!(of_run.is_object(), seen, "{what}");
+        if !seen {
+            continue;
+        }
+        for key in keys {
+            let sum: u64 = of_type(&lines, "destination").map(|line| number(&line[key])).sum();
+            assert_eq!(number(&of_run[key]), sum, "{key} of {what}");
+        }
+        // One interval is the run, where there is one (but flows end by the clock of intervals); a shorter list has the same.
+        let once = run("3600", "1");
+        let [all] = of_type(&once, "destinations").collect::<Vec<_>>()[..] else { continue };
+        several += u32::from(number(&all["destinations"]) > 1);
+        for key in [
+            "destinations",
+            "attempts",
+            "exchanges",
+            "connect_seconds",
+            "first_byte_seconds",
+            "last_byte_seconds",
+        ] {
+            assert_eq!(all[key], stop(&once)["destinations"][key], "{key} of {what}");
+            assert_eq!(all[key], of_run[key], "{key} of {what}");
+        }
+    }
+    assert!(several > 5, "only {several} fixtures have more than one destination");
 }
 
 /// Cells of a line of trtop's table behind address and direction; a duration is one cell.

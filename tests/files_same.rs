@@ -108,11 +108,11 @@ fn text_is_the_same_with_any_number_of_workers() {
 /// Everything but rows, and lines that only a grouping has: totals by interval and at the end.
 fn without_rows(arguments: &[&str]) -> Vec<Value> {
     let (_, mut lines) = lines_of(arguments);
-    lines.retain(|line| line["type"] != "destination");
+    lines.retain(|line| line["type"] != "destination" && line["type"] != "destinations");
     for line in &mut lines {
         let line = line.as_object_mut().expect("an object");
-        // Each as long as --top says.
-        for rows in ["top", "seq", "culprits", "hosts", "ports"] {
+        // Each as long as --top says; `stop` has the sum of destinations where they are asked for.
+        for rows in ["top", "seq", "destinations", "culprits", "hosts", "ports"] {
             line.remove(rows);
         }
         for way in ["rx", "tx"] {

@@ -65,7 +65,8 @@ fn columns_are_documented() {
          ## Interfaces\n\n{}\n\
          ## Rows\n\nWhat a row is about is chosen by `--by`, their order by `--sort`, their number by `--top`.\n\n{}\n\
          ## Destinations\n\nWith `--by destination`, below the rows: connections by the server's address, in the words of trtop. \
-         Most attempts first; the last line has all of them.\n\n{}\n\
+         Most attempts first; the last line has all of them (in JSON the `destinations` line of an interval, and \
+         `destinations` of `stop`).\n\n{}\n\
          ## Handshakes\n\nIn the summary, where any handshake was seen: a line for each watch, since the start. The words \
          are tcpeek's; JSON keeps outcomes apart. What could not be decided is in no column and told below.\n\n{}\n\
           ## Attempts that came to nothing\n\nIn the summary, where there are any: servers with most of them since the start, \

@@ -70,11 +70,13 @@ fn destinations_have_lines() {
     let mut snapshot = empty(NINE + S);
     snapshot.destinations = Some(destinations());
     let text = run(&start(), &[(snapshot, Vec::new())], &context());
-    let lines: Vec<&str> = text.lines().filter(|line| line.contains(r#""type":"destination""#)).collect();
+    let lines: Vec<&str> = text.lines().filter(|line| line.contains(r#""type":"destination"#)).collect();
     same_as_file("destinations.jsonl", &(lines.join("\n") + "\n"));
     let lines: Vec<Value> = validate_lines(&text);
     let found: Vec<&Value> = lines.iter().filter(|line| line["type"] == "destination").collect();
     assert_eq!(found.len(), 3);
+    assert_eq!(lines.iter().filter(|line| line["type"] == "destinations").count(), 1);
+    assert!(lines.last().unwrap()["destinations"]["attempts"].is_u64());
     // What could not be known is null; a part of nothing is.
     assert_eq!(found[0]["connect_seconds"]["p95"], Value::Null);
     assert_eq!((&found[1]["rst_ratio"], &found[1]["requests"]), (&json!(0.033333), &json!(120)));

@@ -167,7 +167,10 @@ fn what_is_not_followed_is_told() {
     assert_eq!(asked.error("PUT x\n"), "there is no request \"PUT\": ask GET, REFRESH, REFRESH NAME or JSON");
     assert!(asked.error("REFRESH a b").starts_with("REFRESH takes one name"));
     assert!(asked.error(&format!("REFRESH {}", "x".repeat(65))).starts_with("REFRESH takes one name"));
-    assert!(asked.error("GET all").starts_with("there is no request"));
+    for word in ["GET", "JSON"] {
+        let sentence = format!("{word} takes nothing behind it: ask {word} alone");
+        assert_eq!(asked.error(&format!("{word} x\r\n")), sentence);
+    }
     assert!(asked.error("JSON").starts_with("no interval has ended yet"));
     let odd = asked.answers.answer(&[0xff; REQUEST_MAX]);
     assert!(serde_json::from_slice::<Value>(&odd.bytes).is_ok());

@@ -130,13 +130,31 @@ pub struct Destinations {
     pub of_run: Vec<Destination>,
     /// How many those were chosen from.
     pub found: u64,
-    /// All together.
+    /// All together, percentiles since the start too.
     pub all: Option<Destination>,
     /// Attempts and exchanges since the start that are summed as the rest, where
     /// that became more in this interval.
     pub folded: Option<u64>,
     /// Values are rounded to fewer digits from here on: so many binary ones are left.
     pub digits: Option<u32>,
+}
+
+/// Servers, each at one port or at all; none are all.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Servers(HashSet<(IpAddr, Option<u16>)>);
+
+impl Servers {
+    /// Whether that end of a flow is among them.
+    pub(super) fn have(&self, key: &FlowKey, end: usize) -> bool {
+        let has = |port| self.0.contains(&(key.ip(end), port));
+        self.0.is_empty() || has(None) || has(Some(key.end(end).port))
+    }
+}
+
+impl FromIterator<(IpAddr, Option<u16>)> for Servers {
+    fn from_iter<T: IntoIterator<Item = (IpAddr, Option<u16>)>>(servers: T) -> Servers {
+        Servers(servers.into_iter().collect())
+    }
 }
 
 /// Which lists are wanted, and how many of each.
@@ -146,8 +164,8 @@ pub struct Wanted {
     pub of_interval: usize,
     /// Most of [`Destinations::of_run`]; None keeps no percentiles since the start.
     pub of_run: Option<usize>,
-    /// Servers that count, each at one port or at all; none are all.
-    pub allowed: HashSet<(IpAddr, Option<u16>)>,
+    /// Servers that count, here and in rows by destination.
+    pub allowed: Servers,
     /// Connections whose start was not seen count nowhere.
     pub new_only: bool,
 }
@@ -427,16 +445,13 @@ impl Collector {
 
     /// None where it does not count.
     fn name(&self, key: &FlowKey, client_second: bool, lanes: [u8; 2]) -> Option<Name> {
-        let allowed = &self.wanted.as_ref()?.allowed;
         let server = usize::from(!client_second);
-        let (address, port) = (key.ip(server), key.end(server).port);
-        let counts = |port| allowed.contains(&(address, port));
-        if !allowed.is_empty() && !counts(None) && !counts(Some(port)) {
+        if !self.wanted.as_ref()?.allowed.have(key, server) {
             return None;
         }
         let here = self.here.ends(key, client_second, lanes).unwrap_or_default();
         let here = [Side::Client, Side::Server].into_iter().zip(here).find(|(_, here)| *here);
-        Some(Name { address, here: here.map(|(side, _)| side) })
+        Some(Name { address: key.ip(server), here: here.map(|(side, _)| side) })
     }
 
     fn gain(&mut self, name: Name, gain: &Gain) {
@@ -496,14 +511,14 @@ impl Collector {
         best(&mut rows, most_now, |(name, row)| (row.interval.rank(), *name));
         told.of_interval = rows.into_iter().map(|(name, row)| row.told(name)).collect();
         self.sum_up(most_ever.is_some());
+        let rest = Some((REST, &self.rest)).filter(|(_, row)| row.total.counts != Counts::default());
+        told.found = self.known.len() as u64 + u64::from(rest.is_some());
+        told.all = Some(self.all.told(REST)).filter(|_| told.found > 0);
         if let Some(most) = most_ever {
-            let rest = Some((REST, &self.rest)).filter(|(_, row)| row.total.counts != Counts::default());
             let known = self.known.iter().map(|(name, row)| (*name, row));
             let mut rows: Vec<(Name, &Row)> = known.chain(rest).collect();
-            told.found = rows.len() as u64;
             best(&mut rows, most, |(name, row)| (row.total.rank(), *name));
             told.of_run = rows.into_iter().map(|(name, row)| row.told(name)).collect();
-            told.all = Some(self.all.told(REST)).filter(|_| told.found > 0);
         }
         self.next_interval();
         let rest = &self.rest.total.counts;
@@ -522,7 +537,8 @@ impl Collector {
                 self.cells += row.sum_up(spreads);
             }
         }
-        self.cells += self.rest.sum_up(spreads) + self.all.sum_up(spreads);
+        // Of all there are percentiles anyway: they cost one row.
+        self.cells += self.rest.sum_up(spreads) + self.all.sum_up(true);
     }
 
     fn next_interval(&mut self) {

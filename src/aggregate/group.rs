@@ -8,6 +8,7 @@
 use super::balance::Balancer;
 use super::best::Best;
 use super::classes::{Classes, NO_CLASS};
+use super::destination::Servers;
 use super::rows::{RowState, Rows, is_closed, silent};
 use super::sight::RowSight;
 use super::sliding::{INTERVALS, Sliding};
@@ -64,6 +65,8 @@ pub struct Groups {
     /// Where interfaces are compared.
     pub(super) balancer: Option<Balancer>,
     classes: Arc<Classes>,
+    /// Destinations that have groups.
+    allowed: Servers,
     free: Vec<u32>,
     /// Groups that made room, and the interval in which that was tried last.
     folded: u64,
@@ -76,6 +79,8 @@ pub struct Groups {
 /// groups of its first side, those of its second. None are known at first.
 pub(super) type Known = [[u32; 2]; 2];
 const UNKNOWN: Known = [[u32::MAX; 2]; 2];
+/// In place of a group's number: adds to none.
+const NOWHERE: u32 = u32::MAX - 1;
 
 /// The numbers that rows remember, by slot: a known flow needs no hashing.
 #[derive(Default)]
@@ -124,6 +129,7 @@ impl Groups {
             groups_max: GROUPS_MAX,
             balancer: None,
             classes: Arc::default(),
+            allowed: Servers::default(),
             free: Vec::new(),
             folded: 0,
             folded_in: 0,
@@ -134,6 +140,11 @@ impl Groups {
     /// What classes are.
     pub(super) fn classify(&mut self, classes: Arc<Classes>) {
         self.classes = classes;
+    }
+
+    /// No other destinations have groups.
+    pub(super) fn allow(&mut self, allowed: Servers) {
+        self.allowed = allowed;
     }
 
     /// Keeps what a view asks for, over all interfaces or of each; whether it is
@@ -202,7 +213,7 @@ impl Groups {
         let numbers = self.look_up(latest, row, side, lane);
         for (&number, &direction) in numbers.iter().zip(directions(latest.1, row, side)) {
             self.add(number, direction, gained);
-            let group = &mut self.groups[number as usize];
+            let Some(group) = self.groups.get_mut(number as usize) else { continue };
             group.total[direction].add(before);
             group.base[direction].add(before);
         }
@@ -230,6 +241,7 @@ impl Groups {
                 let stays = self.generation == generation;
                 return [if stays { from } else { self.number(scope, RowName::Host(key.ip(side))) }, to];
             }
+            Grouping::Destination if !self.allowed.have(key, server) => return [NOWHERE; 2],
             Grouping::Destination => RowName::Destination(key.ip(server)),
             Grouping::Source => RowName::Source(key.ip(1 - server)),
             Grouping::Port => RowName::Port(key.protocol(), key.end(server).port),

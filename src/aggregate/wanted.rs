@@ -49,6 +49,7 @@ impl Aggregator {
 
     /// Connections are counted by destination.
     pub fn collect_destinations(&mut self, wanted: Wanted, here: Arc<Here>) {
+        self.groups.allow(wanted.allowed.clone());
         self.destinations = Collector::new(wanted, here);
     }
 

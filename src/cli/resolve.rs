@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use super::{Arguments, Asked, UsageError, values, watch};
 use crate::config::{
     Bars, Bursts, By, Config, DEFAULT_LINGER_NS, DEFAULT_MAX_FLOWS, DEFAULT_SNAPLEN, DEFAULT_TOP, Highlight,
-    Input, OutputMode, Report, SECOND_NS, Sort, Unit,
+    Input, OutputMode, Owner, Report, SECOND_NS, Socket, Sort, Unit,
 };
 
 /// What holds where nothing else is said.
@@ -97,6 +97,7 @@ pub(super) fn resolve(
         sort: typed.sort.unwrap_or(Sort::Rate),
         connections: typed.connections,
         active_timeout_ns: seconds("--active-timeout", &typed.active_timeout)?,
+        socket: socket(&typed)?,
         unit: if typed.bytes { Unit::Bytes } else { Unit::Bits },
         bars: bars(&typed)?,
         ports: typed.ports,
@@ -122,7 +123,6 @@ pub(super) fn resolve(
         names: typed.names,
         highlights: highlights(&typed.highlight)?,
         no_color: typed.no_color,
-        socket: typed.socket,
     })
 }
 
@@ -291,6 +291,11 @@ fn contradictions(typed: &Arguments, asked: Asked) -> Result<(), UsageError> {
     if !typed.allow.is_empty() && typed.by != Some(By::Destination) {
         return Err(UsageError::Needs { option: "--allow", needed: "--by destination" });
     }
+    for (option, value) in [("--socket-mode", &typed.socket_mode), ("--socket-owner", &typed.socket_owner)] {
+        if value.is_some() && typed.socket.is_none() {
+            return Err(UsageError::Needs { option, needed: "--socket PATH" });
+        }
+    }
     if typed.by == Some(By::Class) && typed.classes.is_none() {
         return Err(UsageError::Needs { option: "--by class", needed: "--classes FILE" });
     }
@@ -397,6 +402,25 @@ fn allowed(typed: &[String]) -> Result<Vec<(std::net::IpAddr, Option<u16>)>, Usa
         })
     };
     typed.iter().map(server).collect()
+}
+
+/// Its file is this user's alone where nothing else is said.
+fn socket(typed: &Arguments) -> Result<Option<Socket>, UsageError> {
+    let Some(path) = typed.socket.clone() else { return Ok(None) };
+    let bad = |option: &'static str, value: &str, wants: &'static str| UsageError::BadValue {
+        option: option.into(),
+        value: value.to_owned(),
+        wants: wants.into(),
+    };
+    let mode = typed.socket_mode.as_deref().map_or(Ok(0o600), |text| {
+        let wants = "permissions as octal digits up to 0777, such as 0660";
+        values::mode(text).ok_or_else(|| bad("--socket-mode", text, wants))
+    })?;
+    let owner = typed.socket_owner.as_deref().map_or(Ok(Owner::default()), |text| {
+        let wants = "a user, a group or both, by name or number, such as root:adm, root or :adm";
+        values::owner(text).ok_or_else(|| bad("--socket-owner", text, wants))
+    })?;
+    Ok(Some(Socket { path, mode, owner }))
 }
 
 /// JSON lines for a name that ends so, else text.

@@ -337,6 +337,8 @@ mod tests {
         let needy = [
             ("allow", "by = \"destination\"\nallow = [\"192.0.2.1\"]", "--by destination --allow 192.0.2.1"),
             ("replay", "read = \"x\"\nreplay = 2.5", "-r x --replay 2.5"),
+            ("socket-mode", "socket = \"x\"\nsocket-mode = \"0660\"", "-U x --socket-mode 660"),
+            ("socket-owner", "socket = \"x\"\nsocket-owner = \":adm\"", "-U x --socket-owner :adm"),
             ("active-timeout", "connections = true\nactive-timeout = 5", "--connections --active-timeout 5"),
         ];
         for (name, option) in options(&command) {

@@ -4,7 +4,7 @@
 //! be read; who asked knows the option's name and makes the sentence. Decimals
 //! are exact: no float is involved, so `2.5G` is 2,500,000,000 and not near it.
 
-use crate::config::BurstThreshold;
+use crate::config::{BurstThreshold, Owner};
 use std::ffi::OsStr;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::os::unix::ffi::OsStrExt;
@@ -58,6 +58,25 @@ const BARE_FROM: u64 = 1000;
 /// small to be a rate that anybody means.
 pub fn lacks_its_unit(text: &str) -> Option<u64> {
     decimal(text, 1).filter(|number| (1..BARE_FROM).contains(number))
+}
+
+/// Permission bits, in octal digits as chmod(1) takes them.
+pub fn mode(text: &str) -> Option<u32> {
+    let digits = text.strip_prefix("0o").unwrap_or(text);
+    let is_octal = (1..=4).contains(&digits.len()) && digits.bytes().all(|byte| byte.is_ascii_digit());
+    u32::from_str_radix(digits, 8).ok().filter(|mode| is_octal && *mode <= 0o777)
+}
+
+/// `USER`, `USER:GROUP` or `:GROUP`.
+pub fn owner(text: &str) -> Option<Owner> {
+    let (user, group) = text.split_once(':').map_or((text, None), |(user, group)| (user, Some(group)));
+    let is_name = |name: &str| {
+        !name.is_empty() && !name.contains(|one: char| one == ':' || one.is_whitespace() || one.is_control())
+    };
+    let user = (!user.is_empty()).then_some(user);
+    let named = user.is_some() || group.is_some();
+    (named && user.into_iter().chain(group).all(is_name))
+        .then(|| Owner { user: user.map(str::to_owned), group: group.map(str::to_owned) })
 }
 
 /// A share of a link's speed in percent, to a tenth, or a rate.
@@ -232,6 +251,39 @@ mod tests {
         ];
         for (text, expected) in table {
             assert_eq!(rate(text), *expected, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn modes_and_owners() {
+        for (text, expected) in [
+            ("0660", Some(0o660)),
+            ("660", Some(0o660)),
+            ("0o606", Some(0o606)),
+            ("0", Some(0)),
+            ("1777", None),
+            ("00660", None),
+            ("680", None),
+            ("+66", None),
+            ("u+rw", None),
+            ("", None),
+        ] {
+            assert_eq!(mode(text), expected, "{text:?}");
+        }
+        let owned = |user: Option<&str>, group: Option<&str>| {
+            Some(Owner { user: user.map(str::to_owned), group: group.map(str::to_owned) })
+        };
+        for (text, expected) in [
+            ("bob", owned(Some("bob"), None)),
+            ("bob:4", owned(Some("bob"), Some("4"))),
+            (":adm", owned(None, Some("adm"))),
+            ("", None),
+            (":", None),
+            ("bob:", None),
+            ("a:b:c", None),
+            ("a b", None),
+        ] {
+            assert_eq!(owner(text), expected, "{text:?}");
         }
     }
 

@@ -236,7 +236,7 @@ pub(super) fn shown_of(destinations: &Destinations) -> Vec<Shown> {
 
 /// The table, behind an empty line; nothing where no connection was seen.
 pub fn table_of(destinations: &Destinations, sight: &Sight) -> String {
-    if destinations.all.is_none() || sight.style.top == 0 {
+    if destinations.of_run.is_empty() || sight.style.top == 0 {
         return String::new();
     }
     let shown = destinations.of_run.len() as u64;

@@ -71,7 +71,7 @@ impl<W: Write> JsonLines<W> {
     }
 
     /// How things stand: a line for each interface, each watch that saw any handshake,
-    /// and each destination that is shown.
+    /// each destination that is shown, and all of them.
     fn standing(&mut self, snapshot: &Snapshot, coverage: &Coverages, context: &Context) -> io::Result<()> {
         let span_ns = interval_span(snapshot, self.live);
         let (time, handshakes) = (self.time_of(snapshot), &snapshot.handshakes);
@@ -97,6 +97,10 @@ impl<W: Write> JsonLines<W> {
             self.line(time, context, |head| {
                 Line::Destination(destinations::line(head, destination, span_ns, context))
             })?;
+        }
+        let all = snapshot.destinations.as_ref();
+        if let Some(all) = all.and_then(|all| destinations::of_interval(all, span_ns, context)) {
+            self.line(time, context, |head| Line::Destinations(destinations::AllLine { head, all }))?;
         }
         Ok(())
     }

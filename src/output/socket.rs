@@ -127,6 +127,11 @@ pub enum Refusal {
         /// Its first word.
         word: String,
     },
+    /// A request that is one word, and more behind it.
+    TakesNothing {
+        /// That word.
+        word: &'static str,
+    },
     /// More than [`REQUEST_MAX`] bytes without an end of line.
     TooLong,
     /// A name that cannot have a cursor.
@@ -149,6 +154,9 @@ impl fmt::Display for Refusal {
         match self {
             Refusal::Unknown { word } => {
                 write!(f, "there is no request {word:?}: ask GET, REFRESH, REFRESH NAME or JSON")
+            }
+            Refusal::TakesNothing { word } => {
+                write!(f, "{word} takes nothing behind it: ask {word} alone")
             }
             Refusal::TooLong => {
                 write!(f, "a request has {REQUEST_MAX} bytes at most: end it with a new line")
@@ -224,8 +232,10 @@ impl Answers {
             // tcpeek takes whatever is not REFRESH for GET; an empty line is the only such habit worth having.
             ("GET" | "", None, _) => Answer { bytes: self.sums().into_bytes(), taken: None },
             ("REFRESH", name, None) => self.differences(name)?,
-            ("REFRESH", ..) => return Err(Refusal::BadName),
             ("JSON", None, _) => Answer { bytes: self.lines()?, taken: None },
+            ("REFRESH", ..) => return Err(Refusal::BadName),
+            ("GET", ..) => return Err(Refusal::TakesNothing { word: "GET" }),
+            ("JSON", ..) => return Err(Refusal::TakesNothing { word: "JSON" }),
             (word, ..) => return Err(Refusal::Unknown { word: word.chars().take(32).collect() }),
         };
         Ok(answer)

@@ -54,7 +54,9 @@ pub(super) fn sentence(error: &io::Error) -> String {
             "no answer came within five seconds: ask again, it may have too many clients".to_owned()
         }
         ErrorKind::PermissionDenied => {
-            "this user may not ask there: ask as the one who started it".to_owned()
+            "this user may not ask there: ask as the one who started it, or start it so that others may \
+             (--socket-mode, --socket-owner)"
+                .to_owned()
         }
         _ => format!("cannot ask there: {error}"),
     }

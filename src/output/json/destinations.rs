@@ -1,11 +1,11 @@
 //! `destination` lines: their keys, and which figure goes under which.
 //!
-//! trtop's figures of one server address in one interval. Ratios are parts of
+//! trtop's figures of one server address in one interval, and of all of them. Ratios are parts of
 //! what they name; where that is nothing they are null.
 
 use super::handshakes::{Percentiles, percentiles};
 use super::lines::Head;
-use crate::aggregate::destination;
+use crate::aggregate::destination::{self, Destinations, Figures};
 use crate::output::Context;
 use crate::output::columns::Over;
 use crate::output::destinations::{DESTINATION_COLUMNS, Shown};
@@ -27,6 +27,43 @@ pub struct Destination<'a> {
     pub name: Option<&'a str>,
     /// `outgoing`: the client is here; `incoming`: the server is; null where neither is or nothing tells.
     pub direction: Option<&'static str>,
+    /// What was counted.
+    #[serde(flatten)]
+    pub sums: Sums,
+    /// Columns of docs/COLUMNS.md whose figures, those of this line, `--highlight` makes stand out; absent
+    /// where there are none.
+    #[serde(skip_serializing_if = "<[&str]>::is_empty")]
+    pub highlights: Vec<&'static str>,
+}
+
+/// All destinations together, those below the fold of `--top` too.
+#[derive(Serialize, JsonSchema)]
+pub struct All {
+    /// How many there are.
+    pub destinations: u64,
+    /// What was counted.
+    #[serde(flatten)]
+    pub sums: Sums,
+    /// Columns of docs/COLUMNS.md whose figures, those of this object, `--highlight` makes stand out; absent
+    /// where there are none.
+    #[serde(skip_serializing_if = "<[&str]>::is_empty")]
+    pub highlights: Vec<&'static str>,
+}
+
+/// All destinations together, in one interval.
+#[derive(Serialize, JsonSchema)]
+pub struct AllLine<'a> {
+    /// What every line begins with.
+    #[serde(flatten)]
+    pub head: Head<'a>,
+    /// What was counted.
+    #[serde(flatten)]
+    pub all: All,
+}
+
+/// What was counted of connections.
+#[derive(Serialize, JsonSchema)]
+pub struct Sums {
     /// Connections begun by a SYN whose handshake was decided, failed ones included: those of `handshake` lines.
     pub attempts: u64,
     /// Of them, in a second.
@@ -60,10 +97,6 @@ pub struct Destination<'a> {
     /// Connections begun by a SYN that left the table: some seconds after they were closed or reset, or silent
     /// for their limit. Those open at the end of the run are not among them.
     pub ended: u64,
-    /// Columns of docs/COLUMNS.md whose figures, those of this line, `--highlight` makes stand out; absent
-    /// where there are none.
-    #[serde(skip_serializing_if = "<[&str]>::is_empty")]
-    pub highlights: Vec<&'static str>,
 }
 
 /// Exchanges of a connection.
@@ -80,15 +113,43 @@ pub fn line<'a>(
     span_ns: u64,
     context: &'a Context,
 ) -> Destination<'a> {
-    let figures = &destination.interval;
-    let counts = &figures.counts;
     let shown = Shown::of_interval(destination);
-    let part = |part: u64, whole: u64| (whole > 0).then(|| share(part as f64, whole as f64));
     Destination {
         head,
         destination: destination.name.address,
         name: context.names.of(destination.name.address),
         direction: direction_of(destination.name),
+        sums: sums(&destination.interval, span_ns),
+        highlights: context.highlights.names(&DESTINATION_COLUMNS, &shown, &Over { context, span_ns }),
+    }
+}
+
+/// All together in the interval; None where there was nothing, or nobody asked for lines.
+pub fn of_interval(all: &Destinations, span_ns: u64, context: &Context) -> Option<All> {
+    let sum = all.all.as_ref().filter(|_| !all.of_interval.is_empty())?;
+    Some(together(sum, all.intervals_found, span_ns, context))
+}
+
+/// All together since the start; None where there was nothing.
+pub fn of_run(all: &Destinations, span_ns: u64, context: &Context) -> Option<All> {
+    let sum = all.all?;
+    let sum = destination::Destination { interval: sum.total, ..sum };
+    Some(together(&sum, all.found, span_ns, context))
+}
+
+fn together(sum: &destination::Destination, found: u64, span_ns: u64, context: &Context) -> All {
+    let shown = Shown::of_interval(sum);
+    All {
+        destinations: found,
+        sums: sums(&sum.interval, span_ns),
+        highlights: context.highlights.names(&DESTINATION_COLUMNS, &shown, &Over { context, span_ns }),
+    }
+}
+
+fn sums(figures: &Figures, span_ns: u64) -> Sums {
+    let counts = &figures.counts;
+    let part = |part: u64, whole: u64| (whole > 0).then(|| share(part as f64, whole as f64));
+    Sums {
         attempts: counts.attempts,
         attempts_per_second: per_second(counts.attempts, span_ns),
         synack_ratio: part(counts.answered, counts.attempts),
@@ -105,6 +166,5 @@ pub fn line<'a>(
         last_byte_seconds: percentiles(figures.last_byte),
         connections_with_loss: counts.with_loss,
         ended: counts.ended,
-        highlights: context.highlights.names(&DESTINATION_COLUMNS, &shown, &Over { context, span_ns }),
     }
 }

@@ -37,6 +37,9 @@ pub enum Line<'a> {
     /// many as `--top` says): most attempts first, then most exchanges, then by address. In a report in the
     /// whole run.
     Destination(Destination<'a>),
+    /// All of them together in the same interval, however few `--top` shows: sums and percentiles of all
+    /// connections. In a report of the whole run; `stop` has it since the start.
+    Destinations(super::destinations::AllLine<'a>),
     /// A time in which one direction of a link was full (`--burst-threshold`), once it is over.
     Burst(super::bursts::BurstLine<'a>),
     /// A handshake that ended.
@@ -418,6 +421,10 @@ pub struct Stop<'a> {
     /// both directions have them.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub handshakes_unplaced: Option<u64>,
+    /// All destinations together since the start, where they are counted (`--by destination`, and where there
+    /// is a screen); absent where there was none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub destinations: Option<super::destinations::All>,
     /// Lines that a slow reader never got; `seq` counts them.
     pub json_lines_lost: u64,
 }

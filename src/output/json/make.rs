@@ -162,6 +162,10 @@ pub fn stop<'a>(
         incomplete_handshakes: snapshot.incomplete.iter().map(|server| incomplete(server, context)).collect(),
         handshakes_elsewhere: some(handshakes.elsewhere),
         handshakes_unplaced: some(handshakes.unplaced),
+        destinations: snapshot
+            .destinations
+            .as_ref()
+            .and_then(|all| super::destinations::of_run(all, span_ns, context)),
         json_lines_lost: context.lines_lost,
     }
 }
