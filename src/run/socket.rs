@@ -7,10 +7,10 @@
 //! a pointer; no worker and no output knows of it. What is answered is
 //! `output::socket`'s.
 //!
-//! The file is its owner's alone (0600) unless more was asked for (`access`). One that nobody listens at is a
-//! program's that was killed, and is replaced; one that is answered, or is no
-//! socket, is left alone and refused. At the end it is removed, unless another
-//! one stands in its place.
+//! The file is its owner's alone (0600) unless more was asked for (`access`). One
+//! that nobody listens at is a program's that was killed, and is replaced; one that
+//! is answered, or is no socket, is left alone and refused. At the end it is
+//! removed, unless another one stands in its place.
 
 mod access;
 
