@@ -13,8 +13,8 @@ pub mod look;
 pub mod outbox;
 
 pub use crate::capture::sys::memory::{LargeVec, Reading};
-use crate::decode::Packet;
 use crate::decode::pairs::LinkPairs;
+use crate::decode::{Kind, Packet};
 use crate::flow::listen::Listeners;
 use crate::flow::table::{BATCH, FlowTable, TableConfig};
 use crate::meter::bins::{BIN_NS, Bins, Speeds};
@@ -22,6 +22,7 @@ use crate::meter::totals::{LaneTotals, Totals};
 use look::{Answer, Ask, Looks};
 use outbox::{BinCut, Cut, LaneMark, Message, Outbox, RingFigures};
 use std::collections::VecDeque;
+use std::ops::Range;
 use std::sync::Arc;
 
 /// Flows written or looked at between two batches: about 0.1 ms.
@@ -54,6 +55,9 @@ pub struct Worker {
     skipped: u64,
     first_ns: Option<u64>,
     last_ns: u64,
+    /// Segments from outside of this time tell nothing: before and behind it not all
+    /// gates were open.
+    judged_ns: Range<u64>,
     /// A boundary whose cut is being written, live.
     pending: Option<Box<Cut>>,
     /// Milliseconds for which the aggregator had no room yet, live: together up to
@@ -80,6 +84,7 @@ impl Worker {
             skipped: 0,
             first_ns: None,
             last_ns: 0,
+            judged_ns: 0..u64::MAX,
             pending: None,
             unsent: VecDeque::new(),
             handed_ms: None,
@@ -95,9 +100,28 @@ impl Worker {
         self.first_ns = self.first_ns.into_iter().chain(earliest).min();
         let latest = packets.iter().map(|packet| packet.time_ns).max();
         self.last_ns = self.last_ns.max(latest.unwrap_or(0));
+        if self.judged_ns != (0..u64::MAX) {
+            let beyond = packets.iter_mut().filter(|packet| !self.judged_ns.contains(&packet.time_ns));
+            beyond.filter(|packet| packet.kind == Kind::Tcp).for_each(|packet| packet.kind = Kind::TcpInert);
+            if earliest.is_some_and(|earliest| earliest >= self.judged_ns.start) {
+                self.judged_ns.start = 0;
+            }
+        }
         for batch in packets.chunks_mut(BATCH) {
             self.table.process(batch, &mut self.totals, &mut self.outbox);
         }
+    }
+
+    /// Live, of several interfaces: segments before this moment are counted, and nothing
+    /// is concluded from them: their answers may have come by a gate that was not open.
+    pub fn judge_from(&mut self, time_ns: u64) {
+        self.judged_ns.start = time_ns;
+    }
+
+    /// The same of segments from this moment on: of what they acknowledge some may not
+    /// have been let in.
+    pub fn judge_until(&mut self, time_ns: u64) {
+        self.judged_ns.end = time_ns;
     }
 
     /// Adds to the count of packets that came after their interval's end.
@@ -108,6 +132,7 @@ impl Worker {
     /// The clock was set back: boundaries from now on are of the new time.
     pub fn set_back(&mut self, by_ns: u64) {
         self.set_back_ns = self.set_back_ns.saturating_add(by_ns);
+        self.judged_ns.start = 0;
     }
 
     /// The clock shows `to_ns` after it was set back: milliseconds begin anew there.
@@ -480,6 +505,42 @@ mod tests {
             }
         };
         assert_eq!((records, cut.boundary_ns), (3000, 2 * S));
+    }
+
+    /// An acknowledgement that came while gates were being moved says nothing of loss;
+    /// it is counted as any packet.
+    #[test]
+    fn nothing_is_concluded_from_what_comes_while_gates_open_or_close() {
+        let ends =
+            [End { address: [0, 0xc612_0001], port: 4000 }, End { address: [0, 0xc612_0002], port: 80 }];
+        let segment = |side: usize, at_ns: u64, tcp_flags: u8, sequence: u32, acknowledgement: u32| {
+            let (key, reversed) = FlowKey::new(ends[side], ends[1 - side], 6, false, 0, 0);
+            let numbers = Packet { sequence, acknowledgement, tcp_flags, window: 500, ..Packet::default() };
+            let counted = Packet { segments: 1, bytes: 60, frame_bytes: 60, ..numbers };
+            Packet { key, reversed, time_ns: at_ns, kind: Kind::Tcp, ..counted }
+        };
+        let unseen = |judged_ns: Range<u64>| {
+            let (outbox, _inbox) = outbox(8, false, false);
+            let mut worker = worker(4096, outbox);
+            worker.judge_from(judged_ns.start);
+            worker.judge_until(judged_ns.end);
+            let (syn, ack) = (2, 16);
+            let mut packets = [
+                segment(0, S, syn, 100, 0),
+                segment(1, S + 10, syn | ack, 500, 101),
+                segment(0, S + 20, ack, 101, 501),
+                segment(0, S + 30, ack, 101, 1501),
+            ];
+            worker.take(&mut packets);
+            let lanes = worker.lanes();
+            let (counts, unseen): (Vec<u64>, Vec<u64>) =
+                lanes.iter().map(|lane| (lane.count.packets, lane.tcp.acked_unseen)).unzip();
+            (counts.iter().sum::<u64>(), unseen.iter().sum::<u64>())
+        };
+        assert_eq!(unseen(0..u64::MAX), (4, 1000));
+        assert_eq!(unseen(S..S + 31), (4, 1000));
+        assert_eq!(unseen(S..S + 30), (4, 0));
+        assert_eq!(unseen(S + 15..u64::MAX), (4, 0), "the stream's beginning is not known");
     }
 
     #[test]

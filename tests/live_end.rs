@@ -174,7 +174,10 @@ fn a_signal_that_comes_twice_at_once_is_one() {
     let Some((near, far)) = pair("a_signal_that_comes_twice_at_once_is_one") else { return };
     near.veth("v0", &far, "w0");
     for signals in [[Signal::TERM; 2], [Signal::HUP; 2], [Signal::INT, Signal::TERM]] {
-        let program = Fullcount::start(&near, "-i v0");
+        // Whoever runs this test may have been started by nohup.
+        let line = format!("exec env --default-signal=HUP {PROGRAM} -o json -i v0");
+        let program = Fullcount::spawn(near.command(&line));
+        program.wait_line("start", |line| line["type"] == "start");
         signals.into_iter().for_each(|signal| program.signal(signal));
         let run = program.end();
         assert_eq!(run.status.code(), Some(0), "{signals:?}: {}", run.stderr);

@@ -66,7 +66,7 @@ pub(super) fn run(
     let (classes, class_names) = super::classes(config)?;
     let mut context = Context { stacks: stacks.clone(), classes: class_names, ..super::context(config)? };
     super::look_up_names(config, &mut context);
-    let (opened, start_ns) = open_all(&opener, &selection)?;
+    let (opened, [start_ns, open_ns]) = open_all(&opener, &selection)?;
     let mut notices = Vec::new();
     for (number, (watch, one)) in selection.watched.iter().zip(&opened).enumerate() {
         notices.extend(opener.notices(watch, number as u8, one));
@@ -152,7 +152,8 @@ pub(super) fn run(
             };
             let stacks = stacks.clone();
             let decoder = Sharing::decoder(config, stacks);
-            let worker = sharing.worker(config, tables, outbox, true);
+            let mut worker = sharing.worker(config, tables, outbox, true);
+            worker.judge_from(open_ns);
             threads.spawn(format!("worker {number}"), move || {
                 Live::new(worker, decoder, setup).run();
             });
@@ -205,14 +206,17 @@ pub(super) fn run(
     super::both(ended, super::failed(defects))
 }
 
-/// The rings of all interfaces, and when their gates were opened: together, as of a
-/// connection that goes out by one and comes in by another both halves are wanted.
-fn open_all(opener: &Opener, selection: &Selection) -> Result<(Vec<Opened>, u64), RunError> {
+/// The rings of all interfaces, and when their gates began to be opened and all were
+/// open: together, as of a connection that goes out by one and comes in by another both
+/// halves are wanted.
+fn open_all(opener: &Opener, selection: &Selection) -> Result<(Vec<Opened>, [u64; 2]), RunError> {
     let prepare = |(watch, number): (&Watch, u8)| opener.prepare(watch, number);
     let gated: Vec<Gated> = selection.watched.iter().zip(0u8..).map(prepare).collect::<Result<_, _>>()?;
     let start_ns = now_ns();
-    let opened = gated.into_iter().map(Gated::open).collect::<Result<_, _>>()?;
-    Ok((opened, start_ns))
+    let opened: Vec<Opened> = gated.into_iter().map(Gated::open).collect::<Result<_, _>>()?;
+    // What passes one interface needs no other gate.
+    let open_ns = if opened.len() > 1 { now_ns() } else { start_ns };
+    Ok((opened, [start_ns, open_ns]))
 }
 
 /// The interfaces' own counters. What is lost from now on is told, so this comes

@@ -407,6 +407,8 @@ impl Live {
                 let _ = self.setup.told.try_send(Told::Filtered { worker, at_ns, refused });
             }
             Control::Drain => {
+                // What the gate of one ring still lets in, that of another may have shut out.
+                self.worker.judge_until(now_ns());
                 for (_, ring) in self.merge.sources_mut() {
                     // Where the gate cannot be closed the time limit ends the drain.
                     let _ = ring.set_filter(&[SockFilter::ret(0)]);
