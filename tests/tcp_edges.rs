@@ -236,6 +236,55 @@ fn ports_that_are_used_again_unseen_are_another_connection() {
     ]);
 }
 
+/// Whatever comes behind a jump, what was seen of a stream stays in its sums.
+#[test]
+fn a_fin_behind_a_jump_takes_nothing_back() {
+    let far = 1_342_177_280_u32;
+    let jump = |acknowledged: u32| {
+        (0..3).map(move |n| c(100.0 + f64::from(n), DATA, 101 + far, acknowledged, 100)).collect::<Vec<_>>()
+    };
+    let with = |before: Vec<Segment>, acknowledged: u32, fin: Segment| {
+        opened(before.into_iter().chain(jump(acknowledged)).chain([fin]).collect())
+    };
+    let bare = with(
+        vec![s(20.0, DATA, 501, 101, 1000), s(21.0, DATA, 2501, 101, 100), c(30.0, ACK, 101, 2601, 0)],
+        2601 + far,
+        s(200.0, FIN | ACK, 2601 + far, 101, 0),
+    );
+    let resent = with(
+        vec![s(20.0, DATA, 501, 101, 1000), s(21.0, FIN | ACK, 2501, 101, 100), c(30.0, ACK, 101, 2602, 0)],
+        2602,
+        s(200.0, FIN | ACK, 2501, 401 + far, 100),
+    );
+    check(vec![
+        ("a bare one", bare, vec![json!({"discontinuous": true, "s2c": sums(1100, 2100, 1000)})]),
+        (
+            "data that is resent with one",
+            resent,
+            vec![json!({"discontinuous": true, "s2c": {"payload_bytes": 1200, "missing_bytes": 1000}})],
+        ),
+    ]);
+}
+
+/// What was closed by a RST that was not its sender's is open again, and closed once.
+#[test]
+fn a_reset_that_is_taken_back_closes_nothing_twice() {
+    let events = opened(vec![
+        s(20.0, RST | ACK, 501, 101, 0),
+        s(1500.0, DATA, 501, 101, 100),
+        s(3500.0, RST | ACK, 601, 101, 0),
+        c(5500.0, RST, 101, 0, 0),
+    ]);
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path().join("x.pcap");
+    std::fs::write(&path, capture(&[Conversation::new("reset", events)], false)).expect("written");
+    let (run, lines) = files_run::lines_of(&["-r", &path.to_string_lossy()]);
+    assert_eq!(run.code, Some(0), "{}", run.complaint);
+    let closed =
+        files_run::of_type(&lines, "interface").map(|line| files_run::number(&line["flows"]["closed"]));
+    assert_eq!(closed.sum::<u64>(), 1, "{}", run.output);
+}
+
 /// What an interface says of a capture.
 fn capture_of(packets: Vec<Vec<u8>>) -> (Value, Vec<Value>) {
     let directory = tempfile::tempdir().expect("a directory");
@@ -302,6 +351,13 @@ fn only_what_is_evidence_counts_as_missing() {
         tcp(true, ACK, [101, 1502], &[]),
     ];
     assert_eq!(seen(one_way), [Some(0), Some(1001)]);
+    // Picked up: the FIN that was acknowledged comes first, then some of what it follows.
+    let fin = vec![
+        tcp(true, 17, [301, 501], &[]),
+        tcp(false, ACK, [501, 302], &[]),
+        tcp(true, ACK, [201, 501], &[7; 100]),
+    ];
+    assert_eq!(seen(fin), [Some(0), None]);
     // A first fragment of 8 bytes of payload, and an acknowledgement of all 200.
     let mut first = tcp(true, ACK, [101, 501], &[7; 8]);
     first[14 + 6] |= 0x20;

@@ -156,7 +156,15 @@ impl Shares {
                 if sum.sent[side].packets > 0 {
                     senders.insert(key.ip(side));
                 }
-                add_to(&mut hosts, key.ip(side), [sum.sent[1 - side], sum.sent[side]], sum.before);
+                if key.ip(0) != key.ip(1) {
+                    add_to(&mut hosts, key.ip(side), [sum.sent[1 - side], sum.sent[side]], sum.before);
+                }
+            }
+            // A host that speaks with itself has it once.
+            if key.ip(0) == key.ip(1) {
+                let mut both = sum.sent[0];
+                both.add(sum.sent[1]);
+                add_to(&mut hosts, key.ip(0), [Count::default(), both], sum.before);
             }
             let server = usize::from(!sum.flow.client_second);
             let port = (key.protocol(), key.end(server).port);

@@ -433,7 +433,9 @@ impl Aggregator {
         };
         self.earlier = totals;
         self.earlier_rings = rings;
-        self.earlier_table = table;
+        // A RST that is taken back opens what was closed: its second end is not told again.
+        let closed = table.closed.max(self.earlier_table.closed);
+        self.earlier_table = TableStats { closed, ..table };
         snapshot
     }
 

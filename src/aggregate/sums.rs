@@ -82,7 +82,7 @@ impl Aggregator {
 pub(super) fn difference(now: &TableStats, then: &TableStats) -> TableStats {
     TableStats {
         opened: now.opened - then.opened,
-        closed: now.closed - then.closed,
+        closed: now.closed.saturating_sub(then.closed),
         evicted: now.evicted - then.evicted,
         events_lost: now.events_lost - then.events_lost,
         unreported: now.unreported - then.unreported,

@@ -135,12 +135,15 @@ fn lasts_long(entry: &Entry) -> bool {
 
 /// The exchange under way is over: the server has answered.
 fn complete(entry: &mut Entry) -> Exchange {
-    let lossy = entry.state & state::LOSSY != 0 || lasts_long(entry);
+    let lossy = entry.state & state::LOSSY != 0;
+    // When its last byte came is kept without the hour.
+    let long = lasts_long(entry);
     let server = 1 - entry.client();
     pass(entry, 0);
     Exchange {
         first_byte_us: Some(entry.warm.first_byte_us).filter(|&us| !lossy && us != UNKNOWN_US),
-        last_byte_us: between(entry.warm.request_us, entry.sent[server].last_payload_us).filter(|_| !lossy),
+        last_byte_us: between(entry.warm.request_us, entry.sent[server].last_payload_us)
+            .filter(|_| !lossy && !long),
     }
 }
 

@@ -478,14 +478,15 @@ pub(super) fn finish(entry: &mut Entry, details: &mut Details, side: usize, at: 
 }
 
 /// Of a stream whose FIN alone was seen so far the first payload comes by: it begins at
-/// `wire`, ends where the FIN is, and the rest of it is yet to come.
+/// `wire`, ends where the FIN is, and the rest of it is yet to come. The answer is how
+/// much of it was acknowledged with the FIN, and has not been seen so far.
 pub(super) fn begin_before_fin(
     entry: &mut Entry,
     details: &mut Details,
     side: usize,
     wire: u32,
     now_ns: u64,
-) {
+) -> u64 {
     let end = entry.sent[side].wire_end;
     let length = i64::from(end.wrapping_sub(wire));
     rebase(entry, details, side, wire);
@@ -493,7 +494,9 @@ pub(super) fn begin_before_fin(
     if entry.side(side, state::FIN_ACKED) {
         entry.state |= state::ACKED[side];
         entry.sent[side].wire_acked = end;
+        return length.unsigned_abs();
     }
+    0
 }
 
 /// Numbers jumped: the stream goes on at `wire`, and what was open is given up.

@@ -196,7 +196,8 @@ impl Track<'_> {
             let proven = entry.has(state::PROVEN);
             let copy = entry.has(state::FIRM[sender]) && entry.warm.base[sender] == first;
             // After the proof a SYN tells only what was not known.
-            if !known && (!proven || !entry.has(state::FIRM[sender])) && !copy {
+            let jumped = entry.marks & mark::DISCONTINUOUS != 0;
+            if !known && (!proven || !entry.has(state::FIRM[sender])) && !copy && !jumped {
                 sequence::rebase(entry, details, sender, first);
             }
             if !known && (!proven || entry.warm.base[sender] == first) {
@@ -218,21 +219,28 @@ impl Track<'_> {
         if flags & RST != 0 || entry.has(state::FIRM[sender]) {
             return;
         }
+        let jumped = entry.marks & mark::DISCONTINUOUS != 0;
         if entry.side(sender, state::FIN) {
             // The FIN came first: where the stream ends is known, and now where it begins.
             let length = ahead(entry.sent[sender].wire_end, packet.sequence);
-            if packet.payload > 0 && length > 0 && packet.payload <= length.unsigned_abs() {
-                sequence::begin_before_fin(entry, details, sender, packet.sequence, packet.time_ns);
+            let fits =
+                i64::from(length) <= sequence::WINDOW_MAX && i64::from(packet.payload) <= i64::from(length);
+            if packet.payload > 0 && fits && !jumped {
+                let unseen =
+                    sequence::begin_before_fin(entry, details, sender, packet.sequence, packet.time_ns);
+                entry.state |= state::FIRM[sender];
+                if entry.marks & mark::FRAGMENTED == 0 {
+                    self.tally(sender, packet).acked_unseen += unseen;
+                }
+            }
+        } else if packet.payload > 0 || flags & FIN != 0 {
+            match jumped {
+                false => sequence::rebase(entry, details, sender, packet.sequence),
+                true => sequence::restart(entry, details, sender, packet.sequence),
+            }
+            if packet.payload > 0 {
                 entry.state |= state::FIRM[sender];
             }
-        } else if packet.payload > 0 {
-            match entry.marks & mark::DISCONTINUOUS {
-                0 => sequence::rebase(entry, details, sender, packet.sequence),
-                _ => sequence::restart(entry, details, sender, packet.sequence),
-            }
-            entry.state |= state::FIRM[sender];
-        } else if flags & FIN != 0 {
-            sequence::rebase(entry, details, sender, packet.sequence);
         }
     }
 
@@ -330,9 +338,13 @@ impl Track<'_> {
         let tally = self.tally(other, packet);
         tally.implausible += heard.implausible as u64;
         tally.merged_holes += heard.merged as u64;
+        if firm && heard.unseen > 0 {
+            exchange::lost(self.entry);
+        }
         if !firm || marked {
             return;
         }
+        let tally = self.tally(other, packet);
         if one_way {
             tally.one_way += heard.unseen;
             return;
@@ -340,9 +352,6 @@ impl Track<'_> {
         tally.acked_unseen += heard.unseen;
         tally.acks += heard.advanced as u64;
         tally.acks_over_gap += (heard.unseen > 0) as u64;
-        if heard.unseen > 0 {
-            exchange::lost(self.entry);
-        }
     }
 
     /// The same acknowledgement once more, while something is under way.

@@ -427,10 +427,11 @@ impl Seen<'_> {
             }
             None => {
                 let most = first(sums.connections.values().map(|&(flow, share)| (flow.key, share)));
+                let most = most.filter(|(_, share)| share.excess > 0);
                 let most = most.and_then(|(key, share)| Some((sums.connections.get(&key)?.0, share)));
                 let most = most.map(|(flow, share)| {
                     let on_top = percent(share.excess as f64, sums.excess.max(1) as f64);
-                    format!("; {} had most of what came on top, {on_top}", self.connection(&flow))
+                    format!("; {} had the largest part of what came on top, {on_top}", self.connection(&flow))
                 });
                 format!("Nobody alone filled it: {many}{}{class}.", most.unwrap_or_default())
             }
@@ -525,7 +526,8 @@ impl Seen<'_> {
         if matches!(filler, Some(Filler::Connection(..))) {
             return Some(format!("What would help: {SLOWER}"));
         }
-        (sums.senders_most >= INCAST && lane.direction() == Direction::Rx).then(|| {
+        let many = !matches!(filler, Some(Filler::Host(..)));
+        (many && sums.senders_most >= INCAST && lane.direction() == Direction::Rx).then(|| {
             String::from("Many senders answer at once: have them answer one after the other, or give this link a faster port.")
         })
     }

@@ -303,7 +303,7 @@ def told(lane, burst, lanes, begun_ms, arguments):
             answer["others"][other[0]] = bits * 1000 // length_ms
     for kind, whos in (
         ("connection", lambda flow: [flow]),
-        ("host", lambda flow: [flow[1][0], flow[2][0]]),
+        ("host", lambda flow: {flow[1][0], flow[2][0]}),
         ("port", lambda flow: [(flow[0], ends_of(flow)[1][1])]),
     ):
         sums = [collections.Counter(), collections.Counter()]
