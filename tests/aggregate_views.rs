@@ -37,7 +37,7 @@ struct Sent {
     payload: u16,
 }
 
-fn sent() -> impl Strategy<Value = Sent> {
+fn any_sent() -> impl Strategy<Value = Sent> {
     // A flow mostly keeps to one interface by direction, as hashing makes it.
     let link = (0u8..10, 0..LINKS);
     (0u8..4, 0u8..3, 0u8..3, 0u8..2, any::<bool>(), link, 0u16..1400).prop_map(
@@ -221,7 +221,7 @@ proptest! {
     /// rows are the sums of all packets. (No flow is silent long enough to end.)
     #[test]
     fn rows_are_the_sums_of_their_packets(
-        intervals in proptest::collection::vec(proptest::collection::vec(sent(), 0..80), 1..9),
+        intervals in proptest::collection::vec(proptest::collection::vec(any_sent(), 0..80), 1..9),
         asked in proptest::collection::vec((0usize..7, 0usize..7, any::<bool>()), 9),
     ) {
         let views = |(all, each, sums): (usize, usize, bool)| {
@@ -268,7 +268,7 @@ proptest! {
     /// Averages of every row are its bytes in the last 2, 10 and 40 seconds.
     #[test]
     fn averages_are_those_of_the_last_seconds(
-        intervals in proptest::collection::vec(proptest::collection::vec(sent(), 0..12), 1..55),
+        intervals in proptest::collection::vec(proptest::collection::vec(any_sent(), 0..12), 1..55),
         grouping in 0usize..5,
     ) {
         let grouping = GROUPINGS[grouping];
@@ -334,19 +334,15 @@ fn pages_and_filters() {
     assert_eq!(some.packets(), 100);
 }
 
+/// From a client to the only server.
+fn sent(client: u8, payload: u16) -> Sent {
+    Sent { client, server: 0, client_port: 0, server_port: 0, reply: false, link: 0, payload }
+}
+
 /// Who asks between two boundaries has the rows of the last one, though records of
 /// the next interval wait already; and that has its own.
 #[test]
 fn rows_are_answered_at_once() {
-    let sent = |client: u8, payload| Sent {
-        client,
-        server: 0,
-        client_port: 0,
-        server_port: 0,
-        reply: false,
-        link: 0,
-        payload,
-    };
     let views = |grouping, order| Views { rows: Some(view(grouping, order)), link_rows: None };
     let mut run = Run::new(views(Grouping::Connection, Order::Rate), false);
     run.aggregator.answer_at_once(2);
@@ -396,15 +392,6 @@ fn rows_are_answered_at_once() {
 /// What is silent stands behind what is not, in every grouping, and with all it had.
 #[test]
 fn silent_rows_come_last() {
-    let sent = |client: u8, payload| Sent {
-        client,
-        server: 0,
-        client_port: 0,
-        server_port: 0,
-        reply: false,
-        link: 0,
-        payload,
-    };
     for grouping in [Grouping::Connection, Grouping::Pair] {
         let views = |order| Views { rows: Some(view(grouping, order)), link_rows: None };
         let mut run = Run::new(views(Order::Activity), false);
@@ -438,15 +425,6 @@ fn silent_rows_come_last() {
 /// long as none is known.
 #[test]
 fn rows_come_by_the_average_that_is_shown_first() {
-    let sent = |client: u8, payload| Sent {
-        client,
-        server: 0,
-        client_port: 0,
-        server_port: 0,
-        reply: false,
-        link: 0,
-        payload,
-    };
     for grouping in [Grouping::Connection, Grouping::Pair] {
         for averages in [true, false] {
             let views = Views { rows: Some(view(grouping, Order::Recent)), link_rows: None };

@@ -25,6 +25,9 @@ use crate::meter::totals::{LaneTotals, TcpTotals};
 /// What a RST's sequence number may lie beyond what was seen of its sender:
 /// the capture may have lost the segments in between.
 const RESET_AHEAD: i64 = 1 << 20;
+/// What of such a connection came as fragments, or before its numbers jumped, cannot be
+/// told: what seems to be missing of it is no evidence of loss.
+const NO_EVIDENCE: u16 = mark::FRAGMENTED | mark::DISCONTINUOUS;
 /// What the capture may have lost of a client before the first that is seen of a server.
 const LOST_MOST: i64 = RESET_AHEAD;
 
@@ -332,8 +335,7 @@ impl Track<'_> {
 
     fn count_heard(&mut self, packet: &Packet, other: usize, heard: &sequence::Heard) {
         let firm = self.entry.has(state::FIRM[other]);
-        // What of it came as fragments, or before its numbers jumped, cannot be told.
-        let marked = self.entry.marks & (mark::FRAGMENTED | mark::DISCONTINUOUS) != 0;
+        let marked = self.entry.marks & NO_EVIDENCE != 0;
         let one_way = self.entry.packets(other) == 0;
         let tally = self.tally(other, packet);
         tally.implausible += heard.implausible as u64;
@@ -485,7 +487,7 @@ impl Track<'_> {
             let now = sequence::born(packet.time_ns);
             let span = (from, packet.payload, size);
             let taken = sequence::payload(entry, self.details, sender, span, now, threshold);
-            let marked = self.entry.marks & (mark::FRAGMENTED | mark::DISCONTINUOUS) != 0;
+            let marked = self.entry.marks & NO_EVIDENCE != 0;
             let tally = self.tally(sender, packet);
             tally.late += if marked { 0 } else { taken.late };
             tally.merged_holes += taken.merged as u64;

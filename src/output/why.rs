@@ -119,6 +119,19 @@ impl Lanes {
     }
 }
 
+impl Lanes {
+    /// Whether this is most of what came on top.
+    fn is_mostly(&self, share: &Share) -> bool {
+        self.excess > 0 && share.excess as f64 >= MOST * self.excess as f64
+    }
+
+    /// The connection that has most of what came on top.
+    fn first_connection(&self) -> Option<(FlowName, Share)> {
+        let (key, _) = first(self.connections.values().map(|&(flow, share)| (flow.key, share)))?;
+        self.connections.get(&key).copied()
+    }
+}
+
 impl Share {
     fn add<T>(&mut self, culprit: &Culprit<T>) {
         self.bytes += culprit.count().bytes;
@@ -379,10 +392,8 @@ impl Seen<'_> {
 
     /// A connection, else a host at the far end, else a port, that has most of what came on top.
     fn filler(&self, lane: Lane, sums: &Lanes) -> Option<Filler> {
-        let mostly = |share: &Share| sums.excess > 0 && share.excess as f64 >= MOST * sums.excess as f64;
-        let connections = sums.connections.values().map(|&(flow, share)| (flow.key, share));
-        if let Some((key, share)) = first(connections).filter(|(_, share)| mostly(share)) {
-            return sums.connections.get(&key).map(|(flow, _)| Filler::Connection(*flow, share));
+        if let Some((flow, share)) = sums.first_connection().filter(|(_, share)| sums.is_mostly(share)) {
+            return Some(Filler::Connection(flow, share));
         }
         // Each end of a connection has all of it: the one that the link leads to is no news.
         let known = !self.context.link(lane.link()).direction_unknown;
@@ -391,8 +402,8 @@ impl Seen<'_> {
             Direction::Tx if known => share.sent * 2 < share.bytes,
             _ => (share.bytes as f64) < NEARLY_ALL * sums.bytes as f64,
         };
-        let hosts = each(&sums.hosts).filter(|(_, share)| far(share) && mostly(share));
-        let ports = each(&sums.ports).filter(|(_, share)| mostly(share));
+        let hosts = each(&sums.hosts).filter(|(_, share)| far(share) && sums.is_mostly(share));
+        let ports = each(&sums.ports).filter(|(_, share)| sums.is_mostly(share));
         let host = first(hosts).map(|(host, share)| Filler::Host(host, share));
         host.or_else(|| first(ports).map(|(port, share)| Filler::Port(port, share)))
     }
@@ -404,9 +415,8 @@ impl Seen<'_> {
             let on_top = percent(share.excess as f64, sums.excess as f64);
             format!("{name} had {bytes} of the bytes, {on_top} of what came on top")
         };
-        let class = first(each(&sums.classes)).filter(|(class, share)| {
-            *class != NO_CLASS && sums.excess > 0 && share.excess as f64 >= MOST * sums.excess as f64
-        });
+        let class =
+            first(each(&sums.classes)).filter(|(class, share)| *class != NO_CLASS && sums.is_mostly(share));
         let class = class.map(|(class, _)| format!(", class {}", plain(self.context.class_name(class))));
         let class = class.unwrap_or_default();
         let many = format!(
@@ -426,9 +436,7 @@ impl Seen<'_> {
                 format!("{}{class} ({many}).", told(port, share))
             }
             None => {
-                let most = first(sums.connections.values().map(|&(flow, share)| (flow.key, share)));
-                let most = most.filter(|(_, share)| share.excess > 0);
-                let most = most.and_then(|(key, share)| Some((sums.connections.get(&key)?.0, share)));
+                let most = sums.first_connection().filter(|(_, share)| share.excess > 0);
                 let most = most.map(|(flow, share)| {
                     let on_top = percent(share.excess as f64, sums.excess.max(1) as f64);
                     format!("; {} had the largest part of what came on top, {on_top}", self.connection(&flow))
